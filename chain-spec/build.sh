@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Writes the chain specifications of this folder from the runtime's presets.
+#
+#   chain-spec/build.sh                          dev.json, local.json, testnet.json
+#   chain-spec/build.sh testnet OPERATORS.json   a startable test network on standard output:
+#                                                OPERATORS.json is a JSON merge patch for the
+#                                                genesis, with `session.keys` and `balances.balances`
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/env.sh
+node="$CARGO_TARGET_DIR/debug/blyan-node"
+
+if [ $# -eq 2 ]; then
+	"$node" export-chain-spec --chain "$1" 2>/dev/null | python3 -c '
+import json, sys
+def merge(into, patch):
+    for key, value in patch.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+spec, patch = json.load(sys.stdin), json.load(open(sys.argv[1]))
+merge(spec["genesis"]["runtimeGenesis"].setdefault("patch", {}), patch)
+json.dump(spec, sys.stdout, indent=2)
+' "$2"
+	exit
+fi
+
+for network in dev local testnet; do
+	# The WASM code makes a specification megabytes large and is in the node anyway.
+	"$node" export-chain-spec --chain "$network" 2>/dev/null | python3 -c '
+import json, sys
+spec = json.load(sys.stdin)
+spec["genesis"]["runtimeGenesis"]["code"] = "0x"
+json.dump(spec, sys.stdout, indent=2)
+print()
+' >"chain-spec/$network.json"
+	echo "chain-spec/$network.json"
+done

@@ -1,0 +1,11 @@
+//! `blyan-node`: a validator or full node of the Blyan network.
+
+mod chain_spec;
+mod cli;
+mod command;
+mod rpc;
+mod service;
+
+fn main() -> polkadot_sdk::sc_cli::Result<()> {
+	command::run()
+}

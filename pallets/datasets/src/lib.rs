@@ -1,0 +1,825 @@
+//! # Datasets pallet
+//!
+//! Dataset-Chain D: who submitted which data, what auditors and voters thought of it, and whether
+//! rounds may train on it.
+//!
+//! ## Overview
+//!
+//! An owner without tokens submits a signed manifest with a proof of work ([`Pallet::submit`]), then
+//! the shards that it names ([`Pallet::store_shard`]); both are bare extrinsics. Once everything is
+//! uploaded, auditors are drawn among the active workers. Each commits to a report and reveals it
+//! ([`Pallet::commit_report`], [`Pallet::reveal_report`]); the medians decide whether the dataset is
+//! rejected or put to a vote with a proposed tier ([`Pallet::vote`]). What is approved may be named
+//! by rounds, through [`Datasets`]. It may later be flagged and revoked; the owner of a rejected or
+//! revoked dataset may appeal once.
+//!
+//! ```text
+//! Pending ─► Auditing ─► Voting ─► Approved ◄─► Flagged
+//!    │          │  ▲        │                      │
+//!    ▼          ▼  │        ▼                      ▼
+//! Rejected ◄────┴──┼─── Rejected                Revoked
+//!                  └── appeal, once ───────────────┘
+//! ```
+//!
+//! ## Terminology
+//!
+//! - *Chain D*: one [`DatasetBlock`] for each accepted submission, each naming the hash of the one
+//!   before. A dataset's id is its position. Status changes do not alter it.
+//! - *Live*: not decided yet: pending, auditing or voting.
+//! - *Quota*: how many live datasets an owner may have; depends on its level of reputation.
+//! - *Difficulty*: leading zero bits that a proof of work needs.
+//! - *Score*: 0 to 1000, more is better.
+//! - *Deadline*: height from which on the chain ends a phase by itself, blocks.
+//!
+//! ## Invariants
+//!
+//! Checked by `try_state`:
+//!
+//! 1. Chain D has no gap, each block names the hash of the one before, the head is the last one's,
+//!    and block and dataset agree.
+//! 2. No two datasets have the same manifest, nor the same records once uploaded.
+//! 3. An owner's live count is the number of its live datasets.
+//! 4. Pending datasets, and only they, have an upload. Auditing ones are either in the queue, once,
+//!    or have an audit. Voting ones, and only they, have a tally.
+//! 5. Approved and flagged datasets have a held-out seed.
+//! 6. A manifest is kept while it can still matter: unless the dataset is rejected or revoked and
+//!    can no longer be appealed.
+//! 7. Every deadline has a task in the agenda, at its block or, if that is past, in a block that is
+//!    still to be worked off.
+//! 8. Tallies count the votes. Voters and hardware ids belong to each other one to one.
+//! 9. No auditor audits its own dataset, and none has two seats.
+//!
+//! ## Assumptions about other pallets
+//!
+//! - [`pallet_workers::Workers`]: candidates are bounded; hardware ids of workers are unique.
+//! - [`pallet_shards::Shards`]: storing verifies that nodes can cut the data off the extrinsic. The
+//!   upload period is shorter than the retention period, or data could expire before its audit.
+//! - `Randomness`: what it returns was not known before the block that it names.
+//!
+//! ## Example
+//!
+//! From the test `a_dataset_lives_from_submission_to_approval`:
+//!
+//! ```text
+//! let id = submitted(&manifest, ALICE);
+//! uploaded(id, &shards);                       // Status::Auditing
+//! run_to(drawn); audited(id, GOOD);            // Status::Voting
+//! voted(id, &[BOB, CHARLIE], true);            // Status::Approved(Tier::Gold)
+//! assert!(Datasets::approved(id).is_some());
+//! ```
+//!
+//! ## Implementation notes
+//!
+//! What the chain does by itself is bounded in every block: [`Config::MaxDuePerBlock`] tasks of the
+//! agenda and [`Config::DrawsPerBlock`] datasets of the queue. What does not fit waits for the next
+//! block. A task only says "look at this dataset"; whether something is due is read off the dataset,
+//! so tasks that became pointless do no harm.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+#![deny(missing_docs)]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use blyan_primitives::H256;
+use polkadot_sdk::*;
+
+mod agenda;
+mod audit;
+mod ballot;
+#[cfg(feature = "runtime-benchmarks")]
+pub mod benchmarking;
+#[cfg(any(feature = "try-runtime", test))]
+mod invariants;
+#[cfg(test)]
+mod mock;
+pub mod rules;
+pub mod runtime_api;
+mod submission;
+#[cfg(test)]
+mod tests;
+mod types;
+pub mod weights;
+
+pub use pallet::*;
+pub use rules::Thresholds;
+pub use types::*;
+pub use weights::WeightInfo;
+
+/// The datasets, as rounds see them.
+pub trait Datasets<AccountId> {
+	/// Dataset `id`, if rounds may train on it now.
+	fn approved(id: u32) -> Option<Approved<AccountId>>;
+}
+
+/// Pages and blocks of the agenda that one block looks at. Two a block is the steady state.
+pub const MAX_AGENDA_STEPS: u32 = 64;
+/// Votes that one task deletes.
+pub const VOTES_PER_TASK: usize = 32;
+
+/// A dataset of this runtime.
+pub type DatasetOf<T> = Dataset<
+	<T as frame_system::Config>::AccountId,
+	frame_system::pallet_prelude::BlockNumberFor<T>,
+>;
+
+#[frame_support::pallet]
+pub mod pallet {
+	use super::*;
+	use blyan_primitives::record::Manifest;
+	use frame_support::{pallet_prelude::*, traits::Randomness};
+	use frame_system::pallet_prelude::*;
+	use pallet_bly::Rewards;
+	use pallet_reputation::{Quotas, Reputation};
+	use pallet_shards::Shards;
+	use pallet_workers::Workers;
+	use sp_runtime::traits::{IdentifyAccount, Verify};
+
+	/// The in-code storage version.
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
+	#[pallet::pallet]
+	#[pallet::storage_version(STORAGE_VERSION)]
+	pub struct Pallet<T>(_);
+
+	/// What the pallet needs from the runtime.
+	#[pallet::config]
+	pub trait Config:
+		polkadot_sdk::frame_system::Config<
+		AccountId: Into<[u8; 32]>,
+		RuntimeEvent: From<Event<Self>>,
+	>
+	{
+		/// Signatures over manifests.
+		type Signature: Verify<Signer = Self::Signer> + Parameter;
+
+		/// Who makes them.
+		type Signer: IdentifyAccount<AccountId = Self::AccountId>;
+
+		/// Where draws and held-out seeds come from. `None` means: ask in the next block.
+		type Randomness: Randomness<Option<H256>, BlockNumberFor<Self>>;
+
+		/// Scores and quarantine of owners, auditors and voters.
+		type Reputation: Reputation<Self::AccountId>;
+
+		/// How many live datasets an owner may have.
+		type Quotas: Quotas<Self::AccountId>;
+
+		/// Among whom auditors are drawn.
+		type Workers: Workers<Self::AccountId>;
+
+		/// Pays auditors.
+		type Rewards: Rewards<Self::AccountId>;
+
+		/// Keeps the shards.
+		type Shards: Shards<Self::AccountId>;
+
+		/// Who may flag datasets, and revoke or restore them.
+		type AdminOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+		/// Blocks from submission in which all shards must be uploaded.
+		type UploadPeriod: Get<BlockNumberFor<Self>>;
+
+		/// Blocks in which auditors must commit to their reports.
+		type CommitPeriod: Get<BlockNumberFor<Self>>;
+
+		/// Blocks in which auditors must reveal their reports.
+		type RevealPeriod: Get<BlockNumberFor<Self>>;
+
+		/// Blocks in which votes are taken.
+		type VotingPeriod: Get<BlockNumberFor<Self>>;
+
+		/// Blocks in which a rejection or revocation may be appealed.
+		type AppealPeriod: Get<BlockNumberFor<Self>>;
+
+		/// Blocks that a voter must have been registered.
+		type VoterAge: Get<BlockNumberFor<Self>>;
+
+		/// Auditors drawn for each dataset: from 1 to [`MAX_AUDITORS`].
+		type AuditorsPerDataset: Get<u32>;
+
+		/// Votes without which a dataset is rejected.
+		type VoteQuorum: Get<u32>;
+
+		/// Score in the subject *data* that a voter must have, 0 to 1000.
+		type MinVoterScore: Get<u32>;
+
+		/// What an audit needs to pass.
+		type Thresholds: Get<Thresholds>;
+
+		/// Bits of work for the first submissions.
+		type InitialDifficulty: Get<u32>;
+
+		/// Bits of work below which the difficulty never falls.
+		type MinDifficulty: Get<u32>;
+
+		/// Bits of work above which the difficulty never rises.
+		type MaxDifficulty: Get<u32>;
+
+		/// Blocks after which the difficulty is adjusted; zero for never.
+		type AdjustPeriod: Get<BlockNumberFor<Self>>;
+
+		/// Submissions in such a period that leave the difficulty as it is.
+		type TargetSubmissions: Get<u32>;
+
+		/// Tasks that one block works off.
+		#[pallet::constant]
+		type MaxDuePerBlock: Get<u32>;
+
+		/// Datasets for which one block tries to draw auditors.
+		#[pallet::constant]
+		type DrawsPerBlock: Get<u32>;
+
+		/// Tasks on one page of the agenda.
+		#[pallet::constant]
+		type TasksPerPage: Get<u32>;
+
+		/// Weights of the calls.
+		type WeightInfo: WeightInfo;
+
+		/// Signs for benchmarks.
+		#[cfg(feature = "runtime-benchmarks")]
+		type BenchmarkHelper: crate::benchmarking::BenchmarkHelper<Self::AccountId, Self::Signature>;
+	}
+
+	/// The blocks of Chain D, by number.
+	///
+	/// Numbers are counted up by the pallet, hence a cheap hasher. Paid by a proof of work; one a
+	/// submission, never deleted: it is the chain.
+	#[pallet::storage]
+	pub type Blocks<T: Config> = StorageMap<_, Twox64Concat, u32, DatasetBlock<T::AccountId>>;
+
+	/// The end of Chain D.
+	#[pallet::storage]
+	pub type ChainHead<T: Config> = StorageValue<_, Head, ValueQuery>;
+
+	/// The datasets, by id, which is the number of their block.
+	///
+	/// Paid by a proof of work; one a submission, never deleted: what was learned from it must stay
+	/// explicable.
+	#[pallet::storage]
+	pub type AllDatasets<T: Config> = StorageMap<_, Twox64Concat, u32, DatasetOf<T>>;
+
+	/// The manifest of a dataset, by id.
+	///
+	/// Paid by a proof of work. Deleted when the dataset is rejected or revoked and the time to
+	/// appeal is over.
+	#[pallet::storage]
+	pub type Manifests<T: Config> = StorageMap<_, Twox64Concat, u32, Manifest>;
+
+	/// The dataset with this manifest. Never deleted, or its proof of work could be used again.
+	#[pallet::storage]
+	pub type ManifestHashes<T: Config> = StorageMap<_, Blake2_128Concat, H256, u32>;
+
+	/// The dataset with these records. Deleted only if they were not uploaded in time: else anybody
+	/// could keep data off the chain by announcing it.
+	#[pallet::storage]
+	pub type RecordsRoots<T: Config> = StorageMap<_, Blake2_128Concat, H256, u32>;
+
+	/// What was uploaded of a pending dataset, by id. Deleted when everything is, or in the end.
+	#[pallet::storage]
+	pub type Uploads<T: Config> = StorageMap<_, Twox64Concat, u32, Upload>;
+
+	/// How many live datasets an owner has. Written with the status of a dataset only; no entry is
+	/// zero.
+	#[pallet::storage]
+	pub type Live<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, u32, ValueQuery>;
+
+	/// What a submission costs. `None` until the first one.
+	#[pallet::storage]
+	pub type CurrentPrice<T: Config> = StorageValue<_, Price>;
+
+	/// Datasets that wait for auditors, by position. One for each such dataset; removed when its
+	/// auditors are drawn.
+	#[pallet::storage]
+	pub type Queue<T: Config> = StorageMap<_, Twox64Concat, u64, Waiting<BlockNumberFor<T>>>;
+
+	/// The positions of [`Queue`] that are in use.
+	#[pallet::storage]
+	pub type CurrentQueueEnds<T: Config> = StorageValue<_, QueueEnds, ValueQuery>;
+
+	/// The audits that are going on, by dataset. Deleted when they end.
+	#[pallet::storage]
+	pub type Audits<T: Config> = StorageMap<_, Twox64Concat, u32, Audit<T::AccountId>>;
+
+	/// How the last audit of a dataset ended. Kept with the dataset.
+	#[pallet::storage]
+	pub type AuditResults<T: Config> = StorageMap<_, Twox64Concat, u32, AuditResult>;
+
+	/// Who had a seat in the last audit of a dataset, and will have none after an appeal. Deleted
+	/// when there can be no appeal.
+	#[pallet::storage]
+	pub type FormerAuditors<T: Config> = StorageMap<
+		_,
+		Twox64Concat,
+		u32,
+		BoundedVec<T::AccountId, ConstU32<MAX_AUDITORS>>,
+		ValueQuery,
+	>;
+
+	/// Who may vote. Paid by the fee of the registration; never deleted, or a machine could vote
+	/// twice.
+	#[pallet::storage]
+	pub type Voters<T: Config> =
+		StorageMap<_, Blake2_128Concat, T::AccountId, Voter<BlockNumberFor<T>>>;
+
+	/// Which voter has this machine. Written with [`Voters`].
+	#[pallet::storage]
+	pub type VoterHardware<T: Config> = StorageMap<_, Blake2_128Concat, H256, T::AccountId>;
+
+	/// The votes on a dataset so far, by id. Deleted when the vote ends.
+	#[pallet::storage]
+	pub type Tallies<T: Config> = StorageMap<_, Twox64Concat, u32, Tally>;
+
+	/// Who voted, and whether for the dataset. Paid by the voter's fee; at most one for each voter
+	/// and ballot; deleted a few a block when the vote is over.
+	#[pallet::storage]
+	pub type Votes<T: Config> =
+		StorageDoubleMap<_, Twox64Concat, Ballot, Blake2_128Concat, T::AccountId, bool>;
+
+	/// What blocks have to do by themselves, by height and page.
+	///
+	/// At most one task for each change of a dataset's phase, and one for each ballot that is being
+	/// cleared. Deleted when it is done.
+	#[pallet::storage]
+	pub type Agenda<T: Config> = StorageDoubleMap<
+		_,
+		Twox64Concat,
+		BlockNumberFor<T>,
+		Twox64Concat,
+		u32,
+		BoundedVec<Task, T::TasksPerPage>,
+		ValueQuery,
+	>;
+
+	/// How many pages the agenda has for a height. Deleted with the last one.
+	#[pallet::storage]
+	pub type AgendaPages<T: Config> =
+		StorageMap<_, Twox64Concat, BlockNumberFor<T>, u32, ValueQuery>;
+
+	/// The first height whose tasks are not all done. `None` before the pallet's first block.
+	#[pallet::storage]
+	pub type AgendaCursor<T: Config> = StorageValue<_, BlockNumberFor<T>>;
+
+	/// What happened.
+	#[pallet::event]
+	#[pallet::generate_deposit(pub(super) fn deposit_event)]
+	pub enum Event<T: Config> {
+		/// A dataset was submitted: Chain D has a new block.
+		Submitted {
+			/// Its id.
+			dataset: u32,
+			/// Who submitted it.
+			owner: T::AccountId,
+			/// Hash of its manifest.
+			manifest_hash: H256,
+			/// Hash of its block in Chain D.
+			block_hash: H256,
+		},
+		/// A shard was stored.
+		ShardStored {
+			/// The dataset.
+			dataset: u32,
+			/// The shard's position in the manifest.
+			index: u32,
+			/// Hash of the shard.
+			cid: H256,
+		},
+		/// All shards are stored; the dataset waits for auditors.
+		Uploaded {
+			/// The dataset.
+			dataset: u32,
+		},
+		/// Auditors were drawn. They have until `until` to commit to their reports.
+		AuditorsDrawn {
+			/// The dataset.
+			dataset: u32,
+			/// The auditors.
+			auditors: Vec<T::AccountId>,
+			/// Height at which the phase ends.
+			until: BlockNumberFor<T>,
+		},
+		/// An auditor committed to its report.
+		ReportCommitted {
+			/// The dataset.
+			dataset: u32,
+			/// The auditor.
+			auditor: T::AccountId,
+		},
+		/// Auditors may reveal their reports, until `until`.
+		RevealStarted {
+			/// The dataset.
+			dataset: u32,
+			/// Height at which the phase ends.
+			until: BlockNumberFor<T>,
+		},
+		/// An auditor revealed its report.
+		ReportRevealed {
+			/// The dataset.
+			dataset: u32,
+			/// The auditor.
+			auditor: T::AccountId,
+			/// Its report.
+			report: Report,
+		},
+		/// Too few auditors reported; others will be drawn.
+		AuditRepeated {
+			/// The dataset.
+			dataset: u32,
+		},
+		/// The audit is over.
+		Audited {
+			/// The dataset.
+			dataset: u32,
+			/// What came out.
+			result: AuditResult,
+		},
+		/// Votes are taken until `until`.
+		VotingStarted {
+			/// The dataset.
+			dataset: u32,
+			/// The proposed tier.
+			tier: Tier,
+			/// Height from which on no vote is taken.
+			until: BlockNumberFor<T>,
+		},
+		/// An account may vote once it is old enough.
+		VoterRegistered {
+			/// The account.
+			who: T::AccountId,
+			/// Its machine.
+			hardware_id: H256,
+		},
+		/// An account voted.
+		Voted {
+			/// The dataset.
+			dataset: u32,
+			/// The account.
+			who: T::AccountId,
+			/// Whether for the dataset.
+			approve: bool,
+		},
+		/// Rounds may train on a dataset.
+		Approved {
+			/// The dataset.
+			dataset: u32,
+			/// How good it is held to be.
+			tier: Tier,
+			/// Which of its records are kept for evaluation.
+			held_out_seed: H256,
+		},
+		/// A dataset was rejected.
+		Rejected {
+			/// The dataset.
+			dataset: u32,
+			/// Why.
+			reason: Reason,
+		},
+		/// A dataset is under suspicion; no new round may name it.
+		Flagged {
+			/// The dataset.
+			dataset: u32,
+		},
+		/// A suspicion was found baseless.
+		Restored {
+			/// The dataset.
+			dataset: u32,
+		},
+		/// A dataset is approved no more.
+		Revoked {
+			/// The dataset.
+			dataset: u32,
+		},
+		/// The owner appealed; other auditors will be drawn.
+		Appealed {
+			/// The dataset.
+			dataset: u32,
+		},
+		/// A rejection or revocation can no longer be appealed; the manifest was deleted.
+		Closed {
+			/// The dataset.
+			dataset: u32,
+		},
+		/// Submissions cost more or less work than before.
+		DifficultyAdjusted {
+			/// Leading zero bits that a proof of work needs.
+			bits: u32,
+		},
+	}
+
+	/// Why a call was refused.
+	#[pallet::error]
+	pub enum Error<T> {
+		/// Datasets that only peers keep are not supported yet; choose the availability `chain`.
+		PeersUnsupported,
+		/// A dataset needs at least 64 records.
+		TooFewRecords,
+		/// A field of the manifest is wrong or contradicts another.
+		InvalidManifest,
+		/// The proof of work has too few leading zero bits, or is for another manifest or account.
+		InsufficientWork,
+		/// This manifest was submitted before.
+		AlreadySubmitted,
+		/// A dataset with the same records was submitted before.
+		DuplicateRecords,
+		/// The owner has as many live datasets as its level allows.
+		QuotaReached,
+		/// The account is in quarantine.
+		Quarantined,
+		/// The signature is not the owner's, or not over this manifest.
+		BadSignature,
+		/// There is no such dataset.
+		UnknownDataset,
+		/// The dataset does not wait for shards.
+		NotPending,
+		/// The manifest names no such shard.
+		UnknownShard,
+		/// The shard is stored already.
+		ShardStoredAlready,
+		/// The data is not the shard that the manifest names.
+		WrongShard,
+		/// The dataset is not being audited.
+		NotAudited,
+		/// The account was not drawn as an auditor of this dataset.
+		NotAuditor,
+		/// It is not the time to do this in the audit.
+		WrongPhase,
+		/// The auditor has committed to a report already.
+		AlreadyCommitted,
+		/// The auditor has not committed to a report.
+		NotCommitted,
+		/// The auditor has revealed its report already.
+		AlreadyRevealed,
+		/// Report and salt are not what the auditor committed to.
+		CommitmentMismatch,
+		/// A score is above 1000.
+		InvalidScore,
+		/// The account is a voter already.
+		AlreadyVoter,
+		/// Another voter has this machine.
+		HardwareInUse,
+		/// The dataset is not being voted on.
+		NotVoting,
+		/// The voting period is over.
+		VotingOver,
+		/// The account is not registered as a voter.
+		NotVoter,
+		/// The voter has not been registered for long enough.
+		VoterTooYoung,
+		/// The voter's reputation is too low.
+		ReputationTooLow,
+		/// Owners do not vote on their own datasets, nor from their machines.
+		ConflictOfInterest,
+		/// The voter has voted on this dataset.
+		AlreadyVoted,
+		/// The dataset is not approved.
+		NotApproved,
+		/// The dataset is not flagged.
+		NotFlagged,
+		/// The account does not own the dataset.
+		NotOwner,
+		/// There is nothing to appeal against.
+		NotAppealable,
+		/// The owner has appealed before.
+		AlreadyAppealed,
+		/// The time to appeal is over.
+		AppealClosed,
+		/// A shard has expired, so there is nothing to audit.
+		DataExpired,
+	}
+
+	#[pallet::hooks]
+	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
+			Self::adjust_difficulty(now);
+			let due = Self::work_off_agenda(now);
+			let draws = Self::draw_auditors(now);
+			T::WeightInfo::on_initialize()
+				.saturating_add(T::WeightInfo::due().saturating_mul(due.into()))
+				.saturating_add(T::WeightInfo::draw().saturating_mul(draws.into()))
+		}
+
+		fn integrity_test() {
+			assert!(T::MaxDuePerBlock::get() > 0, "no deadline would ever be kept");
+			assert!(T::DrawsPerBlock::get() > 0, "no auditor would ever be drawn");
+			assert!(T::TasksPerPage::get() > 0, "the agenda could not hold a task");
+			assert!(
+				(1..=MAX_AUDITORS).contains(&T::AuditorsPerDataset::get()),
+				"the number of auditors is out of range"
+			);
+			assert!(
+				T::MinDifficulty::get() <= T::MaxDifficulty::get(),
+				"the bounds of the difficulty contradict each other"
+			);
+			let thresholds = T::Thresholds::get();
+			assert!(thresholds.silver <= thresholds.gold, "gold must not be below silver");
+		}
+
+		#[cfg(feature = "try-runtime")]
+		fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+			Self::do_try_state()
+		}
+	}
+
+	#[pallet::call]
+	impl<T: Config> Pallet<T> {
+		/// Submit a dataset.
+		///
+		/// `signature` is the owner's over the manifest's hash, plain or between `<Bytes>` and
+		/// `</Bytes>` as wallets make it. `nonce` is the proof of work over that hash and the owner.
+		///
+		/// Origin: none (a bare extrinsic, without a fee). Fails if the manifest is not valid, the
+		/// work is too little, the manifest or the records were submitted before, the owner's quota
+		/// is reached or the signature is wrong. Emits `Submitted`.
+		#[pallet::call_index(0)]
+		#[pallet::weight(T::WeightInfo::submit(manifest.shards.len() as u32))]
+		pub fn submit(
+			origin: OriginFor<T>,
+			manifest: Manifest,
+			owner: T::AccountId,
+			signature: T::Signature,
+			nonce: u64,
+		) -> DispatchResult {
+			ensure_none(origin)?;
+			let hash = Self::check_submission(&manifest, &owner, &signature, nonce)?;
+			Self::do_submit(manifest, hash, owner);
+			Ok(())
+		}
+
+		/// Store a shard of a submitted dataset.
+		///
+		/// Origin: none (a bare extrinsic, without a fee): the submission has paid. Fails if the
+		/// dataset does not wait for shards, the manifest names no such shard, it is stored already,
+		/// or the data is another. Emits `ShardStored`, and `Uploaded` after the last one.
+		#[pallet::call_index(1)]
+		#[pallet::weight(T::WeightInfo::store_shard(data.len() as u32))]
+		pub fn store_shard(
+			origin: OriginFor<T>,
+			dataset: u32,
+			index: u32,
+			data: Vec<u8>,
+		) -> DispatchResult {
+			ensure_none(origin)?;
+			Self::check_shard(dataset, index, &data)?;
+			Self::do_store_shard(dataset, index, &data)
+		}
+
+		/// Commit to a report: post the hash of report, salt and account.
+		///
+		/// Origin: signed by a drawn auditor; free if it succeeds. Fails if the dataset is not being
+		/// audited, the account has no seat, it is too late, or it has committed before. Emits
+		/// `ReportCommitted`, and `RevealStarted` after the last one.
+		#[pallet::call_index(2)]
+		#[pallet::weight(T::WeightInfo::commit_report())]
+		pub fn commit_report(
+			origin: OriginFor<T>,
+			dataset: u32,
+			hash: H256,
+		) -> DispatchResultWithPostInfo {
+			let who = ensure_signed(origin)?;
+			Self::do_commit_report(dataset, who, hash)?;
+			Ok(Pays::No.into())
+		}
+
+		/// Reveal the report that was committed to.
+		///
+		/// Origin: signed by a drawn auditor; free if it succeeds. Fails if it is not the time, the
+		/// account has no seat, has not committed or has revealed before, a score is out of range,
+		/// or report and salt do not match. Emits `ReportRevealed`; after the last one the audit
+		/// ends.
+		#[pallet::call_index(3)]
+		#[pallet::weight(T::WeightInfo::reveal_report())]
+		pub fn reveal_report(
+			origin: OriginFor<T>,
+			dataset: u32,
+			report: Report,
+			salt: H256,
+		) -> DispatchResultWithPostInfo {
+			let who = ensure_signed(origin)?;
+			Self::do_reveal_report(dataset, who, report, salt)?;
+			Ok(Pays::No.into())
+		}
+
+		/// Register as a voter, with the hash that names the machine. The account's age as a voter
+		/// is counted from now.
+		///
+		/// Origin: signed. Fails if the account is a voter already or another voter has the machine.
+		/// Emits `VoterRegistered`.
+		#[pallet::call_index(4)]
+		#[pallet::weight(T::WeightInfo::register_voter())]
+		pub fn register_voter(origin: OriginFor<T>, hardware_id: H256) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_register_voter(who, hardware_id)
+		}
+
+		/// Vote on a dataset; final.
+		///
+		/// Origin: signed. Fails if the dataset is not being voted on, the account is no voter, too
+		/// young, in quarantine or of too little reputation, owns the dataset or shares a machine
+		/// with its owner, or has voted. Emits `Voted`.
+		#[pallet::call_index(5)]
+		#[pallet::weight(T::WeightInfo::vote())]
+		pub fn vote(origin: OriginFor<T>, dataset: u32, approve: bool) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_vote(dataset, who, approve)
+		}
+
+		/// Put an approved dataset under suspicion: no new round may name it.
+		///
+		/// Origin: the admin's. Fails if the dataset is not approved. Emits `Flagged`.
+		#[pallet::call_index(6)]
+		#[pallet::weight(T::WeightInfo::flag())]
+		pub fn flag(origin: OriginFor<T>, dataset: u32) -> DispatchResult {
+			T::AdminOrigin::ensure_origin(origin)?;
+			Self::do_flag(dataset)
+		}
+
+		/// Revoke a flagged dataset, or restore it.
+		///
+		/// Origin: the admin's. Fails if the dataset is not flagged. Emits `Revoked` or `Restored`.
+		#[pallet::call_index(7)]
+		#[pallet::weight(T::WeightInfo::resolve_flag())]
+		pub fn resolve_flag(origin: OriginFor<T>, dataset: u32, revoke: bool) -> DispatchResult {
+			T::AdminOrigin::ensure_origin(origin)?;
+			Self::do_resolve_flag(dataset, revoke)
+		}
+
+		/// Appeal against a rejection or revocation, once: other auditors judge the dataset again.
+		///
+		/// Origin: signed by the owner. Fails if there is nothing to appeal against, it was appealed
+		/// before, the time is over, or a shard has expired. Emits `Appealed`.
+		#[pallet::call_index(8)]
+		#[pallet::weight(T::WeightInfo::appeal(blyan_primitives::record::MAX_SHARDS))]
+		pub fn appeal(origin: OriginFor<T>, dataset: u32) -> DispatchResultWithPostInfo {
+			let who = ensure_signed(origin)?;
+			let shards = Self::do_appeal(dataset, who)?;
+			Ok(Some(T::WeightInfo::appeal(shards)).into())
+		}
+	}
+
+	#[allow(deprecated)]
+	#[pallet::validate_unsigned]
+	impl<T: Config> ValidateUnsigned for Pallet<T> {
+		type Call = Call<T>;
+
+		fn validate_unsigned(_: TransactionSource, call: &Self::Call) -> TransactionValidity {
+			match call {
+				Call::submit { manifest, owner, signature, nonce } => {
+					Self::validate_submission(manifest, owner, signature, *nonce)
+				},
+				Call::store_shard { dataset, index, data } => {
+					Self::validate_shard(*dataset, *index, data)
+				},
+				_ => InvalidTransaction::Call.into(),
+			}
+		}
+	}
+
+	impl<T: Config> Datasets<T::AccountId> for Pallet<T> {
+		fn approved(id: u32) -> Option<Approved<T::AccountId>> {
+			let dataset = AllDatasets::<T>::get(id)?;
+			if !matches!(dataset.status, Status::Approved(_)) {
+				return None;
+			}
+			Some(Approved {
+				owner: dataset.owner,
+				records: dataset.records,
+				records_root: dataset.records_root,
+				held_out_seed: dataset.held_out_seed?,
+			})
+		}
+	}
+
+	impl<T: Config> Pallet<T> {
+		/// The current height.
+		pub(crate) fn now() -> BlockNumberFor<T> {
+			frame_system::Pallet::<T>::block_number()
+		}
+
+		/// Dataset `id`.
+		pub(crate) fn dataset(id: u32) -> Result<DatasetOf<T>, Error<T>> {
+			AllDatasets::<T>::get(id).ok_or(Error::<T>::UnknownDataset)
+		}
+
+		/// Changes the status, and with it the owner's live count, which nothing else writes.
+		pub(crate) fn set_status(dataset: &mut DatasetOf<T>, status: Status) {
+			Self::count_live(&dataset.owner, dataset.status.is_live(), status.is_live());
+			dataset.status = status;
+		}
+
+		/// Counts a dataset of `owner` that was live or not, and is or not.
+		pub(crate) fn count_live(owner: &T::AccountId, was: bool, is: bool) {
+			let live = Live::<T>::get(owner);
+			let live = match (was, is) {
+				(false, true) => live.saturating_add(1),
+				(true, false) => live.saturating_sub(1),
+				_ => live,
+			};
+			if live == 0 {
+				Live::<T>::remove(owner);
+			} else {
+				Live::<T>::insert(owner, live);
+			}
+		}
+	}
+}

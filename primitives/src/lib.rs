@@ -1,0 +1,63 @@
+//! Formats that the chain and its workers share.
+//!
+//! Everything that is hashed or verified on chain is implemented here, once, without the standard
+//! library: pallets, node and off-chain engine all call this code. The only second copies are the
+//! naive oracles in `tests/` and the vector generator `vectors/generate.py`, which exist to check
+//! this one.
+//!
+//! # Overview
+//!
+//! | module | what |
+//! |---|---|
+//! | [`hash`] | BLAKE2b-256, single, streaming and four at a time |
+//! | [`tree`] | the 8-ary Merkle tree over 256 KiB leaves or over hashes, its proofs |
+//! | [`tensor`] | the `.blyt` header and the geometry of leaves and tiles |
+//! | [`model`] | architecture → components → tensors, and the first weights of a model |
+//! | [`delta`] | integer deltas: codec, apply, merge, compress |
+//! | [`record`] | records, shards and manifests of datasets |
+//! | [`sampling`] | which records a trainer must use, which are held out |
+//! | [`pow`] | proof of work for submissions |
+//! | [`draw`] | weighted draws of committees |
+//! | [`ownership`] | which worker owns a tile, and its successors |
+//! | [`recipe`] | how a round trains |
+//! | [`trace`] | what a trainer commits to while it trains |
+//! | [`update`] | what a trainer reveals when it is done |
+//! | [`commit`] | commit-reveal |
+//! | [`roles`] | what a worker may do |
+//!
+//! # Conventions
+//!
+//! - Numbers are little-endian. There is one valid encoding per value.
+//! - Decoders check every limit before they allocate, refuse trailing bytes, non-zero padding and
+//!   unknown versions, and name the offset of what they refuse.
+//! - No panic, no floating point, no unbounded loop.
+//!
+//! # Features
+//!
+//! - `std` (default): use the standard library, and SIMD found at run time.
+//! - `serde`: `Serialize` and `Deserialize` for the types that genesis and files carry.
+//! - `host-functions`: inside WASM, hash through the host.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+#![deny(missing_docs)]
+
+extern crate alloc;
+
+pub mod commit;
+pub mod delta;
+pub mod draw;
+pub mod hash;
+pub mod model;
+pub mod ownership;
+pub mod pow;
+pub mod recipe;
+pub mod record;
+pub mod roles;
+pub mod sampling;
+pub mod tensor;
+pub mod trace;
+pub mod tree;
+pub mod update;
+
+pub use bounded_collections::{BoundedVec, ConstU32};
+pub use primitive_types::H256;

@@ -1,0 +1,126 @@
+//! Updates and commitments: golden bytes, every bound, hostile input, pieces.
+
+#[path = "support/hostile.rs"]
+mod hostile;
+
+use blyan_primitives::{commit::commitment, hash::blake2b_256, update::*, H256};
+use codec::Encode;
+use proptest::prelude::*;
+
+fn update() -> Update {
+	Update {
+		round: 7,
+		deltas: vec![
+			ComponentDelta { component: 0, delta_root: H256([1; 32]), bytes: 100 },
+			ComponentDelta { component: 3, delta_root: H256([2; 32]), bytes: 200 },
+		]
+		.try_into()
+		.unwrap(),
+		delta_cids: vec![H256([3; 32])].try_into().unwrap(),
+		trace_root: H256([4; 32]),
+		trace_cids: vec![H256([5; 32])].try_into().unwrap(),
+		trace_entries: 6,
+		samples: 12,
+		loss_before: 5_000_000,
+		loss_after: 4_900_000,
+	}
+}
+
+/// A sound update after `change`.
+fn after(change: impl Fn(&mut Update)) -> Result<(), UpdateError> {
+	let mut update = update();
+	change(&mut update);
+	update.validate()
+}
+
+#[test]
+fn update_has_its_golden_hash() {
+	assert_eq!(update().encode().len(), 195);
+	assert_eq!(
+		format!("{:x}", update().hash()),
+		"358d0b704c0bf5768386f6341ff288802e2d827fcb5ce18548d6287f81c2153e"
+	);
+	assert_eq!(
+		format!("{:x}", update().commitment(&H256([6; 32]), &[7; 32])),
+		"01bf09b46f10f94417800c84d4223f4b34cd8a0cc15816b518207d4fc27148e7"
+	);
+	assert_eq!(update().delta_bytes(), 300);
+}
+
+#[test]
+fn update_refuses_every_cut_and_flip() {
+	let bytes = update().encode();
+	assert_eq!(Update::from_bytes(&bytes), Ok(update()));
+	hostile::cut_and_extend(&bytes, Update::from_bytes);
+	hostile::flip(
+		&bytes,
+		Update::from_bytes,
+		|other| other.encode(),
+		|other| assert_ne!(other.hash(), update().hash()),
+	);
+}
+
+#[test]
+fn update_names_the_field_that_is_wrong() {
+	use UpdateError::*;
+	assert_eq!(update().validate(), Ok(()));
+	assert_eq!(after(|u| u.deltas = Default::default()), Err(NoDeltas));
+	assert_eq!(after(|u| u.deltas[0].component = 3), Err(ComponentOrder(1)));
+	assert_eq!(after(|u| u.deltas[0].component = 4), Err(ComponentOrder(1)));
+	assert_eq!(after(|u| u.deltas[1].component = 511), Ok(()));
+	assert_eq!(after(|u| u.deltas[1].component = 512), Err(ComponentOrder(1)));
+	assert_eq!(after(|u| u.deltas[1].bytes = 0), Err(EmptyDelta(1)));
+	assert_eq!(after(|u| u.deltas[1].bytes = MAX_BLOB_BYTES as u32), Err(DeltaBytes));
+	assert_eq!(after(|u| u.deltas[1].bytes = u32::MAX), Err(DeltaBytes));
+	assert_eq!(after(|u| u.deltas[1].bytes = PIECE_BYTES as u32 - 100), Ok(()));
+	assert_eq!(after(|u| u.deltas[1].bytes = PIECE_BYTES as u32 - 99), Err(DeltaCids));
+	assert_eq!(after(|u| u.delta_cids = Default::default()), Err(DeltaCids));
+	assert_eq!(after(|u| u.trace_cids = Default::default()), Err(TraceCids));
+	assert_eq!(after(|u| u.trace_entries = 0), Err(TraceEntries));
+	assert_eq!(after(|u| u.trace_entries = 65_536 + 1_024), Ok(()));
+	assert_eq!(after(|u| u.trace_entries = 65_536 + 1_025), Err(TraceEntries));
+	assert_eq!(after(|u| u.samples = 0), Err(Samples));
+}
+
+#[test]
+fn blobs_are_cut_into_pieces_of_one_mebibyte() {
+	let blob: Vec<u8> = (0..PIECE_BYTES + 5).map(|i| (i % 251) as u8).collect();
+	let expected = [blake2b_256(&blob[..PIECE_BYTES]), blake2b_256(&blob[PIECE_BYTES..])];
+	assert_eq!(cids(&blob).unwrap().to_vec(), expected);
+	assert_eq!(pieces(&blob).concat(), blob);
+	assert_eq!(cids(&blob[..PIECE_BYTES]).unwrap().to_vec(), expected[..1]);
+	assert_eq!(cids(&[]), None);
+	let longest = vec![0; MAX_BLOB_BYTES + 1];
+	assert_eq!(cids(&longest[1..]).unwrap().len(), 16);
+	assert_eq!(cids(&longest), None);
+}
+
+proptest! {
+	#[test]
+	fn a_commitment_binds_payload_salt_and_author(
+		payload in prop::collection::vec(any::<u8>(), 0..100),
+		salt: [u8; 32],
+		who: [u8; 32],
+		bit in 0usize..256,
+	) {
+		let here = commitment(&payload, &H256(salt), &who);
+		let by_hand = [payload.as_slice(), salt.as_slice(), who.as_slice()].concat();
+		prop_assert_eq!(here, blake2b_256(&by_hand));
+		let flip = |mut bytes: [u8; 32]| {
+			bytes[bit / 8] ^= 1 << (bit % 8);
+			bytes
+		};
+		prop_assert_ne!(here, commitment(&payload, &H256(flip(salt)), &who));
+		prop_assert_ne!(here, commitment(&payload, &H256(salt), &flip(who)));
+		let longer = [payload.as_slice(), &[0u8][..]].concat();
+		prop_assert_ne!(here, commitment(&longer, &H256(salt), &who));
+	}
+
+	#[test]
+	fn decoding_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+		if let Ok(update) = Update::from_bytes(&bytes) {
+			let _ = update.validate();
+			prop_assert_eq!(update.encode(), bytes);
+		}
+	}
+}

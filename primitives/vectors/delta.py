@@ -1,0 +1,366 @@
+#!/usr/bin/env python3
+"""Writes delta.json: golden vectors for the delta formats.
+
+A second implementation, on purpose unlike the first: whole integers as bit strings, fractions for
+arithmetic, sorting for selection. Run without arguments; it writes next to itself. With --check it
+compares instead and fails if the file differs.
+"""
+
+import hashlib
+import json
+import pathlib
+import struct
+import sys
+from fractions import Fraction
+
+CHUNK = 4096
+LEAF = 65536
+LIMIT = 2**32 - 1
+TWO_BITS = {-2: 0, -1: 1, 1: 2, 2: 3}
+
+
+def blake(data):
+	return hashlib.blake2b(data, digest_size=32).digest()
+
+
+def clamp(value):
+	return max(-LIMIT, min(LIMIT, value))
+
+
+def scale(value, exp):
+	# round() of a Fraction rounds half to even.
+	return clamp(round(Fraction(value) * Fraction(2) ** exp))
+
+
+def pack(fields, width):
+	number = sum(field << (width * place) for place, field in enumerate(fields))
+	return number.to_bytes((len(fields) * width + 7) // 8, "little")
+
+
+def code(value, bits):
+	return TWO_BITS[value] if bits == 2 else value % (1 << bits)
+
+
+def encode_chunk(chunk):
+	if chunk["kind"] == "unchanged":
+		return b"\x00"
+	if chunk["kind"] == "dense":
+		values = chunk["values"]
+		return struct.pack(f"<Bb{len(values)}b", 2, chunk["exp"], *values)
+	bits, indices = chunk["bits"], chunk["indices"]
+	codes = [code(value, bits) for value in chunk["values"]]
+	head = struct.pack("<BHbB", 1, len(indices), chunk["exp"], bits)
+	return head + pack(indices, 12) + pack(codes, bits)
+
+
+def chunk_increments(chunk):
+	"""Index in the chunk and increment, for what the chunk names."""
+	if chunk["kind"] == "unchanged":
+		return []
+	indices = chunk.get("indices", range(len(chunk.get("values", []))))
+	return [(i, scale(v, chunk["exp"])) for i, v in zip(indices, chunk["values"])]
+
+
+def leaf_increments(chunks):
+	return [
+		[number * CHUNK + index, increment]
+		for number, chunk in enumerate(chunks)
+		for index, increment in chunk_increments(chunk)
+		if increment != 0
+	]
+
+
+def sparse(exp, bits, pairs):
+	return {
+		"kind": "sparse",
+		"exp": exp,
+		"bits": bits,
+		"indices": [index for index, _ in pairs],
+		"values": [value for _, value in pairs],
+	}
+
+
+def dense(exp, values):
+	return {"kind": "dense", "exp": exp, "values": values}
+
+
+UNCHANGED = {"kind": "unchanged"}
+
+
+def leaves():
+	many = [(4 * i + i % 4, [-2, -1, 1, 2][i * 7 % 4]) for i in range(1024)]
+	codes = [(0, -2), (1, -1), (2, 1), (3, 2), (99, 1)]
+	halves = [(0, -8), (7, 7), (8, 1), (4094, 3), (4095, 5)]
+	clamped = [(0, -128), (1, 127), (2, 1), (3, -1)]
+	full = [UNCHANGED] * 3 + [sparse(-3, 2, many)] + [UNCHANGED] * 11
+	full.append(sparse(20, 8, [(4095, 100)]))
+	cases = [
+		("one unchanged weight", 1, [UNCHANGED]),
+		("the four codes of two bits", 100, [sparse(3, 2, codes)]),
+		("four bits, halves round to even", 4096, [sparse(-1, 4, halves)]),
+		("eight bits, shifted left into the clamp", 4096, [sparse(127, 8, clamped)]),
+		("eight bits, shifted right to nothing", 4096, [sparse(-128, 8, [(17, -128), (18, 127)])]),
+		("short dense chunk", 5, [dense(-2, [0, -1, 127, -128, 3])]),
+		("a second chunk of one weight", 4097, [UNCHANGED, dense(24, [-1])]),
+		("full leaf", LEAF, full),
+	]
+	return [
+		{
+			"name": name,
+			"weights": weights,
+			"chunks": chunks,
+			"bytes": b"".join(map(encode_chunk, chunks)).hex(),
+			"increments": leaf_increments(chunks),
+		}
+		for name, weights, chunks in cases
+	]
+
+
+def refused():
+	two = sparse(0, 4, [(5, 1), (9, -3)])
+	good = encode_chunk(two)
+	order = encode_chunk(sparse(0, 4, [(9, 1), (5, -3)]))
+	twice = encode_chunk(sparse(0, 4, [(9, 1), (9, -3)]))
+	zero = encode_chunk(sparse(0, 4, [(5, 1), (9, 0)]))
+	cases = [
+		("no weights", 0, b"\x00", 0, "Weights"),
+		("more weights than a leaf has", LEAF + 1, b"\x00" * 17, 0, "Weights"),
+		("nothing", 1, b"", 0, "Truncated"),
+		("a chunk too few", 4097, b"\x00", 1, "Truncated"),
+		("a chunk too many", 4096, b"\x00\x00", 1, "Trailing"),
+		("kind 3", 4097, b"\x00\x03", 1, "UnknownKind"),
+		("no values", 4096, bytes([1, 0, 0, 0, 4]), 1, "Count"),
+		("1025 values", 4096, bytes([1, 1, 4, 0, 4]) + bytes(3000), 1, "Count"),
+		("more values than weights", 1, good, 1, "Count"),
+		("three bits", 4096, good[:4] + b"\x03" + good[5:], 4, "Bits"),
+		("indices fall", 4096, order, 6, "IndexOrder"),
+		("indices repeat", 4096, twice, 6, "IndexOrder"),
+		("index beyond a short chunk", 9, good, 6, "IndexRange"),
+		("sparse zero", 4096, zero, 8, "ZeroValue"),
+		("index padding", 4096, encode_chunk(sparse(0, 8, [(5, 1)]))[:6] + b"\x10\x01", 6, "Padding"),
+		("value padding", 4096, encode_chunk(sparse(0, 4, [(5, 1)]))[:-1] + b"\x11", 7, "Padding"),
+		("dense zeros", 3, bytes([2, 0, 0, 0, 0]), 2, "ZeroChunk"),
+		("dense cut", 3, bytes([2, 0, 1, 0]), 4, "Truncated"),
+		("values cut", 4096, good[:-1], 8, "Truncated"),
+	]
+	return [
+		{"name": name, "weights": weights, "bytes": data.hex(), "offset": offset, "kind": kind}
+		for name, weights, data, offset, kind in cases
+	]
+
+
+def scales():
+	values = [-(2**31), -1000, -7, -6, -5, -3, -2, -1, 0, 1, 2, 3, 5, 6, 7, 128, 2**31 - 1]
+	exps = [-256, -63, -33, -32, -31, -30, -8, -3, -2, -1, 0, 1, 5, 30, 31, 32, 33, 62, 64, 254]
+	return [[value, exp, scale(value, exp)] for value in values for exp in exps]
+
+
+def merges():
+	cases = [
+		[(1, [1, 2, 3, -1, -3, 5]), (1, [0, 1, 0, 0, 0, 0])],
+		[(3, [7, -7, LIMIT, -LIMIT]), (5, [-2, 2, LIMIT, LIMIT]), (2, [0, 0, LIMIT, 0])],
+		[(2**64 - 1, [LIMIT, -LIMIT, 1, -1]), (2**64 - 1, [LIMIT, -LIMIT, 0, 0]), (1, [0, 0, 0, 1])],
+		[(0, [10, 20]), (4, [1, 2])],
+		[(0, [10, 20]), (0, [1, 2])],
+		[(1, [1, 1, 1]), (1, [2])],
+		[(1, [2**63 - 1, -(2**63)])],
+		[],
+	]
+	results = []
+	for updates in cases:
+		length = max((len(increments) for _, increments in updates), default=0)
+		total = sum(samples for samples, _ in updates)
+		merged = []
+		for place in range(length):
+			parts = [n * clamp(inc[place]) for n, inc in updates if place < len(inc)]
+			merged.append(round(Fraction(sum(parts), total)) if total else 0)
+		results.append({"updates": [list(update) for update in updates], "merged": merged})
+	return results
+
+
+def applies():
+	low, high = -(2**31), 2**31 - 1
+	cases = [(0, 5), (high, 1), (low, -1), (high, -LIMIT), (low, LIMIT), (7, LIMIT), (-7, -LIMIT)]
+	return [[w, inc, max(low, min(high, w + inc))] for w, inc in cases]
+
+
+def pseudo(seed, count, low, high):
+	"""Values that look random and are easy to compute anywhere."""
+	state, values = seed + 1, []
+	for _ in range(count):
+		state = (state * 1103515245 + 12345) % 2**31
+		values.append(low + (state >> 8) % (high - low + 1))
+	return values
+
+
+def low_ranks():
+	"""Factors are pseudo(2 * seed) and pseudo(2 * seed + 1); seed is the place in the list."""
+	results = []
+	for seed, (weights, first, rows, cols, rank, exp_a, exp_b) in enumerate([
+		(64, 0, 2, 3, 1, 0, 0),
+		(64, 5, 7, 4, 3, -9, 4),
+		(66048, 256, 131, 500, 2, -128, 122),
+		(3 * LEAF, 1000, 3, 50000, 3, 127, -110),
+		(2 * LEAF, 100, 2, 2, 2, 127, 127),
+	]):
+		a = pseudo(2 * seed, rows * rank, -128, 127)
+		b = pseudo(2 * seed + 1, rank * cols, -128, 127)
+		increments = [0] * weights
+		for row in range(rows):
+			left = a[row * rank : (row + 1) * rank]
+			for col in range(cols):
+				total = sum(left[t] * b[t * cols + col] for t in range(rank))
+				increments[first + row * cols + col] = scale(total, exp_a + exp_b)
+		parts, hashes = [], []
+		for start in range(0, weights, LEAF):
+			end = min(start + LEAF, weights)
+			inside = (w for w in range(start, end) if first <= w < first + rows * cols)
+			touched = sorted({(w - first) // cols for w in inside})
+			left = [a[r * rank : (r + 1) * rank] for r in touched]
+			parts.append(b"".join(struct.pack(f"<{rank}b", *row) for row in left))
+			hashes.append(blake(struct.pack(f"<{end - start}q", *increments[start:end])).hex())
+		parts.append(struct.pack(f"<Hbb{len(b)}b", rank, exp_a, exp_b, *b))
+		whole = b"".join(parts)
+		results.append({
+			"weights": weights,
+			"first": first,
+			"rows": rows,
+			"cols": cols,
+			"rank": rank,
+			"exp_a": exp_a,
+			"exp_b": exp_b,
+			"leaf_hashes": [blake(part).hex() for part in parts],
+			"bytes": whole.hex() if len(whole) < 100 else None,
+			"increment_hashes": hashes,
+		})
+	return results
+
+
+def root(parts):
+	nodes = [blake(part) for part in parts]
+	level = 0
+	while len(nodes) > 1:
+		level += 1
+		groups = [nodes[i : i + 8] for i in range(0, len(nodes), 8)]
+		nodes = [blake(bytes([1, level, len(group)]) + b"".join(group)) for group in groups]
+	return blake(b"\x03" + struct.pack("<Q", len(parts)) + nodes[0]).hex()
+
+
+def roots():
+	return [
+		{"leaves": [part.hex() for part in parts], "root": root(parts)}
+		for parts in [
+			[b"\x00"],
+			[b"\x00" * 16, b"\x00" * 15 + b"\x02\x00\x05"],
+			[bytes([0] * n) for n in range(1, 9)],
+			[bytes([0] * n) for n in range(1, 10)],
+		]
+	]
+
+
+def blobs():
+	components = [([b"\x00" * 16, b"\x00"], LEAF + 1), ([b"\x02\x00\x05"], 1)]
+	blob = b"".join(struct.pack("<I", len(leaf)) + leaf for parts, _ in components for leaf in parts)
+	return [
+		{
+			"weights": [weights for _, weights in components],
+			"components": [[leaf.hex() for leaf in parts] for parts, _ in components],
+			"blob": blob.hex(),
+		}
+	]
+
+
+def compress_chunk(increments, budget):
+	"""The reference encoder's choice, by sorting everything."""
+	order = sorted(range(len(increments)), key=lambda i: (-abs(clamp(increments[i])), i))
+	order = [i for i in order if increments[i] != 0]
+	options = []
+	limits = {2: (-2, 2), 4: (-8, 7), 8: (-128, 127)}
+
+	def quantise(indices, low, high):
+		for exp in range(0, 40):
+			values = [round(Fraction(clamp(increments[i]), 2**exp)) for i in indices]
+			if all(low <= value <= high for value in values):
+				return exp, values
+		raise AssertionError("nothing fits")
+
+	def error(chunk):
+		decoded = dict(chunk_increments(chunk))
+		return sum((clamp(x) - decoded.get(i, 0)) ** 2 for i, x in enumerate(increments))
+
+	for bits in (2, 4, 8):
+		sizes = [5 + (12 * k + 7) // 8 + (bits * k + 7) // 8 for k in range(1025)]
+		keep = max((k for k, size in enumerate(sizes) if size <= budget), default=0)
+		exp, values = quantise(order[:keep], *limits[bits])
+		pairs = sorted((i, v) for i, v in zip(order, values) if v != 0)
+		if pairs:
+			options.append(sparse(exp, bits, pairs))
+	if 2 + len(increments) <= budget and order:
+		options.append(dense(*quantise(range(len(increments)), *limits[8])))
+	if not options:
+		return UNCHANGED
+	# min() keeps the first of equals.
+	return min(options, key=lambda chunk: (error(chunk), len(encode_chunk(chunk))))
+
+
+def compressed():
+	heavy = [0] * 4096
+	for place, value in enumerate(pseudo(100, 200, -30000, 30000)):
+		heavy[place * 20] = value
+	signs = (-1, 1)
+	tailed = [signs[value >> 6 & 1] << value % 23 for value in pseudo(101, 1500, 0, 4095)]
+	cases = [
+		("zeros", [0] * 10, 112),
+		("one", [0, 0, 1], 112),
+		("a tie goes to the lower index", [0] * 90 + [4, -4, 4, 4], 8),
+		("budget below one value", [9] * 9, 7),
+		("short leaf goes dense", [i * i - 300 for i in range(60)], 112),
+		("flat noise", pseudo(102, 4096, -50, 50), 112),
+		("few large", heavy, 112),
+		("powers of two", tailed, 112),
+		("wide budget", heavy, 700),
+		("two chunks", [0] * 4096 + [-3, 0, 2**40, -(2**63)], 40),
+	]
+	return [
+		{
+			"name": name,
+			"budget": budget,
+			"increments": [[i, x] for i, x in enumerate(increments) if x != 0],
+			"weights": len(increments),
+			"bytes": b"".join(
+				encode_chunk(compress_chunk(increments[i : i + CHUNK], budget))
+				for i in range(0, len(increments), CHUNK)
+			).hex(),
+		}
+		for name, increments, budget in cases
+	]
+
+
+def main():
+	sections = {
+		"leaves": leaves(),
+		"refused": refused(),
+		"scale": scales(),
+		"merge": merges(),
+		"apply": applies(),
+		"low_rank": low_ranks(),
+		"roots": roots(),
+		"blobs": blobs(),
+		"compressed": compressed(),
+	}
+	lines = ["{"]
+	for number, (name, entries) in enumerate(sections.items()):
+		lines.append(f'\t"{name}": [')
+		lines.append(",\n".join("\t\t" + json.dumps(entry, separators=(",", ":")) for entry in entries))
+		lines.append("\t]" + ("," if number + 1 < len(sections) else ""))
+	lines.append("}\n")
+	text = "\n".join(lines)
+	path = pathlib.Path(__file__).with_suffix(".json")
+	if "--check" in sys.argv[1:]:
+		if path.read_text() != text:
+			sys.exit(f"{path.name} is not what this script writes: run it without --check")
+	else:
+		path.write_text(text)
+
+
+main()

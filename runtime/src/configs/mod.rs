@@ -1,0 +1,6 @@
+//! The pallets' configuration, by theme.
+
+mod consensus;
+mod learning;
+mod money;
+mod system;

@@ -1,0 +1,2 @@
+//! x
+pub mod pallet_reputation { pub type WeightInfo<T> = W<T>; }

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Every test, cheapest first. `make test` builds before it calls this.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/env.sh
+
+echo "test: unit, property and whole-runtime tests"
+cargo test --locked --workspace --quiet
+echo "test: tile files, engine and workers"
+(cd tiles && cargo test --locked --workspace --quiet)
+echo "test: end to end"
+tests/run.sh
