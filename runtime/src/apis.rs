@@ -236,6 +236,66 @@ impl_runtime_apis! {
 		}
 	}
 
+	impl pallet_experts::runtime_api::ModelsApi<Block> for Runtime {
+		fn heads(model: u32) -> Vec<(u16, u32, Hash)> {
+			Experts::heads(model)
+		}
+
+		fn lineage(model: u32, snapshot: u32) -> Option<pallet_experts::Lineage> {
+			Experts::lineage(model, snapshot)
+		}
+	}
+
+	impl pallet_datasets::runtime_api::DatasetsApi<Block, AccountId> for Runtime {
+		fn open_audits(auditor: AccountId) -> Vec<u32> {
+			Datasets::open_audits(&auditor)
+		}
+
+		fn quota_left(owner: AccountId) -> u32 {
+			Datasets::quota_left(&owner)
+		}
+
+		fn difficulty() -> u32 {
+			Datasets::difficulty()
+		}
+	}
+
+	impl pallet_rounds::runtime_api::RoundsApi<Block, AccountId, BlockNumber> for Runtime {
+		fn round(id: u32) -> Option<pallet_rounds::RoundView<AccountId, BlockNumber>> {
+			Rounds::round_view(id)
+		}
+
+		fn summary(id: u32) -> Option<pallet_rounds::RoundSummary<BlockNumber>> {
+			Rounds::summary(id)
+		}
+
+		fn live(model: u32) -> Option<u32> {
+			Rounds::live(model)
+		}
+
+		fn owner_of(model: u32, component: u16) -> Vec<AccountId> {
+			Rounds::owner_of(model, component)
+		}
+	}
+
+	impl pallet_podl::runtime_api::PodlApi<Block, AccountId> for Runtime {
+		fn tasks(verifier: AccountId) -> Vec<(u32, AccountId, u32)> {
+			Podl::tasks(&verifier)
+		}
+
+		fn reveals_open(round: u32, trainer: AccountId) -> bool {
+			Podl::reveals_open(round, &trainer)
+		}
+
+		fn standings(round: u32) -> Vec<(AccountId, pallet_rounds::Standing)> {
+			Podl::standings(round)
+		}
+
+		fn update(round: u32, trainer: AccountId) -> Option<pallet_podl::UpdateView<AccountId>> {
+			Podl::update_view(round, &trainer)
+		}
+	}
+
 	impl sp_genesis_builder::GenesisBuilder<Block> for Runtime {
 		fn build_state(config: Vec<u8>) -> sp_genesis_builder::Result {
 			build_state::<RuntimeGenesisConfig>(config)

@@ -163,4 +163,12 @@ mod runtime {
 	pub type Workers = pallet_workers::Pallet<Runtime>;
 	#[runtime::pallet_index(32)]
 	pub type Shards = pallet_shards::Pallet<Runtime>;
+	#[runtime::pallet_index(33)]
+	pub type Experts = pallet_experts::Pallet<Runtime>;
+	#[runtime::pallet_index(34)]
+	pub type Datasets = pallet_datasets::Pallet<Runtime>;
+	#[runtime::pallet_index(35)]
+	pub type Rounds = pallet_rounds::Pallet<Runtime>;
+	#[runtime::pallet_index(36)]
+	pub type Podl = pallet_podl::Pallet<Runtime>;
 }

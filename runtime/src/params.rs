@@ -107,4 +107,14 @@ parameters! {
 	19 UnbondingPeriod "unbondingPeriod": blocks(7 * DAYS), 2, blocks(90 * DAYS);
 	/// Leading zero bits of the proof of work at genesis: about 3 s of one core.
 	20 InitialDifficulty "initialDifficulty": 22, 4, 40;
+	/// Blocks to upload a dataset's shards after its submission.
+	21 UploadPeriod "uploadPeriod": blocks(DAYS), 5, blocks(7 * DAYS);
+	/// Blocks in which a rejected or revoked owner may appeal.
+	22 AppealPeriod "appealPeriod": blocks(7 * DAYS), 2, blocks(30 * DAYS);
+	/// Blocks between adjustments of the difficulty.
+	23 AdjustPeriod "adjustPeriod": blocks(HOURS), 10, blocks(7 * DAYS);
+	/// Submissions in that time at which the difficulty stays as it is.
+	24 TargetSubmissions "targetSubmissions": 100, 1, 100_000;
+	/// Segments that the verifiers of an update re-run.
+	25 SegmentsPerUpdate "segmentsPerUpdate": 2, 1, 8;
 }

@@ -12,11 +12,11 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn set_deadline(id: u32, dataset: &mut DatasetOf<T>, period: BlockNumberFor<T>) {
 		let at = Self::now().saturating_add(period);
 		dataset.deadline = Some(at);
-		Self::schedule(at, Task::Deadline(id));
+		Self::schedule(at, Duty::Deadline(id));
 	}
 
 	/// Puts a task on the agenda of height `at`, of the next block at the earliest.
-	pub(crate) fn schedule(at: BlockNumberFor<T>, task: Task) {
+	pub(crate) fn schedule(at: BlockNumberFor<T>, task: Duty) {
 		let at = at.max(Self::now().saturating_add(One::one()));
 		let pages = AgendaPages::<T>::get(at);
 		let fits = pages
@@ -52,7 +52,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Takes at most `limit` tasks off the last page of height `at`; none if there is no page.
-	fn take_tasks(at: BlockNumberFor<T>, limit: u32) -> Vec<Task> {
+	fn take_tasks(at: BlockNumberFor<T>, limit: u32) -> Vec<Duty> {
 		let pages = AgendaPages::<T>::get(at);
 		let Some(last) = pages.checked_sub(1) else { return Vec::new() };
 		let mut page = Agenda::<T>::take(at, last).into_inner();
@@ -67,10 +67,10 @@ impl<T: Config> Pallet<T> {
 		due
 	}
 
-	fn do_task(task: Task, now: BlockNumberFor<T>) {
+	fn do_task(task: Duty, now: BlockNumberFor<T>) {
 		match task {
-			Task::Deadline(id) => Self::meet_deadline(id, now),
-			Task::ClearVotes(ballot) => Self::clear_votes(ballot),
+			Duty::Deadline(id) => Self::meet_deadline(id, now),
+			Duty::ClearVotes(ballot) => Self::clear_votes(ballot),
 		}
 	}
 

@@ -19,9 +19,6 @@ use sp_runtime::{traits::Saturating, DispatchResult};
 /// Sets the randomness of draws apart from everybody else's.
 const DRAW_SUBJECT: &[u8] = b"blyan/datasets/auditors";
 
-/// Who may audit: account as the draw wants it, account, weight.
-type Candidates<T> = Vec<(<T as frame_system::Config>::AccountId, u64)>;
-
 impl<T: Config> Pallet<T> {
 	/// The datasets for which `auditor` has something to do now, for the runtime API.
 	pub fn open_audits(auditor: &T::AccountId) -> Vec<u32> {
@@ -72,7 +69,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Draws the auditors of dataset `id`; `false` if there are too few candidates.
-	fn draw_for(
+	pub(crate) fn draw_for(
 		id: u32,
 		now: BlockNumberFor<T>,
 		seed: &H256,
@@ -113,7 +110,7 @@ impl<T: Config> Pallet<T> {
 		id: u32,
 		owner: &T::AccountId,
 		candidates: &[(T::AccountId, u64)],
-	) -> Candidates<T> {
+	) -> Vec<(T::AccountId, u64)> {
 		let machines = Self::machines(owner);
 		let former = FormerAuditors::<T>::get(id);
 		candidates
@@ -232,12 +229,7 @@ impl<T: Config> Pallet<T> {
 
 	/// Pays the auditors by their distance from the medians, and rejects the dataset or puts it to
 	/// the vote.
-	fn conclude_audit(
-		id: u32,
-		dataset: DatasetOf<T>,
-		audit: Audit<T::AccountId>,
-		medians: Scores,
-	) {
+	fn conclude_audit(id: u32, dataset: DatasetOf<T>, audit: Audit<T::AccountId>, medians: Scores) {
 		let thresholds = T::Thresholds::get();
 		for seat in &audit.seats {
 			let Some(report) = seat.report else { continue };

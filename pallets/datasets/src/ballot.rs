@@ -84,7 +84,7 @@ impl<T: Config> Pallet<T> {
 		} else {
 			match Self::held_out_seed(id, &dataset, until) {
 				Some(seed) => Ok(seed),
-				None => return Self::schedule(Self::now(), Task::Deadline(id)),
+				None => return Self::schedule(Self::now(), Duty::Deadline(id)),
 			}
 		};
 		Tallies::<T>::remove(id);
@@ -162,7 +162,7 @@ impl<T: Config> Pallet<T> {
 		}
 		if more {
 			let next = Self::now().saturating_add(One::one());
-			Self::schedule(next, Task::ClearVotes(ballot));
+			Self::schedule(next, Duty::ClearVotes(ballot));
 		}
 	}
 

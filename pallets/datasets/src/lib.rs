@@ -5,13 +5,13 @@
 //!
 //! ## Overview
 //!
-//! An owner without tokens submits a signed manifest with a proof of work ([`Pallet::submit`]), then
-//! the shards that it names ([`Pallet::store_shard`]); both are bare extrinsics. Once everything is
-//! uploaded, auditors are drawn among the active workers. Each commits to a report and reveals it
-//! ([`Pallet::commit_report`], [`Pallet::reveal_report`]); the medians decide whether the dataset is
-//! rejected or put to a vote with a proposed tier ([`Pallet::vote`]). What is approved may be named
-//! by rounds, through [`Datasets`]. It may later be flagged and revoked; the owner of a rejected or
-//! revoked dataset may appeal once.
+//! An owner without tokens submits a signed manifest with a proof of work ([`Pallet::submit`]),
+//! then the shards that it names ([`Pallet::store_shard`]); both are bare extrinsics. Once
+//! everything is uploaded, auditors are drawn among the active workers. Each commits to a report
+//! and reveals it ([`Pallet::commit_report`], [`Pallet::reveal_report`]); the medians decide whether
+//! the dataset is rejected or put to a vote with a proposed tier ([`Pallet::vote`]). What is
+//! approved may be named by rounds, through [`Datasets`]. It may later be flagged and revoked; the
+//! owner of a rejected or revoked dataset may appeal once.
 //!
 //! ```text
 //! Pending ─► Auditing ─► Voting ─► Approved ◄─► Flagged
@@ -72,8 +72,8 @@
 //!
 //! What the chain does by itself is bounded in every block: [`Config::MaxDuePerBlock`] tasks of the
 //! agenda and [`Config::DrawsPerBlock`] datasets of the queue. What does not fit waits for the next
-//! block. A task only says "look at this dataset"; whether something is due is read off the dataset,
-//! so tasks that became pointless do no harm.
+//! block. A task only says "look at this dataset"; whether something is due is read off the
+//! dataset, so tasks that became pointless do no harm.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]
@@ -95,6 +95,7 @@ mod invariants;
 mod mock;
 pub mod rules;
 pub mod runtime_api;
+mod status;
 mod submission;
 #[cfg(test)]
 mod tests;
@@ -195,7 +196,7 @@ pub mod pallet {
 		/// Blocks that a voter must have been registered.
 		type VoterAge: Get<BlockNumberFor<Self>>;
 
-		/// Auditors drawn for each dataset: from 1 to [`MAX_AUDITORS`].
+		/// Auditors drawn for each dataset; clamped to 1 to [`MAX_AUDITORS`].
 		type AuditorsPerDataset: Get<u32>;
 
 		/// Votes without which a dataset is rejected.
@@ -239,7 +240,7 @@ pub mod pallet {
 
 		/// Signs for benchmarks.
 		#[cfg(feature = "runtime-benchmarks")]
-		type BenchmarkHelper: crate::benchmarking::BenchmarkHelper<Self::AccountId, Self::Signature>;
+		type BenchmarkHelper: benchmarking::BenchmarkHelper<Self::AccountId, Self::Signature>;
 	}
 
 	/// The blocks of Chain D, by number.
@@ -348,7 +349,7 @@ pub mod pallet {
 		BlockNumberFor<T>,
 		Twox64Concat,
 		u32,
-		BoundedVec<Task, T::TasksPerPage>,
+		BoundedVec<Duty, T::TasksPerPage>,
 		ValueQuery,
 	>;
 
@@ -603,16 +604,6 @@ pub mod pallet {
 			assert!(T::MaxDuePerBlock::get() > 0, "no deadline would ever be kept");
 			assert!(T::DrawsPerBlock::get() > 0, "no auditor would ever be drawn");
 			assert!(T::TasksPerPage::get() > 0, "the agenda could not hold a task");
-			assert!(
-				(1..=MAX_AUDITORS).contains(&T::AuditorsPerDataset::get()),
-				"the number of auditors is out of range"
-			);
-			assert!(
-				T::MinDifficulty::get() <= T::MaxDifficulty::get(),
-				"the bounds of the difficulty contradict each other"
-			);
-			let thresholds = T::Thresholds::get();
-			assert!(thresholds.silver <= thresholds.gold, "gold must not be below silver");
 		}
 
 		#[cfg(feature = "try-runtime")]
@@ -626,7 +617,8 @@ pub mod pallet {
 		/// Submit a dataset.
 		///
 		/// `signature` is the owner's over the manifest's hash, plain or between `<Bytes>` and
-		/// `</Bytes>` as wallets make it. `nonce` is the proof of work over that hash and the owner.
+		/// `</Bytes>` as wallets make it. `nonce` is the proof of work over that hash and the
+		/// owner.
 		///
 		/// Origin: none (a bare extrinsic, without a fee). Fails if the manifest is not valid, the
 		/// work is too little, the manifest or the records were submitted before, the owner's quota
@@ -649,8 +641,8 @@ pub mod pallet {
 		/// Store a shard of a submitted dataset.
 		///
 		/// Origin: none (a bare extrinsic, without a fee): the submission has paid. Fails if the
-		/// dataset does not wait for shards, the manifest names no such shard, it is stored already,
-		/// or the data is another. Emits `ShardStored`, and `Uploaded` after the last one.
+		/// dataset does not wait for shards, the manifest names no such shard, it is stored
+		/// already, or the data is another. Emits `ShardStored`, and `Uploaded` after the last one.
 		#[pallet::call_index(1)]
 		#[pallet::weight(T::WeightInfo::store_shard(data.len() as u32))]
 		pub fn store_shard(
@@ -666,9 +658,9 @@ pub mod pallet {
 
 		/// Commit to a report: post the hash of report, salt and account.
 		///
-		/// Origin: signed by a drawn auditor; free if it succeeds. Fails if the dataset is not being
-		/// audited, the account has no seat, it is too late, or it has committed before. Emits
-		/// `ReportCommitted`, and `RevealStarted` after the last one.
+		/// Origin: signed by a drawn auditor; free if it succeeds. Fails if the dataset is not
+		/// being audited, the account has no seat, it is too late, or it has committed before.
+		/// Emits `ReportCommitted`, and `RevealStarted` after the last one.
 		#[pallet::call_index(2)]
 		#[pallet::weight(T::WeightInfo::commit_report())]
 		pub fn commit_report(
@@ -703,8 +695,8 @@ pub mod pallet {
 		/// Register as a voter, with the hash that names the machine. The account's age as a voter
 		/// is counted from now.
 		///
-		/// Origin: signed. Fails if the account is a voter already or another voter has the machine.
-		/// Emits `VoterRegistered`.
+		/// Origin: signed. Fails if the account is a voter already or another voter has the
+		/// machine. Emits `VoterRegistered`.
 		#[pallet::call_index(4)]
 		#[pallet::weight(T::WeightInfo::register_voter())]
 		pub fn register_voter(origin: OriginFor<T>, hardware_id: H256) -> DispatchResult {
@@ -746,8 +738,8 @@ pub mod pallet {
 
 		/// Appeal against a rejection or revocation, once: other auditors judge the dataset again.
 		///
-		/// Origin: signed by the owner. Fails if there is nothing to appeal against, it was appealed
-		/// before, the time is over, or a shard has expired. Emits `Appealed`.
+		/// Origin: signed by the owner. Fails if there is nothing to appeal against, it was
+		/// appealed before, the time is over, or a shard has expired. Emits `Appealed`.
 		#[pallet::call_index(8)]
 		#[pallet::weight(T::WeightInfo::appeal(blyan_primitives::record::MAX_SHARDS))]
 		pub fn appeal(origin: OriginFor<T>, dataset: u32) -> DispatchResultWithPostInfo {
@@ -766,59 +758,11 @@ pub mod pallet {
 			match call {
 				Call::submit { manifest, owner, signature, nonce } => {
 					Self::validate_submission(manifest, owner, signature, *nonce)
-				},
+				}
 				Call::store_shard { dataset, index, data } => {
 					Self::validate_shard(*dataset, *index, data)
-				},
+				}
 				_ => InvalidTransaction::Call.into(),
-			}
-		}
-	}
-
-	impl<T: Config> Datasets<T::AccountId> for Pallet<T> {
-		fn approved(id: u32) -> Option<Approved<T::AccountId>> {
-			let dataset = AllDatasets::<T>::get(id)?;
-			if !matches!(dataset.status, Status::Approved(_)) {
-				return None;
-			}
-			Some(Approved {
-				owner: dataset.owner,
-				records: dataset.records,
-				records_root: dataset.records_root,
-				held_out_seed: dataset.held_out_seed?,
-			})
-		}
-	}
-
-	impl<T: Config> Pallet<T> {
-		/// The current height.
-		pub(crate) fn now() -> BlockNumberFor<T> {
-			frame_system::Pallet::<T>::block_number()
-		}
-
-		/// Dataset `id`.
-		pub(crate) fn dataset(id: u32) -> Result<DatasetOf<T>, Error<T>> {
-			AllDatasets::<T>::get(id).ok_or(Error::<T>::UnknownDataset)
-		}
-
-		/// Changes the status, and with it the owner's live count, which nothing else writes.
-		pub(crate) fn set_status(dataset: &mut DatasetOf<T>, status: Status) {
-			Self::count_live(&dataset.owner, dataset.status.is_live(), status.is_live());
-			dataset.status = status;
-		}
-
-		/// Counts a dataset of `owner` that was live or not, and is or not.
-		pub(crate) fn count_live(owner: &T::AccountId, was: bool, is: bool) {
-			let live = Live::<T>::get(owner);
-			let live = match (was, is) {
-				(false, true) => live.saturating_add(1),
-				(true, false) => live.saturating_sub(1),
-				_ => live,
-			};
-			if live == 0 {
-				Live::<T>::remove(owner);
-			} else {
-				Live::<T>::insert(owner, live);
 			}
 		}
 	}

@@ -38,8 +38,8 @@ impl<T: Config> Pallet<T> {
 
 	fn price() -> Price {
 		CurrentPrice::<T>::get().unwrap_or_else(|| {
-			let bits =
-				T::InitialDifficulty::get().max(T::MinDifficulty::get()).min(T::MaxDifficulty::get());
+			let (least, most) = (T::MinDifficulty::get(), T::MaxDifficulty::get());
+			let bits = T::InitialDifficulty::get().max(least).min(most);
 			Price { bits, bits_before: bits, submissions: 0 }
 		})
 	}

@@ -451,7 +451,7 @@ pub struct Price {
 	MaxEncodedLen,
 	TypeInfo,
 )]
-pub enum Task {
+pub enum Duty {
 	/// Look whether the deadline of this dataset has passed.
 	#[codec(index = 0)]
 	Deadline(u32),

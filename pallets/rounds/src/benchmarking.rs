@@ -53,6 +53,70 @@ fn recipe() -> Recipe {
 	}
 }
 
+/// Stores a live round in `phase`, far from its deadlines, for benchmarks of other pallets: with
+/// these trainers, who are engaged, and one dataset of `records` records under `records_root`, on an
+/// architecture with as many components as can be. Returns its number.
+///
+/// There is no such model, so nothing that ends the round may be called.
+pub fn insert_round<T: Config>(
+	trainers: Vec<T::AccountId>,
+	phase: Phase,
+	recipe: Recipe,
+	records: u32,
+	records_root: H256,
+) -> u32 {
+	let id = NextRound::<T>::get();
+	let opener = trainers.first().expect("a round has trainers").clone();
+	let mut limits = Pallet::<T>::limits();
+	limits.max_trainers = MAX_TRAINERS;
+	let round = RoundOf::<T> {
+		model: u32::MAX,
+		opener: opener.clone(),
+		base_snapshot: 0,
+		base_root: H256::zero(),
+		// 10 · (49 + 2) + 2 components.
+		architecture: Architecture {
+			vocab: 256,
+			d_model: 64,
+			layers: 10,
+			heads: 4,
+			context: 64,
+			experts: 49,
+			top_k: 2,
+			d_ff: 64,
+		},
+		recipe,
+		limits,
+		opened: Zero::zero(),
+		phase,
+		since: Zero::zero(),
+		deadline: BlockNumberFor::<T>::max_value(),
+		drawing: false,
+		widened: false,
+		disturbed: false,
+		seed: Some(H256::repeat_byte(1)),
+		audit_seed: Some(H256::repeat_byte(2)),
+		evaluation_seed: None,
+	};
+	for trainer in &trainers {
+		T::Workers::engage(trainer).expect("the helper's workers are active");
+	}
+	let dataset = MixtureDataset {
+		id: 0,
+		owner: opener,
+		records,
+		records_root,
+		weight: 1,
+		held_out_seed: H256::repeat_byte(3),
+	};
+	NextRound::<T>::put(id.saturating_add(1));
+	Rounds::<T>::insert(id, round);
+	Trainers::<T>::insert(id, BoundedVec::<_, ConstU32<MAX_TRAINERS>>::truncate_from(trainers));
+	let datasets = BoundedVec::<_, ConstU32<MAX_DATASETS>>::truncate_from(vec![dataset]);
+	Mixtures::<T>::insert(id, datasets);
+	id
+}
+
 /// Opens a round on the helper's model, with all datasets, and returns its number.
 fn open_round<T: Config>() -> u32 {
 	let (model, owner) = T::BenchmarkHelper::model();
@@ -132,7 +196,7 @@ mod benches {
 	use super::*;
 
 	#[benchmark]
-	fn open(d: Linear<1, MAX_DATASETS>) {
+	fn open(d: Linear<1, { MAX_DATASETS }>) {
 		let (model, owner) = T::BenchmarkHelper::model();
 		let datasets: Vec<(u32, u16)> =
 			(0..d).map(|index| (T::BenchmarkHelper::dataset(index), 1)).collect();
@@ -161,7 +225,7 @@ mod benches {
 
 	/// By the owner; there are as many roots as the model has components, at most.
 	#[benchmark]
-	fn post_merge(n: Linear<1, MAX_POSTS_PER_CALL>) {
+	fn post_merge(n: Linear<1, { MAX_POSTS_PER_CALL }>) {
 		let id = open_round::<T>();
 		set_phase::<T>(id, Phase::Merge);
 		let caller = helper_worker::<T>(0);

@@ -101,20 +101,11 @@ impl<T: Config> Pallet<T> {
 	/// Joins a round; see the call.
 	pub(crate) fn do_join(who: T::AccountId, id: u32) -> DispatchResult {
 		let round = Rounds::<T>::get(id).ok_or(Error::<T>::UnknownRound)?;
-		ensure!(
-			round.phase == Phase::Open && !round.drawing,
-			Error::<T>::WrongPhase
-		);
-		ensure!(
-			T::Workers::is_active(&who, Role::Trainer),
-			Error::<T>::NotActiveTrainer
-		);
+		ensure!(round.phase == Phase::Open && !round.drawing, Error::<T>::WrongPhase);
+		ensure!(T::Workers::is_active(&who, Role::Trainer), Error::<T>::NotActiveTrainer);
 		let mut trainers = Trainers::<T>::get(id);
 		ensure!(!trainers.contains(&who), Error::<T>::AlreadyJoined);
-		ensure!(
-			trainers.len() < round.limits.max_trainers as usize,
-			Error::<T>::Full
-		);
+		ensure!(trainers.len() < round.limits.max_trainers as usize, Error::<T>::Full);
 		trainers.try_push(who.clone()).map_err(|_| Error::<T>::Full)?;
 		T::Workers::engage(&who)?;
 		Trainers::<T>::insert(id, trainers);
@@ -129,10 +120,7 @@ impl<T: Config> Pallet<T> {
 		roots: &[(u16, H256)],
 	) -> DispatchResult {
 		let round = Rounds::<T>::get(id).ok_or(Error::<T>::UnknownRound)?;
-		ensure!(
-			round.phase == Phase::Merge && !round.disturbed,
-			Error::<T>::WrongPhase
-		);
+		ensure!(round.phase == Phase::Merge && !round.disturbed, Error::<T>::WrongPhase);
 		ensure!(!roots.is_empty(), Error::<T>::NothingPosted);
 
 		let now = frame_system::Pallet::<T>::block_number();
@@ -175,8 +163,7 @@ impl<T: Config> Pallet<T> {
 		turns: u64,
 	) -> Result<Vec<T::AccountId>, DispatchError> {
 		let mut owners = T::Workers::owners(&component_key(model, component));
-		let place =
-			owners.iter().position(|owner| owner == who).ok_or(Error::<T>::NotOwner)?;
+		let place = owners.iter().position(|owner| owner == who).ok_or(Error::<T>::NotOwner)?;
 		ensure!((place as u64) < turns, Error::<T>::NotYourTurn);
 		owners.truncate(place);
 		Ok(owners)
@@ -196,11 +183,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Commits to an evaluation; see the call.
-	pub(crate) fn do_commit_evaluation(
-		who: T::AccountId,
-		id: u32,
-		hash: H256,
-	) -> DispatchResult {
+	pub(crate) fn do_commit_evaluation(who: T::AccountId, id: u32, hash: H256) -> DispatchResult {
 		let round = Self::evaluated_round(id)?;
 		let now = frame_system::Pallet::<T>::block_number();
 		Evaluators::<T>::try_mutate(id, |evaluators| -> DispatchResult {
@@ -208,10 +191,7 @@ impl<T: Config> Pallet<T> {
 				.iter_mut()
 				.find(|evaluator| evaluator.who == who)
 				.ok_or(Error::<T>::NotEvaluator)?;
-			ensure!(
-				evaluator.commitment.is_none(),
-				Error::<T>::AlreadyCommitted
-			);
+			ensure!(evaluator.commitment.is_none(), Error::<T>::AlreadyCommitted);
 			ensure!(now < Self::middle(&round), Error::<T>::CommitsClosed);
 			evaluator.commitment = Some(hash);
 			Ok(())
@@ -237,10 +217,7 @@ impl<T: Config> Pallet<T> {
 				.find(|evaluator| evaluator.who == who)
 				.ok_or(Error::<T>::NotEvaluator)?;
 			let committed = evaluator.commitment.ok_or(Error::<T>::NotCommitted)?;
-			ensure!(
-				all_committed || now >= Self::middle(&round),
-				Error::<T>::RevealsNotOpen
-			);
+			ensure!(all_committed || now >= Self::middle(&round), Error::<T>::RevealsNotOpen);
 			ensure!(evaluator.losses.is_none(), Error::<T>::AlreadyRevealed);
 			let account: [u8; 32] = who.clone().into();
 			ensure!(
@@ -257,10 +234,7 @@ impl<T: Config> Pallet<T> {
 	/// A round whose evaluators are drawn and at work.
 	fn evaluated_round(id: u32) -> Result<RoundOf<T>, DispatchError> {
 		let round = Rounds::<T>::get(id).ok_or(Error::<T>::UnknownRound)?;
-		ensure!(
-			round.phase == Phase::Evaluate && !round.drawing,
-			Error::<T>::WrongPhase
-		);
+		ensure!(round.phase == Phase::Evaluate && !round.drawing, Error::<T>::WrongPhase);
 		Ok(round)
 	}
 
@@ -271,10 +245,7 @@ impl<T: Config> Pallet<T> {
 		let mut mixture: BoundedVec<MixtureDataset<T::AccountId>, ConstU32<MAX_DATASETS>> =
 			BoundedVec::new();
 		for (id, weight) in datasets {
-			ensure!(
-				mixture.iter().all(|other| other.id != *id),
-				Error::<T>::DuplicateDataset
-			);
+			ensure!(mixture.iter().all(|other| other.id != *id), Error::<T>::DuplicateDataset);
 			let approved = T::Datasets::approved(*id).ok_or(Error::<T>::NotApproved)?;
 			let dataset = MixtureDataset {
 				id: *id,
@@ -292,7 +263,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// The parameters as they are now, within what storage can hold.
-	fn limits() -> Limits<BlockNumberFor<T>> {
+	pub(crate) fn limits() -> Limits<BlockNumberFor<T>> {
 		let max_trainers = T::MaxTrainers::get().clamp(1, MAX_TRAINERS);
 		Limits {
 			min_updates: T::MinUpdates::get().clamp(1, max_trainers),
@@ -343,7 +314,7 @@ impl<T: Config> Pallet<T> {
 			Phase::Final | Phase::Rejected | Phase::Abandoned => {
 				defensive!("a round that has ended is live");
 				false
-			},
+			}
 		}
 	}
 
@@ -400,10 +371,7 @@ impl<T: Config> Pallet<T> {
 
 	fn advance_audit(id: u32, mut round: RoundOf<T>, now: BlockNumberFor<T>) -> bool {
 		if round.drawing {
-			let seed = match round.audit_seed {
-				Some(seed) => Some(seed),
-				None => Self::fresh_randomness(id, &round),
-			};
+			let seed = round.audit_seed.or_else(|| Self::fresh_randomness(id, &round));
 			let Some(seed) = seed else {
 				if now < round.deadline {
 					return false;
@@ -673,16 +641,19 @@ impl<T: Config> Pallet<T> {
 		gain: u32,
 	) -> bool {
 		let accepted = T::Updates::accepted(id);
-		let total = accepted
-			.iter()
-			.fold(0u64, |sum, (_, samples)| sum.saturating_add(u64::from(*samples)));
+		let total =
+			accepted.iter().fold(0u64, |sum, (_, samples)| sum.saturating_add(u64::from(*samples)));
 		let mixture = Mixtures::<T>::get(id);
 		let places: Vec<u64> = mixture.iter().map(MixtureDataset::places).collect();
 		// Expected and not counted: to count would mean to draw every sample of the round again.
 		let samples = rules::apportion(total, &places);
 
 		let lineage = Lineage {
-			datasets: mixture.iter().map(|dataset| dataset.id).zip(samples.iter().copied()).collect(),
+			datasets: mixture
+				.iter()
+				.map(|dataset| dataset.id)
+				.zip(samples.iter().copied())
+				.collect(),
 			improvement_micronats: gain,
 			base_loss: losses.base,
 			candidate_loss: losses.candidate,
@@ -816,9 +787,9 @@ impl<T: Config> Pallet<T> {
 						T::Rewards::credit(who, Share::Verifiers, points);
 					}
 					T::Reputation::record(who, Subject::Evaluation, Outcome::Success);
-				},
+				}
 				// Of two that differ, nobody knows who is wrong.
-				Some(false) if revealed < 3 => {},
+				Some(false) if revealed < 3 => {}
 				Some(false) => T::Reputation::record(who, Subject::Evaluation, Outcome::Failure),
 				None => T::Reputation::record(who, Subject::Evaluation, Outcome::Missed),
 			}
@@ -954,7 +925,10 @@ impl<T: Config> Pallet<T> {
 			"a round has a seed too early or too late"
 		);
 		let drawn = round.phase == Phase::Evaluate && !round.drawing;
-		ensure!(round.evaluation_seed.is_some() == drawn, "an evaluation seed came at another time");
+		ensure!(
+			round.evaluation_seed.is_some() == drawn,
+			"an evaluation seed came at another time"
+		);
 		let draws = matches!(round.phase, Phase::Open | Phase::Audit | Phase::Evaluate);
 		ensure!(draws || !round.drawing, "a phase without a draw waits for one");
 		let undone = matches!(round.phase, Phase::Merge | Phase::Challenge);
@@ -969,13 +943,13 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	fn check_members(
-		id: u32,
-		round: &RoundOf<T>,
-	) -> Result<(), sp_runtime::TryRuntimeError> {
+	fn check_members(id: u32, round: &RoundOf<T>) -> Result<(), sp_runtime::TryRuntimeError> {
 		let trainers = Trainers::<T>::get(id);
 		for (position, trainer) in trainers.iter().enumerate() {
-			ensure!(!trainers.iter().skip(position + 1).any(|other| other == trainer), "joined twice");
+			ensure!(
+				!trainers.iter().skip(position + 1).any(|other| other == trainer),
+				"joined twice"
+			);
 		}
 		ensure!(trainers.len() <= round.limits.max_trainers as usize, "too many trainers");
 		let enough = trainers.len() >= round.limits.min_updates as usize;
@@ -1011,10 +985,7 @@ impl<T: Config> Pallet<T> {
 		ensure!(ascending(&posted), "components were posted twice or out of order");
 		for post in &merge.posts {
 			ensure!(merge.needed.contains(&post.component), "a component was posted needlessly");
-			ensure!(
-				usize::from(post.by) < merge.posters.len(),
-				"a root was posted by nobody"
-			);
+			ensure!(usize::from(post.by) < merge.posters.len(), "a root was posted by nobody");
 		}
 		for (position, poster) in merge.posters.iter().enumerate() {
 			ensure!(

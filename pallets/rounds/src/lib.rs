@@ -72,8 +72,8 @@
 //! # Implementation notes
 //!
 //! Parameters are copied into the round when it is opened, so a vote on them cannot move the goal
-//! posts of a live round. Every block costs one small read per live round; the expensive steps are
-//! the changes of phase, of which a round has about ten.
+//! posts of a live round. Every block costs a few small reads per live round; the expensive steps
+//! are the changes of phase, of which a round has about ten.
 //!
 //! Whoever posts wrong roots is found out by the evaluators, who then report
 //! [`LOSS_OF_MISMATCH`]: the candidate is rejected and its aggregators are not paid. Which of several
@@ -111,10 +111,8 @@ pub use types::{
 pub use weights::WeightInfo;
 
 /// A live round of the runtime `T`.
-pub type RoundOf<T> = Round<
-	<T as frame_system::Config>::AccountId,
-	frame_system::pallet_prelude::BlockNumberFor<T>,
->;
+pub type RoundOf<T> =
+	Round<<T as frame_system::Config>::AccountId, frame_system::pallet_prelude::BlockNumberFor<T>>;
 
 /// The pallet.
 #[frame_support::pallet]
@@ -271,8 +269,7 @@ pub mod pallet {
 	///
 	/// An aggregator pays by the bond of a worker. Deleted with the round.
 	#[pallet::storage]
-	pub type Merges<T: Config> =
-		StorageMap<_, Twox64Concat, u32, Merge<T::AccountId>, ValueQuery>;
+	pub type Merges<T: Config> = StorageMap<_, Twox64Concat, u32, Merge<T::AccountId>, ValueQuery>;
 
 	/// Drawn evaluators of a round; each is engaged once. Deleted with the round.
 	#[pallet::storage]

@@ -2,7 +2,7 @@
 //! test's thread.
 
 use crate as pallet_rounds;
-use crate::{Losses, Phase, RoundOf, Standing, Updates, MAX_TRAINERS};
+use crate::{Losses, Phase, RoundOf, Standing, Updates, MAX_TRAINERS as TRAINERS_BOUND};
 use blyan_primitives::{
 	commit::commitment,
 	hash::blake2b_256,
@@ -465,8 +465,7 @@ pub fn run(blocks: u64) {
 /// Runs until the round is in `phase` and waits for no draw.
 pub fn run_until(id: u32, wanted: Phase) {
 	for _ in 0..200 {
-		let drawing =
-			pallet_rounds::Rounds::<Test>::get(id).is_some_and(|round| round.drawing);
+		let drawing = pallet_rounds::Rounds::<Test>::get(id).is_some_and(|round| round.drawing);
 		if phase(id) == wanted && !drawing {
 			return;
 		}
@@ -526,7 +525,8 @@ pub fn post_all(id: u32) {
 	for component in Touched::get() {
 		let owner = Rounds::owner_of(MODEL, component)[0].clone();
 		let roots = vec![(component, merged_root(component))].try_into().expect("one is allowed");
-		Rounds::post_merge(RuntimeOrigin::signed(owner), id, roots).expect("it is the owner's turn");
+		Rounds::post_merge(RuntimeOrigin::signed(owner), id, roots)
+			.expect("it is the owner's turn");
 	}
 }
 
@@ -540,10 +540,7 @@ pub fn evaluate(trainers: &[u8]) -> u32 {
 
 /// The drawn evaluators.
 pub fn evaluators(id: u32) -> Vec<AccountId> {
-	pallet_rounds::Evaluators::<Test>::get(id)
-		.into_iter()
-		.map(|evaluator| evaluator.who)
-		.collect()
+	pallet_rounds::Evaluators::<Test>::get(id).into_iter().map(|evaluator| evaluator.who).collect()
 }
 
 /// The salt of everybody's commitments.
@@ -613,7 +610,7 @@ pub fn check() {
 	let mut expected: BTreeMap<AccountId, u32> = BTreeMap::new();
 	for id in pallet_rounds::Live::<Test>::get() {
 		let trainers = pallet_rounds::Trainers::<Test>::get(id).into_inner();
-		assert!(trainers.len() <= MAX_TRAINERS as usize);
+		assert!(trainers.len() <= TRAINERS_BOUND as usize);
 		let posters = pallet_rounds::Merges::<Test>::get(id).posters.into_inner();
 		for who in trainers.into_iter().chain(posters).chain(evaluators(id)) {
 			*expected.entry(who).or_insert(0) += 1;

@@ -127,15 +127,7 @@ pub enum Standing {
 /// Parameters as they were when the round was opened; later changes do not touch a live round.
 /// Periods are in blocks.
 #[derive(
-	Clone,
-	PartialEq,
-	Eq,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
+	Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Limits<BlockNumber> {
 	/// Updates below which the round is abandoned.
@@ -164,15 +156,7 @@ pub struct Limits<BlockNumber> {
 
 /// A live round.
 #[derive(
-	Clone,
-	PartialEq,
-	Eq,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
+	Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Round<AccountId, BlockNumber> {
 	/// The model that learns.
@@ -214,15 +198,7 @@ pub struct Round<AccountId, BlockNumber> {
 
 /// A dataset of a round, as it was approved when the round was opened.
 #[derive(
-	Clone,
-	PartialEq,
-	Eq,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
+	Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct MixtureDataset<AccountId> {
 	/// The dataset.
@@ -258,15 +234,7 @@ impl<AccountId> MixtureDataset<AccountId> {
 
 /// The root that somebody posted for a merged component.
 #[derive(
-	Clone,
-	PartialEq,
-	Eq,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
+	Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Post {
 	/// Position of the component in the model.
@@ -279,15 +247,7 @@ pub struct Post {
 
 /// A merge as far as it has been posted.
 #[derive(
-	Clone,
-	PartialEq,
-	Eq,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
+	Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Merge<AccountId> {
 	/// Components that accepted updates touch, ascending. The others keep their base.
@@ -342,15 +302,7 @@ impl Losses {
 
 /// A drawn evaluator.
 #[derive(
-	Clone,
-	PartialEq,
-	Eq,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
+	Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Evaluator<AccountId> {
 	/// Who it is.
@@ -363,15 +315,7 @@ pub struct Evaluator<AccountId> {
 
 /// What is kept of a round that has ended.
 #[derive(
-	Clone,
-	PartialEq,
-	Eq,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
+	Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct RoundSummary<BlockNumber> {
 	/// The model.

@@ -38,8 +38,7 @@ impl WeightInfo for () {
 	}
 
 	fn post_merge(n: u32) -> Weight {
-		estimate(40, 3)
-			.saturating_add(Weight::from_parts(100_000_000, 0).saturating_mul(n.into()))
+		estimate(40, 3).saturating_add(Weight::from_parts(100_000_000, 0).saturating_mul(n.into()))
 	}
 
 	fn commit_evaluation() -> Weight {

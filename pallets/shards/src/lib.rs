@@ -260,10 +260,6 @@ pub mod pallet {
 		fn integrity_test() {
 			assert!(T::MaxBlockTransactions::get() > 0, "no item could ever be stored");
 			assert!(T::MaxShardBytes::get() > 0, "no item could ever be stored");
-			assert!(
-				T::RetentionPeriod::get() > Zero::zero(),
-				"items would expire in the block that stores them"
-			);
 		}
 
 		#[cfg(feature = "try-runtime")]

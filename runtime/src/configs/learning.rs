@@ -4,7 +4,7 @@ use crate::*;
 use constants::{BLY, MICRO_BLY, MILLI_BLY};
 use frame_support::{parameter_types, traits::ConstU32};
 use frame_system::EnsureRoot;
-use sp_runtime::Perbill;
+use sp_runtime::{Perbill, Permill};
 
 parameter_types! {
 	/// Half of the distance from the neutral score is forgotten in this time.
@@ -65,4 +65,118 @@ impl pallet_shards::Config for Runtime {
 	type MaxBlockTransactions = ConstU32<64>;
 	type MaxShardBytes = ConstU32<{ 1024 * 1024 }>;
 	type WeightInfo = ();
+}
+
+parameter_types! {
+	/// Held for a model, and for each of its components: about what its state costs.
+	pub const ModelDeposit: Balance = 100 * BLY;
+	pub const ComponentDeposit: Balance = BLY;
+}
+
+impl pallet_experts::Config for Runtime {
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
+	type ModelDeposit = ModelDeposit;
+	type ComponentDeposit = ComponentDeposit;
+	type MaxSpecs = ConstU32<64>;
+	type MaxHistory = ConstU32<1_024>;
+	type WeightInfo = ();
+}
+
+parameter_types! {
+	/// Reputation below which nobody votes: somewhat under the neutral 500.
+	pub const MinVoterScore: u32 = 300;
+	/// The proof of work is never easier than this, nor harder than what an hour of one core finds.
+	pub const MinDifficulty: u32 = 12;
+	pub const MaxDifficulty: u32 = 34;
+	pub AuditThresholds: pallet_datasets::Thresholds = Default::default();
+}
+
+impl pallet_datasets::Config for Runtime {
+	type Signature = Signature;
+	type Signer = <Signature as sp_runtime::traits::Verify>::Signer;
+	type Randomness = pallet_babe::ParentBlockRandomness<Runtime>;
+	type Reputation = Reputation;
+	type Quotas = Reputation;
+	type Workers = Workers;
+	type Rewards = Bly;
+	type Shards = Shards;
+	type AdminOrigin = EnsureRoot<AccountId>;
+	type UploadPeriod = params::UploadPeriod;
+	type CommitPeriod = params::AuditPhase;
+	type RevealPeriod = params::AuditPhase;
+	type VotingPeriod = params::VotingPeriod;
+	type AppealPeriod = params::AppealPeriod;
+	type VoterAge = params::VoterAge;
+	type AuditorsPerDataset = params::AuditorsPerDataset;
+	type VoteQuorum = params::VoteQuorum;
+	type MinVoterScore = MinVoterScore;
+	type Thresholds = AuditThresholds;
+	type InitialDifficulty = params::InitialDifficulty;
+	type MinDifficulty = MinDifficulty;
+	type MaxDifficulty = MaxDifficulty;
+	type AdjustPeriod = params::AdjustPeriod;
+	type TargetSubmissions = params::TargetSubmissions;
+	type MaxDuePerBlock = ConstU32<32>;
+	type DrawsPerBlock = ConstU32<4>;
+	type TasksPerPage = ConstU32<64>;
+	type WeightInfo = ();
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = ();
+}
+
+parameter_types! {
+	/// How far from the median an evaluator's loss may lie and still be paid.
+	pub const EvaluationTolerance: Permill = Permill::from_percent(5);
+	/// A trainer whose training was not what it claims loses half of its bond,
+	pub const MismatchSlash: Perbill = Perbill::from_percent(50);
+	/// one that is refuted by proof all of it,
+	pub const FraudSlash: Perbill = Perbill::from_percent(100);
+	/// one that withholds its trace a twentieth,
+	pub const UnavailableSlash: Perbill = Perbill::from_percent(5);
+	/// and a verifier that contradicts the decision a tenth.
+	pub const VerifierSlash: Perbill = Perbill::from_percent(10);
+}
+
+impl pallet_rounds::Config for Runtime {
+	type Workers = Workers;
+	type Reputation = Reputation;
+	type Rewards = Bly;
+	type Datasets = Datasets;
+	type Models = Experts;
+	type Updates = Podl;
+	type Randomness = pallet_babe::ParentBlockRandomness<Runtime>;
+	type OpenPeriod = params::OpenPeriod;
+	type TrainPeriod = params::TrainPeriod;
+	type RevealPeriod = params::RevealPeriod;
+	type AuditPeriod = params::VerifyPeriod;
+	type MergeTurn = params::MergeTurn;
+	type ChallengePeriod = params::ChallengePeriod;
+	type EvaluatePeriod = params::EvaluatePeriod;
+	type MinUpdates = params::MinUpdates;
+	type MaxTrainers = params::MaxTrainers;
+	type EvaluatorsPerRound = params::EvaluatorsPerRound;
+	type EvaluationTolerance = EvaluationTolerance;
+	type MaxLiveRounds = ConstU32<16>;
+	type MergeTurns = ConstU32<4>;
+	type WeightInfo = ();
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = crate::benchmark_helpers::Rounds;
+}
+
+impl pallet_podl::Config for Runtime {
+	type Rounds = Rounds;
+	type Workers = Workers;
+	type Reputation = Reputation;
+	type Rewards = Bly;
+	type VerifiersPerUpdate = params::VerifiersPerUpdate;
+	type SegmentsPerUpdate = params::SegmentsPerUpdate;
+	type DrawsPerBlock = ConstU32<8>;
+	type MismatchSlash = MismatchSlash;
+	type FraudSlash = FraudSlash;
+	type UnavailableSlash = UnavailableSlash;
+	type VerifierSlash = VerifierSlash;
+	type WeightInfo = ();
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = crate::benchmark_helpers::Podl;
 }

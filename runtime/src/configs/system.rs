@@ -3,7 +3,9 @@
 use crate::*;
 use constants::{MAXIMUM_BLOCK_LENGTH, MAXIMUM_BLOCK_WEIGHT, NORMAL_DISPATCH_RATIO};
 use frame_support::{
-	derive_impl, parameter_types, traits::AsEnsureOriginWithArg, weights::constants::RocksDbWeight,
+	derive_impl, parameter_types,
+	traits::{AsEnsureOriginWithArg, Contains},
+	weights::constants::RocksDbWeight,
 };
 use frame_system::limits::{BlockLength, BlockWeights};
 
@@ -22,8 +24,25 @@ parameter_types! {
 		.build();
 }
 
+/// Refuses the calls that change the issuance past `bly`'s books: minting by root, and burning that
+/// nobody counts.
+pub struct NoIssuanceOutsideBly;
+impl Contains<RuntimeCall> for NoIssuanceOutsideBly {
+	fn contains(call: &RuntimeCall) -> bool {
+		!matches!(
+			call,
+			RuntimeCall::Balances(
+				pallet_balances::Call::burn { .. }
+					| pallet_balances::Call::force_set_balance { .. }
+					| pallet_balances::Call::force_adjust_total_issuance { .. }
+			)
+		)
+	}
+}
+
 #[derive_impl(frame_system::config_preludes::SolochainDefaultConfig)]
 impl frame_system::Config for Runtime {
+	type BaseCallFilter = NoIssuanceOutsideBly;
 	type Block = Block;
 	type BlockWeights = RuntimeBlockWeights;
 	type BlockLength = RuntimeBlockLength;

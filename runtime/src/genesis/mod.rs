@@ -96,6 +96,11 @@ fn short_windows() -> BTreeMap<alloc::string::String, u64> {
 		("heartbeatInterval", 60),
 		("unbondingPeriod", 20),
 		("initialDifficulty", 16),
+		("uploadPeriod", 150),
+		("appealPeriod", 20),
+		("adjustPeriod", 600),
+		("targetSubmissions", 100),
+		("segmentsPerUpdate", 1),
 	]
 	.into_iter()
 	.map(|(name, value)| (name.to_string(), value))

@@ -1,0 +1,52 @@
+//! Where datasets are in their life, and what follows from it for rounds and quotas.
+
+use super::*;
+use frame_system::pallet_prelude::BlockNumberFor;
+
+impl<T: Config> Datasets<T::AccountId> for Pallet<T> {
+	fn approved(id: u32) -> Option<Approved<T::AccountId>> {
+		let dataset = AllDatasets::<T>::get(id)?;
+		if !matches!(dataset.status, Status::Approved(_)) {
+			return None;
+		}
+		Some(Approved {
+			owner: dataset.owner,
+			records: dataset.records,
+			records_root: dataset.records_root,
+			held_out_seed: dataset.held_out_seed?,
+		})
+	}
+}
+
+impl<T: Config> Pallet<T> {
+	/// The current height.
+	pub(crate) fn now() -> BlockNumberFor<T> {
+		frame_system::Pallet::<T>::block_number()
+	}
+
+	/// Dataset `id`.
+	pub(crate) fn dataset(id: u32) -> Result<DatasetOf<T>, Error<T>> {
+		AllDatasets::<T>::get(id).ok_or(Error::<T>::UnknownDataset)
+	}
+
+	/// Changes the status, and with it the owner's live count, which nothing else writes.
+	pub(crate) fn set_status(dataset: &mut DatasetOf<T>, status: Status) {
+		Self::count_live(&dataset.owner, dataset.status.is_live(), status.is_live());
+		dataset.status = status;
+	}
+
+	/// Counts a dataset of `owner` that was live or not, and is or not.
+	pub(crate) fn count_live(owner: &T::AccountId, was: bool, is: bool) {
+		let live = Live::<T>::get(owner);
+		let live = match (was, is) {
+			(false, true) => live.saturating_add(1),
+			(true, false) => live.saturating_sub(1),
+			_ => live,
+		};
+		if live == 0 {
+			Live::<T>::remove(owner);
+		} else {
+			Live::<T>::insert(owner, live);
+		}
+	}
+}

@@ -1,0 +1,332 @@
+//! Submitting, uploading, the pool and the difficulty.
+
+use super::*;
+
+// Submission.
+
+#[test]
+fn submit_accepts_a_signature_over_wrapped_bytes() {
+	ExtBuilder::build_and_execute(|| {
+		let manifest = sample(1, 1).manifest;
+		let wrapped = [&b"<Bytes>"[..], manifest.hash().as_bytes(), &b"</Bytes>"[..]].concat();
+		let signature = OWNER.sign(&wrapped).into();
+		assert_ok!(submit_with(&manifest, signature, work(&manifest, OWNER)));
+	});
+}
+
+#[test]
+fn submit_is_a_bare_extrinsic() {
+	ExtBuilder::build_and_execute(|| {
+		let manifest = sample(1, 1).manifest;
+		let signature = signed(&manifest, OWNER);
+		let nonce = work(&manifest, OWNER);
+		let origin = RuntimeOrigin::signed(owner());
+		assert_noop!(
+			Datasets::submit(origin, manifest, owner(), signature, nonce),
+			DispatchError::BadOrigin
+		);
+		let origin = RuntimeOrigin::signed(owner());
+		assert_noop!(Datasets::store_shard(origin, 0, 0, vec![1]), DispatchError::BadOrigin);
+	});
+}
+
+#[test]
+fn submit_fails_when_only_peers_keep_the_data() {
+	ExtBuilder::build_and_execute(|| {
+		let mut manifest = sample(1, 1).manifest;
+		manifest.availability = Availability::Peers;
+		let (signature, nonce) = (signed(&manifest, OWNER), work(&manifest, OWNER));
+		assert_noop!(submit_with(&manifest, signature, nonce), Error::<Test>::PeersUnsupported);
+	});
+}
+
+#[test]
+fn submit_fails_when_there_are_too_few_records() {
+	ExtBuilder::build_and_execute(|| {
+		let mut manifest = sample(1, 1).manifest;
+		manifest.records = 63;
+		let (signature, nonce) = (signed(&manifest, OWNER), work(&manifest, OWNER));
+		assert_noop!(submit_with(&manifest, signature, nonce), Error::<Test>::TooFewRecords);
+	});
+}
+
+#[test]
+fn submit_fails_when_the_manifest_contradicts_itself() {
+	ExtBuilder::build_and_execute(|| {
+		let mut manifest = sample(1, 1).manifest;
+		manifest.bytes += 1;
+		let (signature, nonce) = (signed(&manifest, OWNER), work(&manifest, OWNER));
+		assert_noop!(submit_with(&manifest, signature, nonce), Error::<Test>::InvalidManifest);
+	});
+}
+
+#[test]
+fn submit_fails_when_the_work_is_too_little_or_somebody_elses() {
+	ExtBuilder::build_and_execute(|| {
+		let manifest = sample(1, 1).manifest;
+		let account: [u8; 32] = owner().into();
+		let lazy = (0..)
+			.find(|nonce| !pow::meets(&manifest.hash(), &account, *nonce, 4))
+			.expect("most nonces are no work");
+		assert_noop!(
+			submit_with(&manifest, signed(&manifest, OWNER), lazy),
+			Error::<Test>::InsufficientWork
+		);
+
+		// Bob's work is worth nothing to Alice.
+		let bob: [u8; 32] = Sr25519Keyring::Bob.to_account_id().into();
+		let bobs = (0..)
+			.find(|nonce| {
+				pow::meets(&manifest.hash(), &bob, *nonce, 4)
+					&& !pow::meets(&manifest.hash(), &account, *nonce, 4)
+			})
+			.expect("there is such work");
+		assert_noop!(
+			submit_with(&manifest, signed(&manifest, OWNER), bobs),
+			Error::<Test>::InsufficientWork
+		);
+	});
+}
+
+#[test]
+fn submit_fails_when_the_manifest_was_submitted_before() {
+	ExtBuilder::build_and_execute(|| {
+		submitted(1, 1);
+		let manifest = sample(1, 1).manifest;
+		assert_noop!(submit_as(OWNER, &manifest), Error::<Test>::AlreadySubmitted);
+		assert_noop!(submit_as(Sr25519Keyring::Bob, &manifest), Error::<Test>::AlreadySubmitted);
+	});
+}
+
+#[test]
+fn submit_fails_when_the_records_were_submitted_before() {
+	ExtBuilder::build_and_execute(|| {
+		submitted(1, 1);
+		let mut manifest = sample(1, 1).manifest;
+		manifest.name = BoundedVec::truncate_from(b"another name".to_vec());
+		assert_noop!(submit_as(Sr25519Keyring::Bob, &manifest), Error::<Test>::DuplicateRecords);
+	});
+}
+
+#[test]
+fn submit_fails_when_the_quota_is_reached() {
+	ExtBuilder::build_and_execute(|| {
+		LiveQuota::set(2);
+		assert_eq!(Datasets::quota_left(&owner()), 2);
+		submitted(1, 1);
+		submitted(2, 1);
+		assert_eq!(Datasets::quota_left(&owner()), 0);
+		let third = sample(3, 1).manifest;
+		assert_noop!(submit_as(OWNER, &third), Error::<Test>::QuotaReached);
+		// Others have their own.
+		assert_ok!(submit_as(Sr25519Keyring::Bob, &third));
+		// Decided datasets do not count.
+		run(UPLOAD);
+		assert_eq!(Datasets::quota_left(&owner()), 2);
+	});
+}
+
+#[test]
+fn submit_fails_in_quarantine() {
+	ExtBuilder::build_and_execute(|| {
+		InQuarantine::set(vec![owner()]);
+		assert_noop!(submit_as(OWNER, &sample(1, 1).manifest), Error::<Test>::Quarantined);
+	});
+}
+
+#[test]
+fn submit_fails_when_the_owner_did_not_sign_this_manifest() {
+	ExtBuilder::build_and_execute(|| {
+		let manifest = sample(1, 1).manifest;
+		let nonce = work(&manifest, OWNER);
+		for signature in
+			[signed(&manifest, Sr25519Keyring::Bob), signed(&sample(2, 1).manifest, OWNER)]
+		{
+			assert_noop!(submit_with(&manifest, signature, nonce), Error::<Test>::BadSignature);
+		}
+	});
+}
+
+// Upload.
+
+#[test]
+fn store_shard_fails_when_the_dataset_does_not_exist() {
+	ExtBuilder::build_and_execute(|| {
+		assert_noop!(store(0, 0, b"data"), Error::<Test>::UnknownDataset);
+	});
+}
+
+#[test]
+fn store_shard_fails_when_everything_is_uploaded() {
+	ExtBuilder::build_and_execute(|| {
+		let id = uploaded(1);
+		assert_noop!(store(id, 0, &sample(1, 2).shards[0]), Error::<Test>::NotPending);
+	});
+}
+
+#[test]
+fn store_shard_fails_when_the_manifest_names_no_such_shard() {
+	ExtBuilder::build_and_execute(|| {
+		let (id, shards) = submitted(1, 2);
+		assert_noop!(store(id, 2, &shards[0]), Error::<Test>::UnknownShard);
+	});
+}
+
+#[test]
+fn store_shard_fails_when_it_is_stored_already() {
+	ExtBuilder::build_and_execute(|| {
+		let (id, shards) = submitted(1, 2);
+		assert_ok!(store(id, 0, &shards[0]));
+		assert_noop!(store(id, 0, &shards[0]), Error::<Test>::ShardStoredAlready);
+	});
+}
+
+#[test]
+fn store_shard_fails_when_the_data_is_another() {
+	ExtBuilder::build_and_execute(|| {
+		let (id, shards) = submitted(1, 2);
+		let mut data = shards[0].clone();
+		assert_noop!(store(id, 0, &data[1..]), Error::<Test>::WrongShard);
+		data[9] ^= 1;
+		assert_noop!(store(id, 0, &data), Error::<Test>::WrongShard);
+	});
+}
+
+#[test]
+fn a_dataset_that_is_not_uploaded_in_time_is_rejected_and_its_records_are_free_again() {
+	ExtBuilder::build_and_execute(|| {
+		let (id, shards) = submitted(1, 2);
+		assert_ok!(store(id, 0, &shards[0]));
+		run(UPLOAD - 1);
+		assert_eq!(status(id), Status::Pending);
+		run(1);
+		assert_eq!(status(id), Status::Rejected(Reason::NotUploaded));
+		assert_eq!(Live::<Test>::get(owner()), 0);
+		assert_eq!(Manifests::<Test>::get(id), None);
+		assert_eq!(noted(&owner(), Subject::Data, Outcome::Missed), 1);
+		assert_noop!(appeal(id), Error::<Test>::NotAppealable);
+		assert_noop!(store(id, 1, &shards[1]), Error::<Test>::NotPending);
+
+		// The work is spent, the records are not.
+		let mut manifest = sample(1, 2).manifest;
+		assert_noop!(submit_as(OWNER, &manifest), Error::<Test>::AlreadySubmitted);
+		manifest.name = BoundedVec::truncate_from(b"another try".to_vec());
+		assert_ok!(submit_as(OWNER, &manifest));
+		assert_eq!(RecordsRoots::<Test>::get(manifest.records_root), Some(id + 1));
+	});
+}
+
+#[test]
+fn an_upload_remembers_each_shard_once() {
+	let mut upload = Upload::default();
+	for index in [0, 7, 8, 1023] {
+		assert!(!upload.has(index));
+		assert!(upload.insert(index));
+		assert!(upload.has(index));
+		assert!(!upload.insert(index));
+	}
+	assert_eq!(upload.stored, 4);
+	assert!(!upload.insert(1024));
+	assert!(!upload.has(1024));
+	assert!(!upload.has(u32::MAX));
+}
+
+// The pool.
+
+#[test]
+#[allow(deprecated)]
+fn the_pool_takes_what_the_calls_would_take() {
+	ExtBuilder::build_and_execute(|| {
+		let sample = sample(1, 1);
+		let submit = Call::submit {
+			manifest: sample.manifest.clone(),
+			owner: owner(),
+			signature: signed(&sample.manifest, OWNER),
+			nonce: work(&sample.manifest, OWNER),
+		};
+		let valid = Datasets::validate_unsigned(TransactionSource::External, &submit)
+			.expect("the submission is valid");
+		assert!(valid.priority >= 4);
+		assert!(valid.propagate);
+		// One tag for the manifest, one for the records.
+		assert_eq!(valid.provides.len(), 2);
+		assert_ok!(Datasets::pre_dispatch(&submit));
+
+		assert_ok!(submit_as(OWNER, &sample.manifest));
+		let shard = Call::store_shard { dataset: 0, index: 0, data: sample.shards[0].clone() };
+		let valid = Datasets::validate_unsigned(TransactionSource::External, &shard)
+			.expect("the shard is valid");
+		assert_eq!((valid.priority, valid.provides.len()), (0, 1));
+	});
+}
+
+#[test]
+#[allow(deprecated)]
+fn the_pool_refuses_with_the_index_of_the_error() {
+	ExtBuilder::build_and_execute(|| {
+		let refused = |call: &Call<Test>| match Datasets::validate_unsigned(
+			TransactionSource::External,
+			call,
+		) {
+			Err(TransactionValidityError::Invalid(InvalidTransaction::Custom(code))) => code,
+			other => panic!("expected a refusal with a code, got {other:?}"),
+		};
+		let manifest = sample(1, 1).manifest;
+		let mut call = Call::submit {
+			manifest: manifest.clone(),
+			owner: owner(),
+			signature: signed(&manifest, Sr25519Keyring::Bob),
+			nonce: work(&manifest, OWNER),
+		};
+		assert_eq!(vec![refused(&call)], Error::<Test>::BadSignature.encode());
+		assert!(Datasets::pre_dispatch(&call).is_err());
+		if let Call::submit { manifest, .. } = &mut call {
+			manifest.availability = Availability::Peers;
+		}
+		assert_eq!(refused(&call), 0);
+		let call = Call::store_shard { dataset: 0, index: 0, data: vec![1] };
+		assert_eq!(vec![refused(&call)], Error::<Test>::UnknownDataset.encode());
+
+		let call = Call::register_voter { hardware_id: hardware(1) };
+		assert_eq!(
+			Datasets::validate_unsigned(TransactionSource::External, &call),
+			Err(TransactionValidityError::Invalid(InvalidTransaction::Call))
+		);
+	});
+}
+
+// Difficulty.
+
+#[test]
+fn the_difficulty_follows_the_submissions_and_spares_work_in_progress() {
+	ExtBuilder::build_and_execute(|| {
+		AdjustPeriod::set(10);
+		assert_eq!(Datasets::difficulty(), 4);
+		let late = sample(100, 1).manifest;
+		let account: [u8; 32] = owner().into();
+		let nonce = (0..)
+			.find(|nonce| {
+				pow::leading_zero_bits(&pow::work_hash(&late.hash(), &account, *nonce)) == 4
+			})
+			.expect("there is such work");
+
+		// More than twice the target of two.
+		for tag in 0..5 {
+			submitted(tag, 1);
+		}
+		run_to(10);
+		assert_eq!(Datasets::difficulty(), 5);
+		System::assert_has_event(Event::DifficultyAdjusted { bits: 5 }.into());
+		// Work that was enough when it began is so for one period.
+		assert_ok!(submit_with(&late, signed(&late, OWNER), nonce));
+
+		// Fewer than half of it.
+		run_to(20);
+		assert_eq!(Datasets::difficulty(), 5);
+		run_to(30);
+		assert_eq!(Datasets::difficulty(), 4);
+		run_to(100);
+		assert_eq!(Datasets::difficulty(), 2);
+		assert_eq!(CurrentPrice::<Test>::get().map(|price| price.submissions), Some(0));
+	});
+}

@@ -1,0 +1,164 @@
+//! How verdicts add up, which segments are drawn and how large a delta may be: on plain data and
+//! without storage.
+
+use crate::types::{Ruling, Verdict};
+use alloc::vec::Vec;
+use blyan_primitives::{
+	delta::{CHUNK, LEAF_WEIGHTS},
+	hash::blake2b_256,
+	H256,
+};
+
+/// What the revealed verdicts of a committee of `seats` say, if they decide.
+///
+/// Two thirds of the revealed verdicts decide. To find against the trainer, they must also be more
+/// than half of the committee: verifiers who stay silent must not cost the trainer anything, so one
+/// voice out of three is not enough however alone it is.
+pub fn tally(verdicts: &[Verdict], seats: usize) -> Option<Ruling> {
+	let revealed = verdicts.len();
+	if revealed == 0 {
+		return None;
+	}
+	[Ruling::Accepted, Ruling::Refuted, Ruling::Unavailable].into_iter().find(|ruling| {
+		let voices = verdicts.iter().filter(|verdict| ruling.agrees(verdict)).count();
+		// At most MAX_COMMITTEE of everything.
+		let decided = voices.saturating_mul(3) >= revealed.saturating_mul(2);
+		let quorum = *ruling == Ruling::Accepted || voices.saturating_mul(2) > seats;
+		decided && quorum
+	})
+}
+
+/// `wanted` different ones of the segments `0..segments`, or all of them if there are fewer,
+/// ascending. Every choice is as likely as any other.
+pub fn draw_segments(seed: &H256, segments: u32, wanted: u32) -> Vec<u32> {
+	let wanted = wanted.min(segments);
+	let mut drawn: Vec<u32> = Vec::new();
+	// Floyd's algorithm: one random number for each segment that is drawn.
+	for top in segments.saturating_sub(wanted)..segments {
+		let among = u64::from(top).saturating_add(1);
+		let pick = number(seed, top).checked_rem(among).unwrap_or(0);
+		// Not above `top`, so it fits.
+		let pick = u32::try_from(pick).unwrap_or(top);
+		drawn.push(if drawn.contains(&pick) { top } else { pick });
+	}
+	drawn.sort_unstable();
+	drawn
+}
+
+/// A random number for one step of a draw.
+fn number(seed: &H256, step: u32) -> u64 {
+	let hash = blake2b_256(&[seed.as_bytes(), step.to_le_bytes().as_slice()].concat());
+	hash.as_bytes().iter().take(8).rev().fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
+
+/// The most bytes that the delta of a component of `weights` weights may take in an update's blob,
+/// if the recipe allows `bytes_per_chunk`: so much for each chunk, and a length for each leaf.
+pub fn max_delta_bytes(weights: u64, bytes_per_chunk: u16) -> u64 {
+	let chunks = weights.div_ceil(CHUNK as u64);
+	let leaves = weights.div_ceil(LEAF_WEIGHTS as u64);
+	chunks.saturating_mul(u64::from(bytes_per_chunk)).saturating_add(leaves.saturating_mul(4))
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::types::MAX_COMMITTEE;
+	use proptest::prelude::*;
+
+	const MATCH: Verdict = Verdict::Match;
+	const MISMATCH: Verdict = Verdict::Mismatch { segment: 0 };
+	const UNAVAILABLE: Verdict = Verdict::Unavailable { segment: 0 };
+
+	#[test]
+	fn two_thirds_decide() {
+		assert_eq!(tally(&[MATCH, MATCH, MISMATCH], 3), Some(Ruling::Accepted));
+		assert_eq!(tally(&[MISMATCH, MATCH, MISMATCH], 3), Some(Ruling::Refuted));
+		assert_eq!(tally(&[UNAVAILABLE, MATCH, UNAVAILABLE], 3), Some(Ruling::Unavailable));
+		assert_eq!(tally(&[MATCH, MISMATCH, UNAVAILABLE], 3), None);
+		assert_eq!(tally(&[MATCH, MATCH, MISMATCH, MISMATCH], 7), None);
+	}
+
+	#[test]
+	fn nothing_is_decided_without_verdicts() {
+		assert_eq!(tally(&[], 3), None);
+		assert_eq!(tally(&[], 0), None);
+	}
+
+	#[test]
+	fn one_voice_accepts_but_does_not_refute() {
+		assert_eq!(tally(&[MATCH], 3), Some(Ruling::Accepted));
+		assert_eq!(tally(&[MISMATCH], 3), None);
+		assert_eq!(tally(&[UNAVAILABLE], 3), None);
+		assert_eq!(tally(&[MISMATCH, MISMATCH], 3), Some(Ruling::Refuted));
+		assert_eq!(tally(&[MISMATCH], 1), Some(Ruling::Refuted));
+		assert_eq!(tally(&[MISMATCH; 3], 7), None);
+		assert_eq!(tally(&[MISMATCH; 4], 7), Some(Ruling::Refuted));
+	}
+
+	#[test]
+	fn all_segments_are_drawn_if_there_are_too_few() {
+		assert_eq!(draw_segments(&H256::zero(), 3, 5), vec![0, 1, 2]);
+		assert_eq!(draw_segments(&H256::zero(), 0, 5), Vec::<u32>::new());
+		assert_eq!(draw_segments(&H256::zero(), 3, 0), Vec::<u32>::new());
+	}
+
+	#[test]
+	fn every_segment_is_drawn_about_as_often_as_any_other() {
+		let mut drawn = [0u32; 10];
+		for n in 0..2_000u32 {
+			let seed = blake2b_256(&n.to_le_bytes());
+			for segment in draw_segments(&seed, 10, 2) {
+				drawn[segment as usize] += 1;
+			}
+		}
+		// 400 expected each, with a standard deviation of 18.
+		assert!(drawn.iter().all(|count| (310..490).contains(count)), "{drawn:?}");
+	}
+
+	#[test]
+	fn a_delta_may_take_its_bytes_per_chunk_and_a_length_per_leaf() {
+		assert_eq!(max_delta_bytes(4_096, 112), 112 + 4);
+		assert_eq!(max_delta_bytes(4_097, 112), 2 * 112 + 4);
+		assert_eq!(max_delta_bytes(65_537, 112), 17 * 112 + 2 * 4);
+	}
+
+	fn verdict() -> impl Strategy<Value = Verdict> {
+		prop_oneof![Just(MATCH), Just(MISMATCH), Just(UNAVAILABLE)]
+	}
+
+	proptest! {
+		#[test]
+		fn segments_are_different_and_exist(
+			seed in any::<[u8; 32]>(),
+			segments in 0u32..2_000,
+			wanted in 0u32..20,
+		) {
+			let drawn = draw_segments(&H256(seed), segments, wanted);
+			prop_assert_eq!(drawn.len() as u32, wanted.min(segments));
+			prop_assert!(drawn.iter().all(|segment| *segment < segments));
+			prop_assert!(drawn.windows(2).all(|pair| pair[0] < pair[1]));
+		}
+
+		#[test]
+		fn the_order_of_verdicts_does_not_matter(
+			verdicts in proptest::collection::vec(verdict(), 0..8),
+		) {
+			let mut reversed = verdicts.clone();
+			reversed.reverse();
+			let seats = MAX_COMMITTEE as usize;
+			prop_assert_eq!(tally(&verdicts, seats), tally(&reversed, seats));
+		}
+
+		#[test]
+		fn a_minority_of_liars_never_refutes_an_honest_update(
+			liars in 0usize..4,
+			silent in 0usize..8,
+		) {
+			// Fewer than half of seven lie, and of the others any number is silent.
+			let honest = (7 - liars).saturating_sub(silent);
+			let mut verdicts = vec![MISMATCH; liars];
+			verdicts.extend(vec![MATCH; honest]);
+			prop_assert_ne!(tally(&verdicts, 7), Some(Ruling::Refuted));
+		}
+	}
+}

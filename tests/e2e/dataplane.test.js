@@ -1,0 +1,96 @@
+// The data plane: storing data on the chain and fetching it by its CID.
+
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { u8aToHex } from '@polkadot/util';
+import { connect, wellKnown } from '../support/client.js';
+import { blake2b, MAX_SHARD_BYTES } from '../support/formats.js';
+import { Node } from '../support/node.js';
+import { cleanUp, setUp } from '../support/scope.js';
+
+const alice = wellKnown('Alice');
+const bob = wellKnown('Bob');
+
+/** Bytes that no chain has seen. */
+const fresh = (length) => new Uint8Array(randomBytes(length));
+
+describe('the data plane', () => {
+	const data = fresh(MAX_SHARD_BYTES);
+	const cid = blake2b(data);
+	let client;
+	let api;
+	/** Where the data was stored last. */
+	let place;
+
+	before(
+		setUp(async () => {
+			client = await connect(await Node.start(['--dev']));
+			api = client.api;
+			await client.best(1);
+		}),
+	);
+	after(cleanUp);
+
+	const store = (bytes) => api.tx.shards.store(u8aToHex(bytes));
+	const location = async () => {
+		const { block, index } = (await api.query.shards.cids(cid)).unwrap();
+		return { block: block.toNumber(), index: index.toNumber() };
+	};
+
+	it('stores a full shard and tells its CID', async () => {
+		const stored = await client.applied(store(data), alice);
+		const event = stored.event('shards', 'Stored');
+		assert.equal(event.cid.toHex(), u8aToHex(cid));
+		assert.equal(event.bytes.toNumber(), data.length);
+		place = { block: stored.number, index: event.index.toNumber() };
+		assert.deepEqual(await location(), place);
+	});
+
+	it('serves it by its CID', async () => {
+		const fetched = await client.fetchShard(cid);
+		assert.equal(fetched.length, data.length);
+		assert.equal(u8aToHex(blake2b(fetched)), u8aToHex(cid));
+	});
+
+	it('says that it does not have what nobody stored', async () => {
+		const unknown = client.fetchShard(blake2b(fresh(32)));
+		await assert.rejects(unknown, { code: -32810, message: /Transaction not found/ });
+		await assert.rejects(client.rpc('bitswap_v1_get', 'nonsense'), { code: -32602 });
+	});
+
+	it('refuses nothing, and more than a shard', async () => {
+		assert.equal(await client.refused(store(new Uint8Array()), alice), 'shards.BadSize');
+		const tooLong = store(fresh(MAX_SHARD_BYTES + 1));
+		assert.equal(await client.refused(tooLong, alice), 'shards.BadSize');
+	});
+
+	it('refuses data that other bytes of the transaction follow', async () => {
+		const batch = api.tx.utility.batchAll([store(fresh(100)), api.tx.system.remark('0x00')]);
+		assert.equal(await client.refused(batch, alice), 'shards.NotAtEnd');
+	});
+
+	it('keeps data for longer when anybody renews it', async () => {
+		const renewed = await client.applied(api.tx.shards.renew(place.block, place.index), bob);
+		const event = renewed.event('shards', 'Renewed');
+		assert.equal(event.cid.toHex(), u8aToHex(cid));
+		const next = { block: renewed.number, index: event.index.toNumber() };
+		assert.deepEqual(await location(), next);
+		assert.equal(u8aToHex(blake2b(await client.fetchShard(cid))), u8aToHex(cid));
+
+		const nowhere = api.tx.shards.renew(place.block, place.index + 1);
+		assert.equal(await client.refused(nowhere, bob), 'shards.NotFound');
+	});
+});
+
+describe('a node with the IPFS server', () => {
+	after(cleanUp);
+
+	it('starts, and serves what is stored', async () => {
+		const client = await connect(await Node.start(['--dev', '--ipfs-server']));
+		await client.best(1);
+		const data = fresh(1_000);
+		await client.applied(client.api.tx.shards.store(u8aToHex(data)), alice);
+		assert.deepEqual(await client.fetchShard(blake2b(data)), data);
+	});
+});

@@ -1,0 +1,65 @@
+// Four validators: they agree on what is final, and three of them go on without the fourth.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { connect } from '../support/client.js';
+import { Node } from '../support/node.js';
+import { cleanUp, setUp } from '../support/scope.js';
+
+/** Blocks of six seconds, and finality that trails the best block by a few of them. */
+const FINALITY_MS = 180_000;
+
+describe('a network of four validators', () => {
+	/** Each has its `node` and its `client`. */
+	let validators;
+
+	before(
+		setUp(async () => {
+			const start = async (name, ...args) => {
+				// A validator is expected to have a network key; these have none yet.
+				const key = '--unsafe-force-node-key-generation';
+				const own = ['--chain', 'local', `--${name}`, '--no-mdns', key];
+				const node = await Node.start([...own, ...args]);
+				return { node, client: await connect(node) };
+			};
+			const first = await start('alice');
+			const bootnode = ['--bootnodes', await first.node.address()];
+			const others = ['bob', 'charlie', 'dave'].map((name) => start(name, ...bootnode));
+			validators = [first, ...(await Promise.all(others))];
+		}),
+	);
+	after(cleanUp);
+
+	/** Waits until block `number` is final everywhere; its hash, which all must agree on. */
+	const agreed = async (number) => {
+		const hashes = await Promise.all(
+			validators.map(async ({ client }) => {
+				await client.finalised(number, FINALITY_MS);
+				return client.hashOf(number);
+			}),
+		);
+		assert.equal(new Set(hashes).size, 1, `block ${number} is ${hashes.join(', ')}`);
+		return hashes[0];
+	};
+
+	it('has four validators', async () => {
+		const accounts = await validators[0].client.api.query.session.validators();
+		assert.equal(accounts.length, 4);
+	});
+
+	it('agrees on a final block', async () => {
+		await agreed(1);
+	});
+
+	it('goes on when one of them is killed', async () => {
+		const lost = validators.pop();
+		const best = await lost.client.best(1);
+		await lost.client.close();
+		await lost.node.kill();
+		// A block that was made after the loss: the votes of three are enough for it.
+		const next = best.number.toNumber() + 2;
+		const hash = await agreed(next);
+		const header = await validators[0].client.api.rpc.chain.getHeader(hash);
+		assert.equal(header.number.toNumber(), next);
+	});
+});

@@ -1,0 +1,90 @@
+//! The engine: trains, measures and runs models whose master weights are integers.
+//!
+//! # Overview
+//!
+//! Consensus knows integers only. This crate is where floats live: it turns master weights into
+//! floats, trains them, and hands back integer increments. [`Recipe`] is the only door, and no float
+//! passes through it.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`recipe`] | [`Recipe`] and [`FloatRecipe`]: train, measure, generate |
+//! | [`weights`] | [`Weights`]: the master integers of a model |
+//! | [`state`] | [`State`]: weights and optimiser in the middle of training, its root and its file |
+//! | [`delta`] | increments to compressed deltas, deltas to merged weights |
+//! | [`batch`] | windows of bytes cut out of records |
+//! | [`device`] | [`Device`]: where tensors live |
+//! | [`demo`] | a small architecture and recipe for demonstrations and tests |
+//!
+//! Inside, `network` is the model as tensors, `routing` the choice of experts, and `optimiser` the
+//! rule that moves weights.
+//!
+//! # The model
+//!
+//! A decoder over bytes, with the components and tensors of `blyan_primitives::model`. Matrices are
+//! `[out, in]` and act as `x · Wᵀ`. For the tokens of a window at positions `0..length`:
+//!
+//! ```text
+//! x      = token[byte] + position[place]
+//! for each layer:
+//!   h    = rms(x) · gain(attn)
+//!   x   += (softmax(mask(h·Wqᵀ (h·Wkᵀ)ᵀ / √(d/heads))) · h·Wvᵀ) · Woᵀ      for each head
+//!   h    = rms(x) · gain(router);   l = h · routerᵀ
+//!   pick two experts a, b by the largest l + bias, ties to the lower index
+//!   x   += softmax(l_a, l_b) · (relu(h·W1ᵀ)² · W2ᵀ)   of a and b
+//! logits = rms(x) · gain(head) · headᵀ
+//! ```
+//!
+//! with `rms(x) = x / √(mean(x²) + 10⁻⁶)`. The loss is the mean cross-entropy of the next byte, in
+//! nats. The selection bias only picks; gates do not see it. It is not trained by gradient but moved
+//! after each step against the load, see [`recipe`].
+//!
+//! # Invariants
+//!
+//! - On one machine, with one build, the same weights, state and batches give the same bits on the
+//!   processor: kernels split work over outputs and never over a sum (but for a loss over 4 million
+//!   bytes or more). Other machines and graphics cards agree within the recipe's tolerance; on
+//!   graphics cards even two runs may differ.
+//! - Padding between tensors is zero and stays zero.
+//! - Merging and applying deltas is integer arithmetic of `blyan_primitives::delta`, so its bits
+//!   are the same everywhere.
+//!
+//! # Example
+//!
+//! ```
+//! use blyan_engine::{demo, Device, FloatRecipe, Recipe};
+//! use blyan_primitives::H256;
+//!
+//! # fn main() -> blyan_engine::Result<()> {
+//! # #[cfg(feature = "flex")] {
+//! let recipe = FloatRecipe::new(demo::RECIPE, Device::named("cpu")?)?;
+//! let weights = recipe.initialise(&demo::ARCHITECTURE, H256([1; 32]))?;
+//! let text = recipe.generate(&weights, b"Once", 4, 800, H256([2; 32]))?;
+//! assert_eq!(text.len(), 4);
+//! # }
+//! # Ok(())
+//! # }
+//! ```
+
+#![deny(missing_docs)]
+
+pub mod batch;
+mod container;
+pub mod delta;
+pub mod demo;
+pub mod device;
+mod error;
+mod layout;
+mod network;
+mod optimiser;
+pub mod recipe;
+mod routing;
+pub mod state;
+pub mod weights;
+
+pub use batch::Batch;
+pub use device::Device;
+pub use error::{Error, Result};
+pub use recipe::{FloatRecipe, Recipe, StepReport};
+pub use state::State;
+pub use weights::Weights;
