@@ -291,7 +291,7 @@ impl Record {
 		let (kind, fields) = self.parts();
 		for (name, text, may_be_empty) in &fields {
 			if text.is_empty() && !may_be_empty {
-				return Err(RecordError::Empty(*name));
+				return Err(RecordError::Empty(name));
 			}
 		}
 		let length = self.encoded_len();

@@ -478,7 +478,7 @@ impl Header {
 		if scaled != (self.scales_offset != 0) {
 			return Err(wrong_scales);
 		}
-		if scaled && (self.scales_offset >= found || self.scales_offset % ALIGNMENT_BYTES != 0) {
+		if scaled && (self.scales_offset >= found || !self.scales_offset.is_multiple_of(ALIGNMENT_BYTES)) {
 			return Err(wrong_scales);
 		}
 		if self.payload_type != PayloadType::TensorBlock {
@@ -491,7 +491,7 @@ impl Header {
 		if self.scales_offset != elements_bytes {
 			return Err(wrong_scales);
 		}
-		if found % ALIGNMENT_BYTES != 0 {
+		if !found.is_multiple_of(ALIGNMENT_BYTES) {
 			return Err(wrong_bytes);
 		}
 		Ok(())
@@ -595,7 +595,7 @@ pub fn encode_weights(weights: &[i32]) -> Vec<u8> {
 
 /// The master weights of `bytes`, if their length is a multiple of [`WEIGHT_BYTES`].
 pub fn decode_weights(bytes: &[u8]) -> Option<Vec<i32>> {
-	if bytes.len() % WEIGHT_BYTES != 0 {
+	if !bytes.len().is_multiple_of(WEIGHT_BYTES) {
 		return None;
 	}
 	let mut weights = Vec::with_capacity(bytes.len() / WEIGHT_BYTES);

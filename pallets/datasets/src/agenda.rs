@@ -78,7 +78,7 @@ impl<T: Config> Pallet<T> {
 	fn meet_deadline(id: u32, now: BlockNumberFor<T>) {
 		let Some(dataset) = AllDatasets::<T>::get(id) else { return };
 		// The phase may have ended early; the next one has a task of its own.
-		if !dataset.deadline.is_some_and(|deadline| deadline <= now) {
+		if dataset.deadline.is_none_or(|deadline| deadline > now) {
 			return;
 		}
 		match dataset.status {

@@ -125,7 +125,7 @@ impl<T: Config> Pallet<T> {
 		let commits_open = Self::commits_open(round);
 		let mut audit = Audits::<T>::get(round, &trainer).ok_or(Error::<T>::NotVerifier)?;
 		let reveals_open = Self::may_reveal(&audit, commits_open);
-		let drawn = verdict.segment().map_or(true, |segment| audit.segments.contains(&segment));
+		let drawn = verdict.segment().is_none_or(|segment| audit.segments.contains(&segment));
 
 		let seat = Self::acting_seat(&mut audit, &who)?;
 		let committed = seat.commitment.ok_or(Error::<T>::NotCommitted)?;
@@ -735,7 +735,7 @@ impl<T: Config> Pallet<T> {
 			ensure!(!seat.earned || seat.verdict.is_some(), "silence is paid");
 			let about = seat.verdict.and_then(|verdict| verdict.segment());
 			ensure!(
-				about.map_or(true, |segment| segments.contains(&segment)),
+				about.is_none_or(|segment| segments.contains(&segment)),
 				"a verdict is about a segment that was not drawn"
 			);
 		}

@@ -152,10 +152,10 @@ fn renew_starts_another_period_for_the_same_fee() {
 		assert_eq!(Cids::<Test>::get(blake2b_256(&data)), Some(Location { block: 6, index: 0 }));
 
 		// The first period is over, the second is not.
-		run_to(1 + RETENTION + 1, &[data.clone()]);
+		run_to(1 + RETENTION + 1, std::slice::from_ref(&data));
 		assert_eq!(Transactions::<Test>::get(1), None);
 		assert!(is_stored(&data));
-		run_to(6 + RETENTION + 1, &[data.clone()]);
+		run_to(6 + RETENTION + 1, std::slice::from_ref(&data));
 		assert!(!is_stored(&data));
 	});
 }
@@ -198,7 +198,7 @@ fn items_expire_one_block_after_their_last_proof() {
 		assert_ok!(store(ALICE, &data));
 		run_to(1 + RETENTION, &[]);
 		assert_eq!(ProofDue::<Test>::get(), Some(1));
-		assert_ok!(Shards::check_proof(RuntimeOrigin::none(), proof_of(&[data.clone()])));
+		assert_ok!(Shards::check_proof(RuntimeOrigin::none(), proof_of(std::slice::from_ref(&data))));
 		assert!(is_stored(&data));
 		next_block();
 		assert_eq!(ProofDue::<Test>::get(), None);
@@ -233,7 +233,7 @@ fn expiry_is_reported_and_forgets_everything() {
 	ExtBuilder::build_and_execute(|| {
 		let data = vec![3u8; 700];
 		assert_ok!(store(ALICE, &data));
-		run_to(1 + RETENTION + 1, &[data.clone()]);
+		run_to(1 + RETENTION + 1, std::slice::from_ref(&data));
 		System::assert_has_event(Event::Expired { block: 1, items: 1 }.into());
 		assert!(!is_stored(&data));
 		assert_eq!(Transactions::<Test>::iter().count(), 0);
@@ -414,7 +414,7 @@ fn the_same_data_may_be_stored_twice() {
 		let twice = [data.clone(), data.clone()];
 		run_to(1 + RETENTION + 1, &twice);
 		assert!(is_stored(&data));
-		run_to(3 + RETENTION + 1, &[data.clone()]);
+		run_to(3 + RETENTION + 1, std::slice::from_ref(&data));
 		assert!(!is_stored(&data));
 	});
 }

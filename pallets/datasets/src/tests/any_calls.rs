@@ -13,7 +13,7 @@ fn attempt(action: u8, a: u8, b: u8) {
 	// Most of it fails, and must then change nothing that matters.
 	let _ = match action {
 		0 => submit_as(
-			if b % 2 == 0 { OWNER } else { Sr25519Keyring::Bob },
+			if b.is_multiple_of(2) { OWNER } else { Sr25519Keyring::Bob },
 			&sample(u16::from(a % 24), 1).manifest,
 		),
 		1 | 2 => {
@@ -24,12 +24,12 @@ fn attempt(action: u8, a: u8, b: u8) {
 		}
 		3 => commit(id, &auditor, &report(if b < 64 { 500 } else { 950 })),
 		4 => reveal(id, &auditor, report(950)),
-		5 => vote(id, voter, b % 5 != 0),
+		5 => vote(id, voter, !b.is_multiple_of(5)),
 		6 => Datasets::flag(root(), id),
-		7 => Datasets::resolve_flag(root(), id, b % 2 == 0),
+		7 => Datasets::resolve_flag(root(), id, b.is_multiple_of(2)),
 		8 => appeal(id),
 		9 => {
-			HasRandomness::set(b % 4 != 0);
+			HasRandomness::set(!b.is_multiple_of(4));
 			Ok(())
 		}
 		_ => {

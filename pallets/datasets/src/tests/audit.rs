@@ -43,7 +43,7 @@ fn a_dataset_waits_while_there_are_too_few_auditors_and_does_not_hold_up_others(
 		AuditorPool::set(vec![11, 12, 13]);
 		// Two a block.
 		run(3);
-		assert!(ids.iter().all(|id| Audits::<Test>::contains_key(id)));
+		assert!(ids.iter().all(Audits::<Test>::contains_key));
 	});
 }
 
