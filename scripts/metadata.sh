@@ -22,7 +22,7 @@ with tempfile.TemporaryDirectory() as base:
         else:
             sys.exit("the node ended before it served RPC")
         request = {"id": 1, "jsonrpc": "2.0", "method": "state_call",
-                   "params": ["Metadata_metadata_at_version", "0x0f000000"]}
+                   "params": ["Metadata_metadata_at_version", "0x10000000"]}
         answer = urllib.request.urlopen(urllib.request.Request(
             f"http://127.0.0.1:{found[1]}", json.dumps(request).encode(),
             {"Content-Type": "application/json"}))
@@ -32,7 +32,7 @@ with tempfile.TemporaryDirectory() as base:
         process.wait()
 
 # Option<Vec<u8>>: one byte for Some, then the compact length, then the metadata.
-assert data[0] == 1, "the runtime has no metadata of version 15"
+assert data[0] == 1, "the runtime has no metadata of version 16"
 metadata = data[1 + {0: 1, 1: 2, 2: 4}[data[1] & 3]:]
 assert metadata[:4] == b"meta"
 

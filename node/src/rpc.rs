@@ -2,7 +2,7 @@
 //! state they ask through runtime APIs (`state_call`), so there is nothing of ours here.
 
 use crate::service::{FullBackend, FullClient, FullSelectChain};
-use blyan_runtime::{AccountId, Balance, Block, BlockNumber, Hash, Nonce};
+use blyan_runtime::{opaque::Block, AccountId, Balance, BlockNumber, Hash, Nonce};
 use jsonrpsee::RpcModule;
 use polkadot_sdk::{
 	sc_consensus_babe::BabeWorkerHandle,

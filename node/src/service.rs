@@ -1,7 +1,7 @@
 //! Wires the node together: client, import queue, network, block production, finality, RPC.
 
 use crate::rpc;
-use blyan_runtime::{apis::RuntimeApi, Block, BlockNumber};
+use blyan_runtime::{apis::RuntimeApi, opaque::Block, BlockNumber};
 use futures::FutureExt;
 use polkadot_sdk::{
 	sc_client_api::BlockBackend,

@@ -478,7 +478,9 @@ impl Header {
 		if scaled != (self.scales_offset != 0) {
 			return Err(wrong_scales);
 		}
-		if scaled && (self.scales_offset >= found || !self.scales_offset.is_multiple_of(ALIGNMENT_BYTES)) {
+		if scaled
+			&& (self.scales_offset >= found || !self.scales_offset.is_multiple_of(ALIGNMENT_BYTES))
+		{
 			return Err(wrong_scales);
 		}
 		if self.payload_type != PayloadType::TensorBlock {

@@ -45,6 +45,14 @@ pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
 /// A block.
 pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 
+/// The block as the node handles it: it does not look into transactions.
+pub mod opaque {
+	use super::*;
+
+	/// A block of transactions that are only bytes.
+	pub type Block = generic::Block<Header, sp_runtime::OpaqueExtrinsic>;
+}
+
 /// What every signed transaction carries besides its call.
 pub type TxExtension = (
 	frame_system::AuthorizeCall<Runtime>,

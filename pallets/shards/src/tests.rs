@@ -198,7 +198,10 @@ fn items_expire_one_block_after_their_last_proof() {
 		assert_ok!(store(ALICE, &data));
 		run_to(1 + RETENTION, &[]);
 		assert_eq!(ProofDue::<Test>::get(), Some(1));
-		assert_ok!(Shards::check_proof(RuntimeOrigin::none(), proof_of(std::slice::from_ref(&data))));
+		assert_ok!(Shards::check_proof(
+			RuntimeOrigin::none(),
+			proof_of(std::slice::from_ref(&data))
+		));
 		assert!(is_stored(&data));
 		next_block();
 		assert_eq!(ProofDue::<Test>::get(), None);

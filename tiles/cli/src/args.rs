@@ -1,0 +1,834 @@
+//! The command line as types.
+
+use crate::worker;
+use blyan_primitives::{
+	record::{Availability, DatasetKind},
+	sampling::MixtureEntry,
+	H256,
+};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use std::{path::PathBuf, str::FromStr};
+use subxt::utils::AccountId32;
+
+/// Datasets, models, keys and workers of a Blyan chain.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "blyan", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+	/// Print JSON instead of tables.
+	#[arg(long, global = true)]
+	pub json: bool,
+	/// Say more about what happens; twice for how, three times for everything.
+	#[arg(short, long, global = true, action = clap::ArgAction::Count)]
+	pub verbose: u8,
+	/// Where the node is reached.
+	#[arg(
+		long,
+		global = true,
+		env = "BLYAN_URL",
+		default_value = "ws://127.0.0.1:9944",
+		value_hint = ValueHint::Url
+	)]
+	pub url: String,
+	/// Folder of keys; by default blyan/keys in the user's data folder.
+	#[arg(long, global = true, env = "BLYAN_KEYSTORE", value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub keystore: Option<PathBuf>,
+	/// What to do.
+	#[command(subcommand)]
+	pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+	/// Contribute data, and look at what others contributed.
+	#[command(subcommand)]
+	Dataset(DatasetCommand),
+	/// Do a worker's roles until stopped: train, verify, audit, merge, evaluate.
+	Worker(worker::Options),
+	/// Look at learning rounds, and open one.
+	#[command(subcommand)]
+	Round(RoundCommand),
+	/// Create, fetch, check and run models.
+	#[command(subcommand)]
+	Model(ModelCommand),
+	/// Keys on this machine.
+	#[command(subcommand)]
+	Account(AccountCommand),
+	/// Tile files: roots and proofs.
+	#[command(subcommand)]
+	Tile(TileCommand),
+	/// Integer deltas between tile files.
+	#[command(subcommand)]
+	Delta(DeltaCommand),
+	/// Which records a trainer must use, or an evaluation uses.
+	Sample(SampleArgs),
+	/// Print the completions of a shell; its manual says where to put them.
+	Completions {
+		/// The shell.
+		shell: Shell,
+	},
+}
+
+/// Commands about datasets.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DatasetCommand {
+	/// Turn files of text, JSONL, CSV or mail into a dataset.
+	Prepare(PrepareArgs),
+	/// Run the checks of an auditor that need no model on a prepared dataset.
+	Audit(DatasetAuditArgs),
+	/// Submit a prepared dataset to the chain and upload its shards.
+	Submit(DatasetSubmitArgs),
+	/// List the datasets of the chain.
+	List(DatasetListArgs),
+	/// Show one dataset: manifest, audit, votes, which models learned from it.
+	Show(DatasetShowArgs),
+	/// Vote on a dataset that passed its audit.
+	Vote(DatasetVoteArgs),
+	/// Check a prepared dataset and print its roots and hashes.
+	Root(DatasetRootArgs),
+	/// Prove that a record belongs to a prepared dataset.
+	Prove(DatasetProveArgs),
+}
+
+/// Arguments of `dataset prepare`.
+#[derive(Clone, Debug, Args)]
+pub struct PrepareArgs {
+	/// Files, and folders of files.
+	#[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+	pub inputs: Vec<PathBuf>,
+	/// Folder to write; must not exist yet, or be empty.
+	#[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub out: PathBuf,
+	/// What people call the dataset, at most 64 bytes.
+	#[arg(long)]
+	pub name: String,
+	/// Its licence as an SPDX identifier, such as CC0-1.0.
+	#[arg(long)]
+	pub licence: String,
+	/// The language of its text as a BCP 47 tag, such as en or pt-BR; und if undetermined.
+	#[arg(long)]
+	pub language: String,
+	/// Where it comes from: an address or a sentence, at most 256 bytes.
+	#[arg(long)]
+	pub source: String,
+	/// What its records are.
+	#[arg(long, value_enum, default_value_t = KindName::Text)]
+	pub kind: KindName,
+	/// The most bytes of text in a record; longer text is cut.
+	#[arg(long, value_name = "BYTES", default_value_t = 1024)]
+	pub record_bytes: usize,
+	/// Who keeps the shards.
+	#[arg(long, value_enum, default_value_t = AvailabilityName::Chain)]
+	pub availability: AvailabilityName,
+}
+
+/// What records are, as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KindName {
+	/// Running text.
+	Text,
+	/// Tasks and their answers.
+	Instruction,
+}
+
+impl From<KindName> for DatasetKind {
+	fn from(name: KindName) -> Self {
+		match name {
+			KindName::Text => DatasetKind::Text,
+			KindName::Instruction => DatasetKind::Instruction,
+		}
+	}
+}
+
+/// Who keeps the shards, as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AvailabilityName {
+	/// The chain, as indexed transactions.
+	Chain,
+	/// The owner and whoever fetched them.
+	Peers,
+}
+
+impl From<AvailabilityName> for Availability {
+	fn from(name: AvailabilityName) -> Self {
+		match name {
+			AvailabilityName::Chain => Availability::Chain,
+			AvailabilityName::Peers => Availability::Peers,
+		}
+	}
+}
+
+/// Arguments of `dataset audit`.
+#[derive(Clone, Debug, Args)]
+pub struct DatasetAuditArgs {
+	/// Folder of a prepared dataset.
+	#[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub folder: PathBuf,
+	/// Other prepared datasets whose records count as known.
+	#[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub known: Vec<PathBuf>,
+	/// File for the full report, whose hash goes on chain.
+	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub report: Option<PathBuf>,
+}
+
+/// Who signs.
+#[derive(Clone, Debug, Args)]
+pub struct SignerArgs {
+	/// The key that signs: its name in the key store, or a well-known development key like //Alice.
+	#[arg(long, env = "BLYAN_ACCOUNT", value_name = "NAME")]
+	pub account: String,
+}
+
+/// Arguments of `dataset submit`.
+#[derive(Clone, Debug, Args)]
+pub struct DatasetSubmitArgs {
+	/// Folder of a prepared dataset.
+	#[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub folder: PathBuf,
+	/// Who signs.
+	#[command(flatten)]
+	pub signer: SignerArgs,
+	/// Do not stay until the audit ends.
+	#[arg(long)]
+	pub no_wait: bool,
+}
+
+/// Arguments of `dataset list`.
+#[derive(Clone, Debug, Args)]
+pub struct DatasetListArgs {
+	/// Only those of this account: an address, or the name of a key.
+	#[arg(long, value_name = "ACCOUNT")]
+	pub owner: Option<String>,
+	/// Only those in this state, such as voting or approved.
+	#[arg(long)]
+	pub status: Option<String>,
+}
+
+/// Arguments of `dataset show`.
+#[derive(Clone, Debug, Args)]
+pub struct DatasetShowArgs {
+	/// Number of the dataset.
+	#[arg(value_name = "DATASET")]
+	pub id: u32,
+}
+
+/// A vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ballot {
+	/// Approve it.
+	Aye,
+	/// Refuse it.
+	Nay,
+}
+
+/// Arguments of `dataset vote`.
+#[derive(Clone, Debug, Args)]
+pub struct DatasetVoteArgs {
+	/// Number of the dataset.
+	#[arg(value_name = "DATASET")]
+	pub id: u32,
+	/// The vote.
+	#[arg(value_enum)]
+	pub ballot: Ballot,
+	/// Names the machine on the first vote of an account, 32 bytes as hexadecimal digits; made from
+	/// /etc/machine-id if not told. A machine has one vote.
+	#[arg(long, value_name = "HEX", value_parser = parse_hash)]
+	pub hardware_id: Option<H256>,
+	/// Who signs.
+	#[command(flatten)]
+	pub signer: SignerArgs,
+}
+
+/// Arguments of `dataset root`.
+#[derive(Clone, Debug, Args)]
+pub struct DatasetRootArgs {
+	/// Folder of a prepared dataset.
+	#[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub folder: PathBuf,
+}
+
+/// Arguments of `dataset prove`.
+#[derive(Clone, Debug, Args)]
+pub struct DatasetProveArgs {
+	/// Folder of a prepared dataset.
+	#[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub folder: PathBuf,
+	/// Number of the record, from 0 on.
+	#[arg(long)]
+	pub record: u32,
+	/// File for the proof; standard output if not told.
+	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub out: Option<PathBuf>,
+}
+
+/// Commands about rounds.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RoundCommand {
+	/// List rounds, newest first.
+	List(RoundListArgs),
+	/// Show one round: phase, trainers, verdicts, losses, odds of catching a cheat.
+	Show(RoundShowArgs),
+	/// Follow a round, or the rounds of a model, with a plot of the loss.
+	Watch(RoundWatchArgs),
+	/// Open a round of a model that you own.
+	Open(RoundOpenArgs),
+}
+
+/// Arguments of `round list`.
+#[derive(Clone, Debug, Args)]
+pub struct RoundListArgs {
+	/// Only those of this model.
+	#[arg(long)]
+	pub model: Option<u32>,
+	/// At most this many.
+	#[arg(long, default_value_t = 20)]
+	pub limit: u32,
+}
+
+/// Arguments of `round show`.
+#[derive(Clone, Debug, Args)]
+pub struct RoundShowArgs {
+	/// Number of the round.
+	#[arg(value_name = "ROUND")]
+	pub id: u32,
+}
+
+/// Arguments of `round watch`.
+#[derive(Clone, Debug, Args)]
+pub struct RoundWatchArgs {
+	/// Number of the round; the newest if not told.
+	#[arg(value_name = "ROUND")]
+	pub id: Option<u32>,
+	/// Follow all rounds of this model instead.
+	#[arg(long, conflicts_with = "id")]
+	pub model: Option<u32>,
+}
+
+/// A dataset of a round and how often it is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeightedDataset {
+	/// Number of the dataset.
+	pub id: u32,
+	/// How often it is repeated.
+	pub weight: u16,
+}
+
+impl FromStr for WeightedDataset {
+	type Err = String;
+
+	fn from_str(text: &str) -> Result<Self, Self::Err> {
+		let (id, weight) = text.split_once(':').unwrap_or((text, "1"));
+		match (id.parse(), weight.parse()) {
+			(Ok(id), Ok(weight)) if weight > 0 => Ok(Self { id, weight }),
+			_ => Err(String::from("write DATASET or DATASET:WEIGHT, as in 4 or 4:2")),
+		}
+	}
+}
+
+/// Arguments of `round open`.
+#[derive(Clone, Debug, Args)]
+pub struct RoundOpenArgs {
+	/// Number of the model.
+	#[arg(long)]
+	pub model: u32,
+	/// An approved dataset and how often it is repeated; may be given several times.
+	#[arg(long = "dataset", required = true, value_name = "DATASET[:WEIGHT]")]
+	pub datasets: Vec<WeightedDataset>,
+	/// TOML file with the recipe; the demo's recipe if not told.
+	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub recipe: Option<PathBuf>,
+	/// Who signs.
+	#[command(flatten)]
+	pub signer: SignerArgs,
+}
+
+/// Commands about models.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ModelCommand {
+	/// List the models of the chain.
+	List,
+	/// Show one model: specs, snapshots, lineage.
+	Show(ModelShowArgs),
+	/// Write the first weights of an architecture into a folder.
+	Init(ModelInitArgs),
+	/// Register a model whose first weights are in a folder.
+	Create(ModelCreateArgs),
+	/// Fetch the weights of a snapshot into a folder, each leaf verified.
+	Pull(ModelPullArgs),
+	/// Hash every leaf in a folder and compare with the roots that it states.
+	Verify(ModelVerifyArgs),
+	/// Let a model write.
+	Generate(ModelGenerateArgs),
+}
+
+/// Arguments of `model show`.
+#[derive(Clone, Debug, Args)]
+pub struct ModelShowArgs {
+	/// Number of the model.
+	#[arg(value_name = "MODEL")]
+	pub id: u32,
+}
+
+/// Arguments of `model init`.
+#[derive(Clone, Debug, Args)]
+pub struct ModelInitArgs {
+	/// Folder to write; must not exist yet, or be empty.
+	#[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub out: PathBuf,
+	/// A TOML or JSON file with the dimensions, or demo for a small model.
+	#[arg(long, value_name = "FILE", default_value = "demo", value_hint = ValueHint::FilePath)]
+	pub architecture: String,
+	/// 32 bytes as hexadecimal digits that the weights follow from; drawn if not told.
+	#[arg(long, value_name = "HEX", value_parser = parse_hash)]
+	pub seed: Option<H256>,
+}
+
+/// Arguments of `model create`.
+#[derive(Clone, Debug, Args)]
+pub struct ModelCreateArgs {
+	/// Folder that `model init` wrote.
+	#[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub folder: PathBuf,
+	/// The model's name: lower-case letters, digits, `-`, `.` and `_`.
+	#[arg(long)]
+	pub name: String,
+	/// Version of its first spec.
+	#[arg(long, default_value = "0.1.0")]
+	pub spec_version: String,
+	/// Who signs, and will own the model.
+	#[command(flatten)]
+	pub signer: SignerArgs,
+}
+
+/// Arguments of `model pull`.
+#[derive(Clone, Debug, Args)]
+pub struct ModelPullArgs {
+	/// Number of the model.
+	#[arg(value_name = "MODEL")]
+	pub id: u32,
+	/// Folder to write; what is already right in it is kept.
+	#[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub out: PathBuf,
+	/// Number of the snapshot; the newest if not told.
+	#[arg(long)]
+	pub snapshot: Option<u32>,
+}
+
+/// Arguments of `model verify`.
+#[derive(Clone, Debug, Args)]
+pub struct ModelVerifyArgs {
+	/// Folder of a model's weights.
+	#[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub folder: PathBuf,
+}
+
+/// Arguments of `model generate`.
+#[derive(Clone, Debug, Args)]
+pub struct ModelGenerateArgs {
+	/// Folder of a model's weights.
+	#[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub folder: PathBuf,
+	/// What the text begins with.
+	#[arg(long, default_value = "")]
+	pub prompt: String,
+	/// How many bytes to write.
+	#[arg(long, value_name = "BYTES", default_value_t = 200)]
+	pub count: u32,
+	/// How daring, in thousandths: 0 for the likeliest byte each time, 1000 as the model says.
+	#[arg(long, value_name = "PERMILLE", default_value_t = 800)]
+	pub temperature: u32,
+	/// 32 bytes as hexadecimal digits that the choices follow from; zeros if not told.
+	#[arg(long, value_name = "HEX", value_parser = parse_hash)]
+	pub seed: Option<H256>,
+	/// Where to compute.
+	#[arg(long, default_value = "cpu")]
+	pub device: String,
+}
+
+/// Commands about keys.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AccountCommand {
+	/// Make a key and keep it in the key store.
+	New(AccountNewArgs),
+	/// Show the address of a key.
+	Show(AccountShowArgs),
+	/// List the keys of the key store.
+	List,
+	/// Read a phrase, a seed or a development key like //Alice from standard input and keep it.
+	Import(AccountImportArgs),
+	/// Show what the chain knows about an account: BLY, bond, rewards.
+	Balance(AccountBalanceArgs),
+	/// Claim what an account has earned in ended epochs.
+	Claim(AccountClaimArgs),
+	/// Send BLY to another account.
+	Transfer(AccountTransferArgs),
+}
+
+/// Arguments of `account balance`.
+#[derive(Clone, Debug, Args)]
+pub struct AccountBalanceArgs {
+	/// An address, or the name of a key.
+	pub account: String,
+}
+
+/// Arguments of `account claim`.
+#[derive(Clone, Debug, Args)]
+pub struct AccountClaimArgs {
+	/// Who signs, and is paid.
+	#[command(flatten)]
+	pub signer: SignerArgs,
+}
+
+/// Arguments of `account transfer`.
+#[derive(Clone, Debug, Args)]
+pub struct AccountTransferArgs {
+	/// An address, or the name of a key.
+	pub to: String,
+	/// How much, in BLY, such as 12.5.
+	pub amount: String,
+	/// Who signs, and pays.
+	#[command(flatten)]
+	pub signer: SignerArgs,
+}
+
+/// How a key signs, as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemeName {
+	/// Schnorr signatures on Ristretto; what accounts use.
+	Sr25519,
+	/// Edwards signatures.
+	Ed25519,
+}
+
+/// Arguments of `account new`.
+#[derive(Clone, Debug, Args)]
+pub struct AccountNewArgs {
+	/// Name of the key: letters, digits, `-`, `_` and `.`.
+	pub name: String,
+	/// How the key signs.
+	#[arg(long, value_enum, default_value_t = SchemeName::Sr25519)]
+	pub scheme: SchemeName,
+	/// Keep the key without a password; whoever reads the file has it.
+	#[arg(long)]
+	pub no_password: bool,
+	/// Print the phrase to standard error, once, to be written down.
+	#[arg(long)]
+	pub show_phrase: bool,
+}
+
+/// Arguments of `account show`.
+#[derive(Clone, Debug, Args)]
+pub struct AccountShowArgs {
+	/// Name of the key, or a well-known development key like //Alice.
+	pub name: String,
+}
+
+/// Arguments of `account import`.
+#[derive(Clone, Debug, Args)]
+pub struct AccountImportArgs {
+	/// Name of the key: letters, digits, `-`, `_` and `.`.
+	pub name: String,
+	/// How the key signs.
+	#[arg(long, value_enum, default_value_t = SchemeName::Sr25519)]
+	pub scheme: SchemeName,
+	/// Keep the key without a password; whoever reads the file has it.
+	#[arg(long)]
+	pub no_password: bool,
+}
+
+/// Commands about tile files.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TileCommand {
+	/// Hash a file and print its root.
+	Root(TileRootArgs),
+	/// Prove that a leaf or a tile belongs to a file's root.
+	Prove(TileProveArgs),
+	/// Check a tile file against its root, or some bytes against a proof.
+	Verify(TileVerifyArgs),
+	/// Show the header of a tile file.
+	Inspect(TileInspectArgs),
+}
+
+/// Arguments of `tile root`.
+#[derive(Clone, Debug, Args)]
+pub struct TileRootArgs {
+	/// The file.
+	#[arg(value_hint = ValueHint::FilePath)]
+	pub file: PathBuf,
+	/// Take every byte of the file as payload, whatever it is.
+	#[arg(long)]
+	pub raw: bool,
+}
+
+/// Arguments of `tile prove`.
+#[derive(Clone, Debug, Args)]
+pub struct TileProveArgs {
+	/// The file.
+	#[arg(value_hint = ValueHint::FilePath)]
+	pub file: PathBuf,
+	/// Take every byte of the file as payload, whatever it is.
+	#[arg(long)]
+	pub raw: bool,
+	/// Number of the leaf, from 0 on.
+	#[arg(long, required_unless_present = "tile", conflicts_with = "tile")]
+	pub leaf: Option<u64>,
+	/// Number of the tile, from 0 on.
+	#[arg(long)]
+	pub tile: Option<u64>,
+	/// File for the proof; standard output if not told.
+	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub out: Option<PathBuf>,
+	/// File for the bytes of the leaf or tile.
+	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub bytes: Option<PathBuf>,
+}
+
+/// Arguments of `tile verify`.
+#[derive(Clone, Debug, Args)]
+pub struct TileVerifyArgs {
+	/// A tile file; with --proof, a file of the bytes of the leaf or tile, or a tile file that has
+	/// it. A proof of a record needs none.
+	#[arg(value_hint = ValueHint::FilePath, required_unless_present = "proof")]
+	pub file: Option<PathBuf>,
+	/// A proof that `tile prove` or `dataset prove` wrote.
+	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub proof: Option<PathBuf>,
+	/// The root to check against; the one that the file or the proof states if not told.
+	#[arg(long, value_name = "HEX", value_parser = parse_hash)]
+	pub root: Option<H256>,
+}
+
+/// Arguments of `tile inspect`.
+#[derive(Clone, Debug, Args)]
+pub struct TileInspectArgs {
+	/// The file.
+	#[arg(value_hint = ValueHint::FilePath)]
+	pub file: PathBuf,
+	/// Hash every leaf and list the hashes.
+	#[arg(long)]
+	pub leaves: bool,
+}
+
+/// Commands about deltas.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DeltaCommand {
+	/// Compress the difference of two tile files.
+	Encode(DeltaEncodeArgs),
+	/// Add a delta to a tile file.
+	Apply(DeltaApplyArgs),
+	/// Merge several deltas by their samples and add them to a tile file.
+	Merge(DeltaMergeArgs),
+	/// Show what a delta says, leaf by leaf.
+	Inspect(DeltaInspectArgs),
+}
+
+/// Arguments of `delta encode`.
+#[derive(Clone, Debug, Args)]
+pub struct DeltaEncodeArgs {
+	/// Tile file of the base.
+	#[arg(value_hint = ValueHint::FilePath)]
+	pub base: PathBuf,
+	/// Tile file of the same component after training.
+	#[arg(value_hint = ValueHint::FilePath)]
+	pub target: PathBuf,
+	/// File for the delta.
+	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub out: PathBuf,
+	/// The most bytes for each 4,096 weights.
+	#[arg(long, value_name = "BYTES", default_value_t = 112)]
+	pub bytes_per_chunk: u16,
+}
+
+/// Arguments of `delta apply`.
+#[derive(Clone, Debug, Args)]
+pub struct DeltaApplyArgs {
+	/// Tile file of the base.
+	#[arg(value_hint = ValueHint::FilePath)]
+	pub base: PathBuf,
+	/// The delta.
+	#[arg(value_hint = ValueHint::FilePath)]
+	pub delta: PathBuf,
+	/// Tile file to write.
+	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub out: PathBuf,
+}
+
+/// A delta and the samples that it was learned from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightedDelta {
+	/// File of the delta.
+	pub path: PathBuf,
+	/// How many samples it was learned from.
+	pub samples: u64,
+}
+
+impl FromStr for WeightedDelta {
+	type Err = String;
+
+	fn from_str(text: &str) -> Result<Self, Self::Err> {
+		let parts = text.rsplit_once(':').map(|(path, samples)| (path, samples.parse()));
+		match parts {
+			Some((path, Ok(samples))) if !path.is_empty() && samples > 0 => {
+				Ok(Self { path: PathBuf::from(path), samples })
+			}
+			_ => Err(String::from("write FILE:SAMPLES, as in alice.delta:1024")),
+		}
+	}
+}
+
+/// Arguments of `delta merge`.
+#[derive(Clone, Debug, Args)]
+pub struct DeltaMergeArgs {
+	/// Tile file of the base.
+	#[arg(value_hint = ValueHint::FilePath)]
+	pub base: PathBuf,
+	/// Deltas with the samples that each was learned from.
+	#[arg(required = true, value_name = "FILE:SAMPLES")]
+	pub deltas: Vec<WeightedDelta>,
+	/// Tile file to write.
+	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub out: PathBuf,
+}
+
+/// Arguments of `delta inspect`.
+#[derive(Clone, Debug, Args)]
+pub struct DeltaInspectArgs {
+	/// The delta.
+	#[arg(value_hint = ValueHint::FilePath)]
+	pub delta: PathBuf,
+	/// Tile file of the base, which says how many weights there are.
+	#[arg(
+		long,
+		value_name = "FILE",
+		value_hint = ValueHint::FilePath,
+		required_unless_present = "weights",
+		conflicts_with = "weights"
+	)]
+	pub base: Option<PathBuf>,
+	/// How many weights the component has.
+	#[arg(long)]
+	pub weights: Option<usize>,
+}
+
+/// Arguments of `sample`.
+#[derive(Clone, Debug, Args)]
+pub struct SampleArgs {
+	/// The round's seed, 32 bytes as hexadecimal digits.
+	#[arg(long, value_name = "HEX", value_parser = parse_hash)]
+	pub seed: H256,
+	/// A dataset of the round, in order: records, how often it is repeated, and the seed that says
+	/// which of its records are held out.
+	#[arg(long = "dataset", required = true, value_name = "RECORDS:WEIGHT:HEX", value_parser = parse_mixture_entry)]
+	pub datasets: Vec<MixtureEntry>,
+	/// The trainer: an address, or 32 bytes as hexadecimal digits.
+	#[arg(
+		long,
+		value_name = "ACCOUNT",
+		value_parser = parse_account,
+		required_unless_present = "evaluation",
+		conflicts_with = "evaluation"
+	)]
+	pub trainer: Option<AccountId32>,
+	/// The step, from 0 on.
+	#[arg(long, default_value_t = 0)]
+	pub step: u32,
+	/// Records of a step.
+	#[arg(long, default_value_t = 16)]
+	pub batch: u16,
+	/// Draw this many held-out records for an evaluation instead.
+	#[arg(long, value_name = "RECORDS")]
+	pub evaluation: Option<u32>,
+}
+
+/// 32 bytes as 64 hexadecimal digits, with or without `0x`.
+pub fn parse_hash(text: &str) -> Result<H256, String> {
+	let digits = text.strip_prefix("0x").unwrap_or(text);
+	let wrong = || format!("write 64 hexadecimal digits; these are {}", digits.chars().count());
+	if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+		return Err(wrong());
+	}
+	let mut bytes = [0u8; 32];
+	for (byte, place) in bytes.iter_mut().zip((0..).step_by(2)) {
+		let pair = digits.get(place..place + 2).ok_or_else(wrong)?;
+		*byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+	}
+	Ok(H256(bytes))
+}
+
+/// An account: an SS58 address, or 64 hexadecimal digits.
+pub fn parse_account(text: &str) -> Result<AccountId32, String> {
+	if let Ok(hash) = parse_hash(text) {
+		return Ok(AccountId32(hash.0));
+	}
+	AccountId32::from_str(text)
+		.map_err(|error| format!("this is neither an address ({error}) nor 64 hexadecimal digits"))
+}
+
+/// `RECORDS:WEIGHT:HEX`.
+fn parse_mixture_entry(text: &str) -> Result<MixtureEntry, String> {
+	let shape = "write RECORDS:WEIGHT:SEED, with 64 hexadecimal digits for the seed";
+	let mut parts = text.splitn(3, ':');
+	let (Some(records), Some(weight), Some(seed)) = (parts.next(), parts.next(), parts.next())
+	else {
+		return Err(shape.to_owned());
+	};
+	match (records.parse(), weight.parse()) {
+		(Ok(records), Ok(weight)) => {
+			Ok(MixtureEntry { records, weight, held_out_seed: parse_hash(seed)? })
+		}
+		_ => Err(shape.to_owned()),
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use clap::CommandFactory;
+
+	#[test]
+	fn command_line_is_consistent() {
+		Cli::command().debug_assert();
+	}
+
+	#[test]
+	fn hashes_need_64_digits() {
+		let digits = "ab".repeat(32);
+		assert_eq!(parse_hash(&digits), Ok(H256([0xab; 32])));
+		assert_eq!(parse_hash(&format!("0x{digits}")), Ok(H256([0xab; 32])));
+		for wrong in ["", "0x", "ab", "zz", &"a".repeat(63), &"ä".repeat(32), &"+1".repeat(32)] {
+			assert!(parse_hash(wrong).is_err(), "{wrong}");
+		}
+	}
+
+	#[test]
+	fn accounts_are_addresses_or_digits() {
+		let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+		let account = parse_account(alice).unwrap();
+		assert_eq!(account.to_string(), alice);
+		assert_eq!(parse_account(&"11".repeat(32)).unwrap(), AccountId32([0x11; 32]));
+		assert!(parse_account("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ").is_err());
+	}
+
+	#[test]
+	fn weighted_things_are_read() {
+		let read = |text: &str| text.parse::<WeightedDataset>();
+		assert_eq!(read("4"), Ok(WeightedDataset { id: 4, weight: 1 }));
+		assert_eq!(read("4:3"), Ok(WeightedDataset { id: 4, weight: 3 }));
+		for wrong in ["", "4:", ":3", "4:0", "4:70000", "x"] {
+			assert!(read(wrong).is_err(), "{wrong}");
+		}
+		let delta = "a:b.delta:12".parse::<WeightedDelta>();
+		assert_eq!(delta, Ok(WeightedDelta { path: PathBuf::from("a:b.delta"), samples: 12 }));
+		for wrong in ["", "a", "a:", ":1", "a:0", "a:-1"] {
+			assert!(wrong.parse::<WeightedDelta>().is_err(), "{wrong}");
+		}
+		let entry = parse_mixture_entry(&format!("100:2:{}", "cd".repeat(32))).unwrap();
+		assert_eq!((entry.records, entry.weight), (100, 2));
+		assert_eq!(entry.held_out_seed, H256([0xcd; 32]));
+		for wrong in ["", "100", "100:2", "100:2:cd", "x:2:cd"] {
+			assert!(parse_mixture_entry(wrong).is_err(), "{wrong}");
+		}
+	}
+}

@@ -1,0 +1,349 @@
+//! `model pull`: the weights of a snapshot, made again from what the chain keeps.
+//!
+//! The first weights follow from the model's seed. Each finalised round since then merged updates,
+//! whose deltas are fetched by their hashes and merged bit by bit as the round did. After each round
+//! the roots must be those of the snapshot on chain, so nobody has to be trusted.
+
+use super::connect;
+use crate::{
+	args::ModelPullArgs,
+	chain::{
+		history::{PastRound, PastUpdate},
+		types::Snapshot,
+		Chain, ChainError, View,
+	},
+	context::Context,
+	folder::{self, Description, ModelFolder, MODEL_FILE},
+	output::bytes,
+	worker::merging::{join, merge, Accepted},
+};
+use anyhow::{bail, Context as _};
+use blyan_engine::Weights;
+use blyan_primitives::{model::Architecture, tree::list_root, H256};
+use blyan_tiles::TileFile;
+use serde::Serialize;
+use std::path::Path;
+
+/// Sets of updates that are tried if it is not known which ones a round merged.
+const MAX_SETS: usize = 64;
+
+/// What was fetched.
+#[derive(Serialize)]
+struct PulledRow {
+	model: u32,
+	name: String,
+	snapshot: u32,
+	folder: String,
+	components: usize,
+	size: String,
+	written: usize,
+	rounds_merged: u32,
+	heads_root: H256,
+}
+
+/// Fetches the weights of a snapshot into a folder.
+pub async fn model_pull(args: ModelPullArgs, context: &Context) -> anyhow::Result<()> {
+	let chain = connect(context).await?;
+	let view = chain.view().await?;
+	let model = view.existing_model(args.id).await?;
+	let number = args.snapshot.unwrap_or(model.snapshot);
+	if number > model.snapshot {
+		bail!("the newest snapshot of {} is {}", model.name(), model.snapshot);
+	}
+	let target = view.existing_snapshot(args.id, number).await?;
+	let first = view.first_spec(args.id).await?;
+	if target.spec != first.definition.version {
+		bail!("snapshot {number} has spec {}, to which only a migration leads; this version of blyan can only follow rounds", target.spec);
+	}
+	let architecture = first.definition.architecture.0;
+	let roots = view.snapshot_roots(args.id, number).await?;
+	if list_root(&roots) != Ok(target.heads_root) {
+		bail!("the chain keeps too little of model {} to tell the roots of snapshot {number}; pull a newer one", args.id);
+	}
+
+	let here = begun(&args, &architecture, &view).await?;
+	let (mut weights, start) = match here {
+		Some(found) => found,
+		None => (Weights::initial(&architecture, first.definition.init_seed)?, 0),
+	};
+	if start == 0 {
+		let genesis = view.snapshot(args.id, 0).await?;
+		if genesis.is_some_and(|genesis| list_root(&weights.roots()) != Ok(genesis.heads_root)) {
+			bail!("the first weights do not follow from the model's seed; its owner has registered others");
+		}
+	}
+	let bar = context.output.progress("merging", u64::from(number - start));
+	for next in start + 1..=number {
+		weights = advance(&chain, &view, args.id, next, &weights, context).await?;
+		bar.inc(1);
+	}
+	bar.finish_and_clear();
+	name_difference(&weights, &roots)?;
+	let snapshot = folder::Snapshot { model: args.id, number };
+	let written = write(&args.out, &weights, &roots, snapshot)?;
+	let size = architecture.components().iter().map(|component| component.bytes).sum();
+	context.output.record(&PulledRow {
+		model: args.id,
+		name: model.name(),
+		snapshot: number,
+		folder: args.out.display().to_string(),
+		components: roots.len(),
+		size: bytes(size),
+		written,
+		rounds_merged: number - start,
+		heads_root: target.heads_root,
+	})
+}
+
+/// The weights in the folder and their snapshot, if it is one on the way to what is wanted.
+///
+/// Fails if the folder belongs to something else.
+async fn begun(
+	args: &ModelPullArgs,
+	architecture: &Architecture,
+	view: &View,
+) -> anyhow::Result<Option<(Weights, u32)>> {
+	if !args.out.join(MODEL_FILE).exists() {
+		return Ok(None);
+	}
+	let here = ModelFolder::open(&args.out)?;
+	let shown = args.out.display();
+	let Some(snapshot) = here.description().snapshot else {
+		bail!("{shown} has weights that are of no snapshot; name another folder");
+	};
+	if snapshot.model != args.id || here.architecture() != architecture {
+		bail!("{shown} has another model; name another folder");
+	}
+	if args.snapshot.is_some_and(|wanted| wanted < snapshot.number) {
+		// Rounds cannot be undone.
+		return Ok(None);
+	}
+	let known: Option<Snapshot> = view.snapshot(args.id, snapshot.number).await?;
+	let genuine =
+		known.is_some_and(|known| list_root(&here.description().roots) == Ok(known.heads_root));
+	match here.weights() {
+		Ok(weights) if genuine => Ok(Some((weights, snapshot.number))),
+		_ => {
+			tracing::warn!("the weights in {shown} are damaged; they are made anew");
+			Ok(None)
+		}
+	}
+}
+
+/// The weights of snapshot `number`, made from those of the snapshot before it.
+async fn advance(
+	chain: &Chain,
+	view: &View,
+	model: u32,
+	number: u32,
+	base: &Weights,
+	context: &Context,
+) -> anyhow::Result<Weights> {
+	let snapshot = view.existing_snapshot(model, number).await?;
+	let round = snapshot.round.with_context(|| {
+		format!("snapshot {number} did not come from a round; this version of blyan cannot follow")
+	})?;
+	let bar = context.output.progress("reading", 1);
+	let report = bar.clone();
+	let past = chain
+		.past_round(round, move |done, total| {
+			report.set_length(u64::from(total));
+			report.set_position(u64::from(done));
+		})
+		.await?;
+	bar.finish_and_clear();
+	let (updates, missing) = fetch(chain, &past.updates).await?;
+	if updates.len() < past.accepted {
+		bail!(
+			"round {round}, which made snapshot {number}, merged deltas that the node does not keep \
+			 any more: {}; ask a node that keeps more, or whoever has the weights",
+			missing.iter().map(|cid| format!("{cid:?}")).collect::<Vec<String>>().join(", ")
+		);
+	}
+	let merged =
+		tokio::task::block_in_place(|| choose(base, &past, &updates, &snapshot.heads_root))?;
+	merged.with_context(|| {
+		format!(
+			"the updates of round {round} do not make snapshot {number}{}",
+			match missing.is_empty() {
+				true =>
+					String::from("; ask a node that keeps all states (--state-pruning archive)"),
+				false => format!(": the node does not keep {missing:?}; ask one that does"),
+			}
+		)
+	})
+}
+
+/// The deltas of updates, and the hashes of those that the node does not keep.
+async fn fetch(
+	chain: &Chain,
+	updates: &[PastUpdate],
+) -> anyhow::Result<(Vec<(Accepted, Vec<u8>)>, Vec<H256>)> {
+	let (mut found, mut missing) = (Vec::new(), Vec::new());
+	for PastUpdate { trainer, samples, update } in updates {
+		let mut pieces = Vec::with_capacity(update.delta_cids.len());
+		for cid in &update.delta_cids {
+			match chain.fetch(cid).await {
+				Ok(piece) => pieces.push(piece),
+				Err(ChainError::NotStored(cid)) => missing.push(cid),
+				Err(error) => return Err(error.into()),
+			}
+		}
+		if pieces.len() == update.delta_cids.len() {
+			let blob = join(&update.delta_cids, &pieces)?;
+			let (trainer, samples, update) = (trainer.0, *samples, update.clone());
+			found.push((Accepted { trainer, samples, update }, blob));
+		}
+	}
+	Ok((found, missing))
+}
+
+/// The merge of those of `updates` that lead from `base` to `heads_root`. `None` if none of the sets
+/// that were tried does.
+fn choose(
+	base: &Weights,
+	past: &PastRound,
+	updates: &[(Accepted, Vec<u8>)],
+	heads_root: &H256,
+) -> anyhow::Result<Option<Weights>> {
+	let sets = subsets(updates.len(), past.accepted, MAX_SETS);
+	for recipe in &past.recipes {
+		for set in &sets {
+			let chosen: Vec<(Accepted, Vec<u8>)> =
+				set.iter().filter_map(|place| updates.get(*place).cloned()).collect();
+			let candidate = merge(base, recipe, &chosen)?;
+			if list_root(&candidate.roots) == Ok(*heads_root) {
+				return Ok(Some(candidate.weights));
+			}
+		}
+	}
+	Ok(None)
+}
+
+/// The first `limit` sets of `k` of the places `0..n`, in order.
+fn subsets(n: usize, k: usize, limit: usize) -> Vec<Vec<usize>> {
+	if k > n {
+		return Vec::new();
+	}
+	let mut set: Vec<usize> = (0..k).collect();
+	let mut sets = Vec::new();
+	while sets.len() < limit {
+		sets.push(set.clone());
+		// The last place that can move on; those behind it follow closely.
+		let Some(moving) = (0..k).rev().find(|i| set[*i] < n - k + i) else { break };
+		set[moving] += 1;
+		for i in moving + 1..k {
+			set[i] = set[i - 1] + 1;
+		}
+	}
+	sets
+}
+
+/// Fails and names the first component whose root is not that of the chain.
+fn name_difference(weights: &Weights, roots: &[H256]) -> anyhow::Result<()> {
+	let components = weights.architecture().components();
+	for ((component, root), expected) in components.iter().zip(weights.roots()).zip(roots) {
+		if root != *expected {
+			bail!(
+				"{} has the root {root:?}, but the chain says {expected:?}; this is a bug",
+				component.name
+			);
+		}
+	}
+	Ok(())
+}
+
+/// Writes what is not yet in the folder, the description last. Returns how many components were
+/// written.
+fn write(
+	out: &Path,
+	weights: &Weights,
+	roots: &[H256],
+	snapshot: folder::Snapshot,
+) -> anyhow::Result<usize> {
+	let architecture = *weights.architecture();
+	let description = Description::new(architecture, None, Some(snapshot), roots.to_vec())?;
+	std::fs::create_dir_all(out)
+		.with_context(|| format!("cannot create the folder {}", out.display()))?;
+	let mut written = 0;
+	let components = architecture.components();
+	for ((component, payload), root) in components.iter().zip(weights.components()).zip(roots) {
+		let path = out.join(format!("{}.{}", component.name, blyan_tiles::store::EXTENSION));
+		if TileFile::open_verified(&path, root).is_ok() {
+			continue;
+		}
+		TileFile::create(&path, payload)?;
+		written += 1;
+	}
+	ModelFolder::describe(out, description)?;
+	Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::{
+		chain::types::{Phase, RoundSummary},
+		worker::{merging::tests::update_of, training::tests::base},
+	};
+	use blyan_primitives::recipe::Recipe;
+
+	fn past(accepted: usize) -> PastRound {
+		let recipe = Recipe { max_delta_norm: u64::MAX, ..blyan_engine::demo::RECIPE };
+		let summary = RoundSummary {
+			model: 0,
+			base_snapshot: 0,
+			outcome: Phase::Final,
+			reached: Phase::Evaluate,
+			trainers: 3,
+			accepted: accepted as u32,
+			losses: None,
+			candidate_root: None,
+			opened: 1,
+			ended: 2,
+		};
+		PastRound { summary, recipes: vec![recipe], updates: Vec::new(), accepted }
+	}
+
+	#[test]
+	fn sets_are_counted_up_without_a_gap() {
+		assert_eq!(subsets(3, 2, 9), [[0, 1], [0, 2], [1, 2]]);
+		assert_eq!(subsets(3, 3, 9), [[0, 1, 2]]);
+		assert_eq!(subsets(3, 0, 9), [Vec::<usize>::new()]);
+		assert!(subsets(2, 3, 9).is_empty());
+		assert_eq!(subsets(5, 2, 100).len(), 10);
+		assert_eq!(subsets(60, 30, MAX_SETS).len(), MAX_SETS);
+	}
+
+	#[test]
+	fn updates_that_were_merged_are_found_by_the_root() {
+		let updates = [update_of(1, 4_000), update_of(2, -900), update_of(3, 70)];
+		let merged = merge(&base(), &past(2).recipes[0], &[updates[0].clone(), updates[2].clone()]);
+		let merged = merged.unwrap();
+		let root = list_root(&merged.roots).unwrap();
+		let found = choose(&base(), &past(2), &updates, &root).unwrap();
+		assert_eq!(found, Some(merged.weights));
+		assert_eq!(choose(&base(), &past(3), &updates, &root).unwrap(), None);
+		assert_eq!(choose(&base(), &past(2), &updates, &H256::zero()).unwrap(), None);
+	}
+
+	#[test]
+	fn only_what_is_not_right_yet_is_written() {
+		let folder = tempfile::tempdir().unwrap();
+		let out = folder.path().join("model");
+		let (weights, roots) = (base(), base().roots());
+		let snapshot = folder::Snapshot { model: 2, number: 5 };
+		assert_eq!(write(&out, &weights, &roots, snapshot).unwrap(), roots.len());
+		assert_eq!(write(&out, &weights, &roots, snapshot).unwrap(), 0);
+		let model = ModelFolder::open(&out).unwrap();
+		std::fs::write(model.file("head"), b"damaged").unwrap();
+		assert_eq!(write(&out, &weights, &roots, snapshot).unwrap(), 1);
+		assert_eq!(model.weights().unwrap(), weights);
+		assert_eq!(model.description().snapshot, Some(snapshot));
+		assert!(name_difference(&weights, &roots).is_ok());
+		let mut other = roots.clone();
+		other[1] = H256::zero();
+		let error = name_difference(&weights, &other).unwrap_err().to_string();
+		assert!(error.contains(&weights.architecture().components()[1].name), "{error}");
+	}
+}

@@ -1,0 +1,117 @@
+//! How well a delta points where training went, in integers.
+//!
+//! A delta keeps a few of a hundred increments, so even an honest one is far from what was trained;
+//! and it carries what earlier deltas left out, which nobody but its trainer knows. So its cosine
+//! with the training is small and says little by itself. What can be asked is how it compares with
+//! the best there is: the same training compressed by the reference encoder under the same budget.
+//!
+//! ```text
+//! alignment = cos(claimed delta, trained) / cos(compressed(trained), trained)
+//! ```
+//!
+//! in parts per million, at most one million, and zero for deltas that point elsewhere. An honest
+//! delta without a residual reaches one million; a trainer leaves its residual out where it would
+//! fall below the recipe's `min_alignment_ppm`, see `residual`. Deltas of noise, or of somebody
+//! else's training, are near zero.
+
+use super::error::Result;
+use blyan_engine::delta::{self, Delta, Residual};
+use blyan_primitives::{model::Architecture, recipe::PPM};
+
+/// Parts of one in which cosines are counted.
+const PARTS: i128 = 1_000_000_000;
+
+/// The cosine between two lists of increments, in 10^-9; zero if one of them does not move.
+///
+/// Sums stay below 2^91: a component has fewer than 2^29 weights of 32 bits, of which a model that
+/// fits a machine has far fewer than 2^29 in all.
+fn cosine(a: &[Vec<i32>], b: &[Vec<i32>]) -> i128 {
+	let (mut dot, mut square_a, mut square_b) = (0i128, 0u128, 0u128);
+	for (a, b) in a.iter().flatten().zip(b.iter().flatten()) {
+		dot += i128::from(i64::from(*a) * i64::from(*b));
+		square_a += u128::from(a.unsigned_abs()).pow(2);
+		square_b += u128::from(b.unsigned_abs()).pow(2);
+	}
+	// Each root is below 2^46, so their product fits.
+	let norms = square_a.isqrt() * square_b.isqrt();
+	let norms = i128::try_from(norms).unwrap_or(i128::MAX);
+	dot.saturating_mul(PARTS).checked_div(norms).unwrap_or(0)
+}
+
+/// How well `deltas` point where `trained` went, in parts per million of the best that
+/// `bytes_per_chunk` permit.
+pub fn alignment_ppm(
+	architecture: &Architecture,
+	deltas: &[Delta],
+	trained: &[Vec<i32>],
+	bytes_per_chunk: u16,
+) -> Result<u32> {
+	let claimed = cosine(&delta::decoded(architecture, deltas)?, trained);
+	let best = delta::encode(trained, &mut Residual::zero(architecture)?, bytes_per_chunk)?;
+	let best = cosine(&delta::decoded(architecture, &best)?, trained);
+	if claimed <= 0 || best <= 0 {
+		return Ok(0);
+	}
+	let share = claimed.saturating_mul(i128::from(PPM)).checked_div(best).unwrap_or(0);
+	Ok(u32::try_from(share.clamp(0, i128::from(PPM))).unwrap_or(PPM))
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::worker::training::tests::{architecture, base};
+
+	/// Increments that look like noise; those of different seeds have nothing to do with each other.
+	pub(crate) fn noise(seed: u32) -> Vec<Vec<i32>> {
+		let value = |component: usize, place: usize| {
+			let mixed =
+				(place as u32 ^ seed).wrapping_mul(0x9e37_79b9).wrapping_add(component as u32);
+			let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x85eb_ca6b);
+			let mixed = (mixed ^ (mixed >> 13)).wrapping_mul(0xc2b2_ae35);
+			(mixed as i32) >> (8 + mixed % 12)
+		};
+		let components = base().components().to_vec();
+		(0..)
+			.zip(components)
+			.map(|(component, weights)| {
+				(0..weights.len()).map(|place| value(component, place)).collect()
+			})
+			.collect()
+	}
+
+	fn encoded(increments: &[Vec<i32>]) -> Vec<Delta> {
+		let mut residual = Residual::zero(&architecture()).unwrap();
+		delta::encode(increments, &mut residual, 112).unwrap()
+	}
+
+	fn alignment(deltas: &[Delta], trained: &[Vec<i32>]) -> u32 {
+		alignment_ppm(&architecture(), deltas, trained, 112).unwrap()
+	}
+
+	#[test]
+	fn cosine_is_that_of_the_directions() {
+		let list = |values: &[i32]| vec![values.to_vec()];
+		assert_eq!(cosine(&list(&[3, 4]), &list(&[3, 4])), PARTS);
+		assert_eq!(cosine(&list(&[3, 4]), &list(&[-3, -4])), -PARTS);
+		assert_eq!(cosine(&list(&[1, 0]), &list(&[0, 1])), 0);
+		assert_eq!(cosine(&list(&[0, 0]), &list(&[0, 1])), 0);
+		assert_eq!(cosine(&list(&[i32::MIN; 4]), &list(&[i32::MIN; 4])), PARTS);
+	}
+
+	#[test]
+	fn honest_delta_without_a_residual_reaches_all_there_is() {
+		let trained = noise(1);
+		assert_eq!(alignment(&encoded(&trained), &trained), PPM);
+	}
+
+	#[test]
+	fn delta_of_another_training_or_turned_round_is_far_off() {
+		let trained = noise(1);
+		let other = alignment(&encoded(&noise(2)), &trained);
+		assert!(other < 200_000, "{other}");
+		let turned: Vec<Vec<i32>> =
+			trained.iter().map(|list| list.iter().map(|value| -value).collect()).collect();
+		assert_eq!(alignment(&encoded(&turned), &trained), 0);
+		assert_eq!(alignment(&[], &trained), 0);
+	}
+}

@@ -1,0 +1,453 @@
+//! `worker.toml`: what a worker does, as whom, and with which machine.
+//!
+//! `worker.example.toml` beside this crate's manifest documents every field; a test reads it.
+
+use blyan_primitives::{
+	hash,
+	roles::{Role, Roles},
+	H256,
+};
+use serde::Deserialize;
+use std::{
+	fs, io,
+	path::{Path, PathBuf},
+};
+
+/// Bond for each role where the file names none, in BLY: what the chain asks for at least.
+pub const BOND_PER_ROLE_BLY: u64 = 1_000;
+/// One BLY in its smallest unit.
+pub const BLY: u128 = 1_000_000_000_000_000_000;
+/// Disk that a worker may fill with what it can fetch again, in MiB, where the file names none.
+pub const DISK_LIMIT_MIB: u64 = 8_192;
+/// The least disk limit, in MiB: the shards of a small dataset and the blobs of a round.
+pub const MIN_DISK_LIMIT_MIB: u64 = 64;
+/// The most addresses of nodes.
+const MAX_URLS: usize = 16;
+/// Where Linux names the machine.
+const MACHINE_ID: &str = "/etc/machine-id";
+/// Stands before a machine's name when it is hashed, so that the name itself stays private.
+const HARDWARE_TAG: &[u8] = b"blyan/hardware";
+
+/// What is wrong with `worker.toml`, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+	/// The file cannot be read.
+	#[error("cannot read {}: {source}; copy worker.example.toml there and edit it", .path.display())]
+	Read {
+		/// The file.
+		path: PathBuf,
+		/// What the operating system said.
+		source: io::Error,
+	},
+	/// The file is no TOML, or has fields that it should not have.
+	#[error("{} is refused: {source}", .path.display())]
+	Parse {
+		/// The file.
+		path: PathBuf,
+		/// What is wrong, and where.
+		source: Box<toml::de::Error>,
+	},
+	/// A value makes no sense.
+	#[error("{field} {problem}")]
+	Value {
+		/// The field.
+		field: &'static str,
+		/// What is wrong with it, and what to write instead.
+		problem: String,
+	},
+	/// The machine has no name of its own.
+	#[error(
+		"{MACHINE_ID} cannot be read ({0}); set hardware.id to 64 hexadecimal digits of your choice"
+	)]
+	MachineId(io::Error),
+}
+
+/// A role as the file names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoleName {
+	/// Trains in rounds.
+	Trainer,
+	/// Re-runs what others trained.
+	Verifier,
+	/// Judges datasets.
+	Auditor,
+	/// Merges accepted updates.
+	Aggregator,
+	/// Measures candidates.
+	Evaluator,
+	/// Serves tiles; accepted, but there is nothing to serve yet.
+	Server,
+}
+
+impl RoleName {
+	/// The role.
+	pub fn role(self) -> Role {
+		match self {
+			Self::Trainer => Role::Trainer,
+			Self::Verifier => Role::Verifier,
+			Self::Auditor => Role::Auditor,
+			Self::Aggregator => Role::Aggregator,
+			Self::Evaluator => Role::Evaluator,
+			Self::Server => Role::Server,
+		}
+	}
+}
+
+/// What the machine is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hardware {
+	/// Where tensors live: `cpu`, `wgpu`, `cuda` or `cuda:1`, as far as the program was built for it.
+	pub device: String,
+	/// Memory of the device in MiB. The system's for `cpu` if not told.
+	pub vram_mib: u32,
+	/// Measured rate of a large matrix product, in 10^9 operations a second.
+	pub tflops_milli: u32,
+	/// Measured bandwidth of the device's memory, in MiB a second.
+	pub memory_mib_per_s: u32,
+	/// Measured bandwidth between system and device, in MiB a second.
+	pub pcie_mib_per_s: u32,
+	/// Country as two capital letters, or nothing.
+	pub region: String,
+	/// Hash that names the machine, 64 hexadecimal digits; made from the machine's own name if not
+	/// told.
+	pub id: Option<String>,
+	/// Tells several workers on one machine apart.
+	pub label: String,
+}
+
+impl Default for Hardware {
+	fn default() -> Self {
+		Self {
+			device: String::from("cpu"),
+			vram_mib: 0,
+			tflops_milli: 0,
+			memory_mib_per_s: 0,
+			pcie_mib_per_s: 0,
+			region: String::new(),
+			id: None,
+			label: String::new(),
+		}
+	}
+}
+
+/// The device as the chain knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+	/// Processor cores.
+	Cpu,
+	/// NVIDIA.
+	Cuda,
+	/// Apple.
+	Metal,
+	/// Any other card.
+	Vulkan,
+}
+
+impl Hardware {
+	/// The device as the chain knows it.
+	pub fn kind(&self) -> DeviceKind {
+		match self.device.split(':').next() {
+			Some("cuda") => DeviceKind::Cuda,
+			Some("wgpu") if cfg!(target_os = "macos") => DeviceKind::Metal,
+			Some("wgpu") => DeviceKind::Vulkan,
+			_ => DeviceKind::Cpu,
+		}
+	}
+
+	/// Memory of the device in MiB, as far as it is known.
+	pub fn memory_mib(&self) -> u32 {
+		if self.vram_mib > 0 || self.kind() != DeviceKind::Cpu {
+			return self.vram_mib;
+		}
+		fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_mib(&text)).unwrap_or(0)
+	}
+
+	/// The country as the chain stores it: two zero bytes if it is not told.
+	pub fn region_bytes(&self) -> [u8; 2] {
+		match self.region.as_bytes() {
+			[first, second] => [*first, *second],
+			_ => [0, 0],
+		}
+	}
+
+	/// The hash that names the machine.
+	pub fn hardware_id(&self) -> Result<H256, ConfigError> {
+		if let Some(digits) = &self.id {
+			return parse_hash(digits).ok_or_else(|| ConfigError::Value {
+				field: "hardware.id",
+				problem: String::from("must have 64 hexadecimal digits; leave it out to derive it"),
+			});
+		}
+		let machine = fs::read_to_string(MACHINE_ID).map_err(ConfigError::MachineId)?;
+		Ok(derive_id(machine.trim(), &self.label))
+	}
+}
+
+/// The memory that `/proc/meminfo` names, in MiB.
+fn total_mib(meminfo: &str) -> Option<u32> {
+	let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
+	let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+	u32::try_from(kib / 1_024).ok()
+}
+
+/// The hash that names a machine and one of its workers.
+fn derive_id(machine: &str, label: &str) -> H256 {
+	let mut hasher = hash::Hasher::new();
+	// Neither name has a zero byte, so no two pairs share one preimage.
+	hasher.update(HARDWARE_TAG).update(machine.as_bytes()).update(&[0]).update(label.as_bytes());
+	hasher.finalize()
+}
+
+/// The hash of 64 hexadecimal digits, with or without `0x`.
+fn parse_hash(digits: &str) -> Option<H256> {
+	let digits = digits.strip_prefix("0x").unwrap_or(digits);
+	if digits.len() != 64 || !digits.is_ascii() {
+		return None;
+	}
+	let mut bytes = [0u8; 32];
+	for (place, byte) in bytes.iter_mut().enumerate() {
+		*byte = u8::from_str_radix(digits.get(2 * place..2 * place + 2)?, 16).ok()?;
+	}
+	Some(H256(bytes))
+}
+
+/// The contents of `worker.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+	/// Where nodes are reached, tried in order.
+	pub urls: Vec<String>,
+	/// Name of a key in the key store.
+	#[serde(default)]
+	pub key: Option<String>,
+	/// A well-known key instead, such as `//Alice`; for development chains only.
+	#[serde(default)]
+	pub dev: Option<String>,
+	/// What the worker does.
+	pub roles: Vec<RoleName>,
+	/// Where the worker keeps its files; relative to the folder of `worker.toml`.
+	pub data_dir: PathBuf,
+	/// The whole bond, in BLY.
+	#[serde(default)]
+	pub bond: Option<u64>,
+	/// Processor threads to compute with; all if not told.
+	#[serde(default)]
+	pub threads: Option<u16>,
+	/// Disk for what can be fetched again, in MiB.
+	#[serde(default = "default_disk_limit")]
+	pub disk_limit_mib: u64,
+	/// Models to work for; all if empty.
+	#[serde(default)]
+	pub models: Vec<u32>,
+	/// What the machine is.
+	#[serde(default)]
+	pub hardware: Hardware,
+}
+
+fn default_disk_limit() -> u64 {
+	DISK_LIMIT_MIB
+}
+
+impl Config {
+	/// Reads and checks a file. A relative `data_dir` is taken from the file's folder.
+	pub fn load(path: &Path) -> Result<Self, ConfigError> {
+		let text = fs::read_to_string(path)
+			.map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
+		let mut config = Self::parse(&text, path)?;
+		if config.data_dir.is_relative() {
+			let folder = path.parent().unwrap_or_else(|| Path::new(""));
+			config.data_dir = folder.join(&config.data_dir);
+		}
+		Ok(config)
+	}
+
+	/// Reads and checks the text of the file `path`.
+	pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+		let config: Self = toml::from_str(text).map_err(|source| ConfigError::Parse {
+			path: path.to_path_buf(),
+			source: Box::new(source),
+		})?;
+		config.check()?;
+		Ok(config)
+	}
+
+	/// The set of roles.
+	pub fn roles(&self) -> Roles {
+		self.roles.iter().map(|name| name.role()).collect()
+	}
+
+	/// The whole bond, in the smallest unit.
+	pub fn bond(&self) -> u128 {
+		let bly = self.bond.unwrap_or(BOND_PER_ROLE_BLY.saturating_mul(self.roles.len() as u64));
+		u128::from(bly).saturating_mul(BLY)
+	}
+
+	/// Disk for what can be fetched again, in bytes.
+	pub fn disk_limit(&self) -> u64 {
+		self.disk_limit_mib.saturating_mul(1 << 20)
+	}
+
+	/// Whether the worker works for `model`.
+	pub fn serves(&self, model: u32) -> bool {
+		self.models.is_empty() || self.models.contains(&model)
+	}
+
+	fn check(&self) -> Result<(), ConfigError> {
+		let wrong = |field: &'static str, problem: &str| {
+			Err(ConfigError::Value { field, problem: problem.to_owned() })
+		};
+		if self.urls.is_empty() || self.urls.len() > MAX_URLS {
+			return wrong("urls", "must name 1 to 16 nodes, such as [\"ws://127.0.0.1:9944\"]");
+		}
+		let is_url = |url: &String| url.starts_with("ws://") || url.starts_with("wss://");
+		if !self.urls.iter().all(is_url) {
+			return wrong("urls", "must all begin with ws:// or wss://");
+		}
+		match (&self.key, &self.dev) {
+			(Some(_), Some(_)) => {
+				return wrong("key", "and dev are both set; keep the one that is meant");
+			}
+			(None, None) => {
+				return wrong(
+					"key",
+					"is missing; name a key of the key store (blyan account list)",
+				);
+			}
+			(Some(key), None) if key.starts_with("//") => {
+				return wrong(
+					"key",
+					"names a well-known key; write it as dev, for development only",
+				);
+			}
+			(None, Some(dev)) if !dev.starts_with("//") => {
+				let problem =
+					"must be a well-known key such as \"//Alice\"; keep others in the key \
+				               store";
+				return wrong("dev", problem);
+			}
+			_ => {}
+		}
+		if self.roles.is_empty() {
+			return wrong("roles", "must name at least one role, such as [\"trainer\"]");
+		}
+		if self.roles().iter().count() != self.roles.len() {
+			return wrong("roles", "names a role twice; name each once");
+		}
+		if self.bond == Some(0) {
+			return wrong("bond", "must be above zero, in BLY; leave it out for the least bond");
+		}
+		if self.threads == Some(0) {
+			return wrong("threads", "must be above zero; leave it out to use all");
+		}
+		if self.disk_limit_mib < MIN_DISK_LIMIT_MIB {
+			return wrong("disk_limit_mib", "must be at least 64");
+		}
+		if self.data_dir.as_os_str().is_empty() {
+			return wrong("data_dir", "must name a folder");
+		}
+		let region = self.hardware.region.as_bytes();
+		let is_region = region.len() == 2 && region.iter().all(u8::is_ascii_uppercase);
+		if !region.is_empty() && !is_region {
+			return wrong(
+				"hardware.region",
+				"must be two capital letters such as \"DE\", or empty",
+			);
+		}
+		if self.hardware.id.as_deref().is_some_and(|digits| parse_hash(digits).is_none()) {
+			return wrong("hardware.id", "must have 64 hexadecimal digits");
+		}
+		if self.hardware.label.contains('\0') {
+			return wrong("hardware.label", "must not have a zero byte");
+		}
+		Ok(())
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	const LEAST: &str = r#"
+		urls = ["ws://127.0.0.1:9944"]
+		dev = "//Alice"
+		roles = ["trainer", "verifier"]
+		data_dir = "data"
+	"#;
+
+	fn parse(text: &str) -> Result<Config, ConfigError> {
+		Config::parse(text, Path::new("worker.toml"))
+	}
+
+	/// The least file with something added to its top level.
+	fn with(line: &str) -> Result<Config, ConfigError> {
+		parse(&format!("{line}\n{LEAST}"))
+	}
+
+	#[test]
+	fn least_file_gets_the_defaults() {
+		let config = parse(LEAST).unwrap();
+		assert_eq!(config.roles(), Roles::of(&[Role::Trainer, Role::Verifier]));
+		assert_eq!(config.bond(), 2_000 * BLY);
+		assert_eq!(config.disk_limit(), 8 << 30);
+		assert_eq!(config.hardware.kind(), DeviceKind::Cpu);
+		assert!(config.serves(0) && config.serves(7));
+	}
+
+	#[test]
+	fn example_file_is_read() {
+		let text = include_str!("../../worker.example.toml");
+		let config = parse(text).unwrap();
+		assert!(config.roles().contains(Role::Trainer));
+	}
+
+	#[test]
+	fn unknown_fields_and_roles_are_refused() {
+		assert!(matches!(with("colour = 1"), Err(ConfigError::Parse { .. })));
+		let text = LEAST.replace("\"verifier\"", "\"miner\"");
+		assert!(matches!(parse(&text), Err(ConfigError::Parse { .. })));
+		let text = format!("{LEAST}\n[hardware]\ncores = 2");
+		assert!(matches!(parse(&text), Err(ConfigError::Parse { .. })));
+	}
+
+	#[test]
+	fn values_that_make_no_sense_are_named() {
+		let field = |result: Result<Config, ConfigError>| match result {
+			Err(ConfigError::Value { field, .. }) => field,
+			other => panic!("not refused for a value: {other:?}"),
+		};
+		assert_eq!(field(with("key = \"mine\"")), "key");
+		assert_eq!(field(with("bond = 0")), "bond");
+		assert_eq!(field(with("threads = 0")), "threads");
+		assert_eq!(field(with("disk_limit_mib = 1")), "disk_limit_mib");
+		let replaced = |from: &str, to: &str| field(parse(&LEAST.replace(from, to)));
+		assert_eq!(replaced("dev = \"//Alice\"", ""), "key");
+		assert_eq!(replaced("//Alice", "bottom drive obey"), "dev");
+		assert_eq!(replaced("ws://127.0.0.1:9944", "http://localhost"), "urls");
+		assert_eq!(replaced("\"ws://127.0.0.1:9944\"", ""), "urls");
+		assert_eq!(replaced("verifier", "trainer"), "roles");
+		assert_eq!(replaced("\"trainer\", \"verifier\"", ""), "roles");
+		let hardware = |line: &str| field(parse(&format!("{LEAST}\n[hardware]\n{line}")));
+		assert_eq!(hardware("id = \"abc\""), "hardware.id");
+		assert_eq!(hardware("region = \"de\""), "hardware.region");
+	}
+
+	#[test]
+	fn hardware_id_is_taken_or_derived() {
+		let digits = "0x".to_owned() + &"ab".repeat(32);
+		let told = Hardware { id: Some(digits), ..Hardware::default() };
+		assert_eq!(told.hardware_id().unwrap(), H256([0xab; 32]));
+		assert_eq!(derive_id("machine", "a"), derive_id("machine", "a"));
+		assert_ne!(derive_id("machine", "a"), derive_id("machine", "b"));
+		assert_ne!(derive_id("machine", "a"), derive_id("machina", "a"));
+		assert_eq!(parse_hash(&"ä".repeat(32)), None);
+	}
+
+	#[test]
+	fn memory_of_the_system_is_read_in_mib() {
+		let text = "MemTotal:       16384000 kB\nMemFree: 1 kB\n";
+		assert_eq!(total_mib(text), Some(16_000));
+		assert_eq!(total_mib("nothing"), None);
+	}
+}

@@ -1,0 +1,316 @@
+//! Training: join, train, commit, reveal, and settle what compression left out.
+//!
+//! # What is on disk when
+//!
+//! 1. While it trains: the training as of the last checkpoint ([`Session`]).
+//! 2. Before it commits: the blobs, the proposed residual and the sealed update. From then on the
+//!    update is never made again, whatever happens.
+//! 3. When the round is over: nothing but the sealed update and the blobs, until the folder is old.
+//!
+//! Blobs are stored on chain after the commitments are in, so that nobody can copy them in time, and
+//! before the update is revealed, so that verifiers find them.
+
+use super::{
+	data::{Draw, Library},
+	error::{Error, Result},
+	files::{read_note, seal, Sealed},
+	plan::Task,
+	report::short,
+	residual::{compress, Fate, Residuals},
+	state,
+	training::{self, mean_losses, Progress, Session},
+	Worker,
+};
+use crate::{
+	chain::{
+		calls,
+		types::{Phase, RoundView},
+		ChainError, View,
+	},
+	output::nats,
+};
+use blyan_engine::{
+	delta::{self, Delta},
+	Recipe as _, Weights,
+};
+use blyan_primitives::{
+	recipe::Recipe,
+	update::{cids, Update},
+	BoundedVec, H256,
+};
+use blyan_tiles::atomic;
+use serde_json::json;
+use std::{
+	fs,
+	io::Write,
+	path::{Path, PathBuf},
+	sync::Arc,
+	time::{Duration, Instant},
+};
+
+/// File of the sealed update.
+const UPDATE_FILE: &str = "update";
+/// File of the deltas.
+const DELTA_FILE: &str = "deltas.blob";
+/// File of the trace.
+const TRACE_FILE: &str = "trace.blob";
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+/// Joins a round.
+pub async fn join(worker: &Worker, round: u32) -> Result<()> {
+	worker.submit(&calls::join(round)).await?;
+	worker.report.event("joined", json!({ "round": round }));
+	Ok(())
+}
+
+/// Trains, unless that was done, and commits to the update.
+pub async fn train(worker: &Arc<Worker>, view: &View, id: u32) -> Result<()> {
+	let Some(round) = view.round(id).await? else { return Ok(()) };
+	let Some(seed) = round.round.seed else { return Ok(()) };
+	let folder = worker.files.round(id, &seed);
+	let sealed = match read_note(&folder.join(UPDATE_FILE))? {
+		Some(sealed) => sealed,
+		None => make_update(worker, view, id, round, seed, folder).await?,
+	};
+	let hash = sealed.value.commitment(&sealed.salt, &worker.me);
+	worker.submit(&calls::commit_update(id, hash)).await?;
+	worker.report.event("update_committed", json!({ "round": id }));
+	Ok(())
+}
+
+/// What a training needs, all of it in memory.
+struct Training {
+	id: u32,
+	model: u32,
+	recipe: Recipe,
+	seed: H256,
+	folder: PathBuf,
+	base: Weights,
+	library: Library,
+}
+
+async fn make_update(
+	worker: &Arc<Worker>,
+	view: &View,
+	id: u32,
+	round: RoundView,
+	seed: H256,
+	folder: PathBuf,
+) -> Result<Sealed<Update>> {
+	let model = round.round.model;
+	let base = state::base(worker, view, model, round.round.base_snapshot).await?;
+	let library = worker.library(view, &round).await?;
+	let recipe = round.round.recipe.0;
+	let training = Training { id, model, recipe, seed, folder, base, library };
+	worker.compute(move |worker| training.run(worker)).await
+}
+
+impl Training {
+	/// Trains to the end and seals the update.
+	fn run(mut self, worker: &Worker) -> Result<Sealed<Update>> {
+		worker.go_on(self.task())?;
+		let session = self.train(worker)?;
+		let trained = worker.engine(self.recipe)?.delta(&session.state, &self.base)?;
+		let architecture = *self.base.architecture();
+		let current = Residuals::new(worker.files.model(self.model)).current(&architecture)?;
+		let compressed = compress(&architecture, &self.recipe, &trained, &current)?;
+		if !compressed.with_residual {
+			tracing::info!("round {}: the recipe has no room for the residual", self.id);
+		}
+		let deltas = delta::blob(&compressed.deltas);
+		let trace = session
+			.trace
+			.encode()
+			.map_err(|error| Error::refused(String::from("the own trace"), error))?;
+		let update = self.update(&session, &compressed.deltas, &deltas, &trace)?;
+		write_blob(&self.folder.join(DELTA_FILE), &deltas)?;
+		write_blob(&self.folder.join(TRACE_FILE), &trace)?;
+		Residuals::propose(&self.folder, &compressed.proposed)?;
+		// Last, since it says that everything else is there.
+		let sealed = seal(&self.folder.join(UPDATE_FILE), || Ok(update))?;
+		Session::forget(&self.folder)?;
+		worker.report.event(
+			"trained",
+			json!({
+				"round": self.id,
+				"samples": sealed.value.samples,
+				"loss_before": nats(sealed.value.loss_before),
+				"loss_after": nats(sealed.value.loss_after),
+				"delta_bytes": deltas.len(),
+				"with_residual": compressed.with_residual,
+			}),
+		);
+		Ok(sealed)
+	}
+
+	fn task(&self) -> Task {
+		Task::Train { round: self.id }
+	}
+
+	/// Goes on with what was trained before, if there is something.
+	fn train(&mut self, worker: &Worker) -> Result<Session> {
+		let engine = worker.engine(self.recipe)?;
+		let draw = Draw {
+			seed: self.seed,
+			trainer: worker.me,
+			batch: self.recipe.batch,
+			shift: worker.shift,
+		};
+		let architecture = *self.base.architecture();
+		let session = match Session::load(&self.folder, &architecture, &self.recipe)? {
+			Some(session) => {
+				let fields = json!({ "round": self.id, "step": session.state.step() });
+				worker.report.event("training_resumed", fields);
+				session
+			}
+			None => Session::start(&self.base),
+		};
+		let mut meter = Meter::start();
+		let (id, task, folder) = (self.id, self.task(), &self.folder);
+		training::run(
+			&engine,
+			&self.base,
+			&mut self.library,
+			&draw,
+			session,
+			self.recipe.steps,
+			&mut |session, progress| {
+				let going = worker.go_on(task);
+				if progress.checkpoint || going.is_err() {
+					session.save(folder)?;
+				}
+				meter.tell(worker, "training", id, &progress);
+				going
+			},
+		)
+	}
+
+	fn update(
+		&self,
+		session: &Session,
+		deltas: &[Delta],
+		delta_blob: &[u8],
+		trace_blob: &[u8],
+	) -> Result<Update> {
+		let wrong = |why: &str| Error::refused(String::from("the own update"), why);
+		if deltas.is_empty() {
+			return Err(wrong("training moved nothing that the recipe's budget can express"));
+		}
+		let entries: Vec<_> = deltas.iter().map(Delta::entry).collect();
+		let trace_root = session.trace.root().map_err(|_| wrong("its trace is empty"))?;
+		let (loss_before, loss_after) = mean_losses(&session.trace.steps);
+		let update = Update {
+			round: self.id,
+			deltas: BoundedVec::try_from(entries).map_err(|_| wrong("too many components"))?,
+			delta_cids: cids(delta_blob).ok_or_else(|| wrong("its deltas are too large"))?,
+			trace_root,
+			trace_cids: cids(trace_blob).ok_or_else(|| wrong("its trace is too large"))?,
+			trace_entries: self.recipe.trace_entries(),
+			samples: self.recipe.samples(),
+			loss_before,
+			loss_after,
+		};
+		update.validate().map_err(|error| wrong(&error.to_string()))?;
+		Ok(update)
+	}
+}
+
+fn write_blob(path: &Path, blob: &[u8]) -> Result<()> {
+	atomic::write(path, |file| file.write_all(blob))?;
+	Ok(())
+}
+
+/// Tells how far a training has come, not too often.
+pub(super) struct Meter {
+	begun: Instant,
+	told: Option<Instant>,
+	tokens: u64,
+}
+
+impl Meter {
+	/// A meter that begins now.
+	pub(super) fn start() -> Self {
+		Self { begun: Instant::now(), told: None, tokens: 0 }
+	}
+
+	/// Notes a step, and tells of it at checkpoints and every few seconds.
+	pub(super) fn tell(&mut self, worker: &Worker, what: &str, round: u32, progress: &Progress) {
+		self.tokens = self.tokens.saturating_add(u64::from(progress.tokens));
+		let is_time = self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
+		if !is_time && !progress.checkpoint {
+			return;
+		}
+		self.told = Some(Instant::now());
+		let millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+		let rate = self.tokens.saturating_mul(1_000) / millis.max(1);
+		worker.report.event(
+			what,
+			json!({
+				"round": round,
+				"step": progress.done,
+				"steps": progress.steps,
+				"loss": nats(progress.loss_micronats),
+				"tokens_per_second": rate,
+			}),
+		);
+	}
+}
+
+/// Stores the blobs of the update, and reveals it.
+pub async fn reveal(worker: &Worker, view: &View, id: u32) -> Result<()> {
+	let Some(round) = view.round(id).await? else { return Ok(()) };
+	let Some(seed) = round.round.seed else { return Ok(()) };
+	let folder = worker.files.round(id, &seed);
+	let sealed: Option<Sealed<Update>> = read_note(&folder.join(UPDATE_FILE))?;
+	let sealed = sealed.ok_or_else(|| {
+		Error::refused(
+			format!("the update of round {id}"),
+			"it was committed to but is not in this data_dir, so it cannot be revealed",
+		)
+	})?;
+	for name in [DELTA_FILE, TRACE_FILE] {
+		let path = folder.join(name);
+		let blob = fs::read(&path).map_err(Error::io("read", &path))?;
+		worker.store_blob(&blob).await?;
+	}
+	worker.submit(&calls::reveal_update(id, sealed.value, sealed.salt)).await?;
+	worker.report.event("update_revealed", json!({ "round": id }));
+	Ok(())
+}
+
+/// Takes on, or throws away, what the update of a round that is over left out.
+pub async fn settle(worker: &Worker, view: &View, id: u32) -> Result<()> {
+	let Some(summary) = view.summary(id).await? else { return Ok(()) };
+	let Some(folder) = worker.files.ended_round(id) else { return Ok(()) };
+	let merged = summary.outcome == Phase::Final && was_merged(worker, summary.model, id).await?;
+	let fate = if merged { Fate::Merged } else { Fate::Dropped };
+	Residuals::new(worker.files.model(summary.model)).settle(&folder, fate)?;
+	let fields = json!({
+		"round": id,
+		"outcome": summary.outcome.to_string(),
+		"merged": merged,
+		"account": short(&worker.me),
+	});
+	worker.report.event("round_ended", fields);
+	Ok(())
+}
+
+/// Whether the own update was among those that a final round merged. Where nobody remembers, it
+/// counts as not merged: then a little that was learned is lost, and nothing is added twice.
+async fn was_merged(worker: &Worker, model: u32, id: u32) -> Result<bool> {
+	if let Some(merged) = state::remembered(&worker.files, model, id)? {
+		return Ok(merged.updates.iter().any(|accepted| accepted.trainer == worker.me));
+	}
+	match worker.chain.past_round(id, |_, _| {}).await {
+		Ok(past) => {
+			let is_known = past.accepted == past.updates.len();
+			Ok(is_known && past.updates.iter().any(|update| update.trainer.0 == worker.me))
+		}
+		Err(error @ (ChainError::Pruned { .. } | ChainError::Unknown(_))) => {
+			tracing::warn!("round {id}: {error}");
+			Ok(false)
+		}
+		Err(error) => Err(error.into()),
+	}
+}

@@ -1,0 +1,428 @@
+//! Verification: re-run what a trainer claims, commit to a verdict and reveal it.
+//!
+//! # What is checked
+//!
+//! 1. The blobs are there, and are what the update's roots say. Whether they are kept is for the
+//!    chain to say; it is asked [`TRIES`] times, some blocks apart. If not: `Unavailable`.
+//! 2. Every batch of the trace holds the records that the round's seed names, in every segment. If
+//!    not, the two paths that show it are submitted, which refutes the update at once.
+//! 3. Re-run from the base, the state at the end of every drawn segment is the claimed one: its root
+//!    is the same, or the sketches of all components are within the recipe's tolerance. If not:
+//!    `Mismatch`.
+//! 4. If the last segment is among the drawn ones, the deltas point where the training went
+//!    (`alignment`). If not: `Mismatch`.
+//!
+//! Segments are re-run from the base, since a trainer's states in between are not served yet; so the
+//! steps before a drawn segment are checked along with it.
+
+use super::{
+	alignment::alignment_ppm,
+	data::{Draw, Library},
+	error::{Error, Result},
+	evidence::{inspect, trace_of, Evidence, Finding},
+	files::{read_note, seal, write_note, Sealed},
+	merging::unpack,
+	plan::{Account, Task},
+	report::short,
+	state,
+	trainer::Meter,
+	training::{self, Session},
+	Worker,
+};
+use crate::chain::{
+	calls,
+	types::{AccountId, RoundView, Verdict},
+	ChainError, View,
+};
+use blyan_engine::{delta::Delta, Recipe as _, Weights};
+use blyan_primitives::{
+	model::Architecture,
+	recipe::Recipe,
+	trace::{within_tolerance, Checkpoint, Sketch, Trace},
+	update::Update,
+	H256,
+};
+use serde_json::json;
+use std::{
+	fs, io,
+	path::{Path, PathBuf},
+	sync::Arc,
+};
+
+/// How often the chain is asked for blobs before they count as unavailable.
+pub const TRIES: u32 = 3;
+
+/// Whether a re-run ends where a trainer claims.
+fn agrees(
+	own: &(Checkpoint, Vec<Sketch>),
+	claimed: &(Checkpoint, Vec<Sketch>),
+	tolerance_ppm: u32,
+) -> bool {
+	if own.0.step != claimed.0.step {
+		return false;
+	}
+	let is_close =
+		|(own, claimed): (&Sketch, &Sketch)| within_tolerance(own, claimed, tolerance_ppm);
+	own.0.state_root == claimed.0.state_root
+		|| (own.1.len() == claimed.1.len() && own.1.iter().zip(&claimed.1).all(is_close))
+}
+
+/// What a re-run says about the drawn segments of a claimed trace.
+pub fn judge(own: &Trace, claimed: &Trace, segments: &[u32], recipe: &Recipe) -> Verdict {
+	let differs = segments.iter().copied().find(|segment| {
+		let at = *segment as usize;
+		match (own.checkpoints.get(at), claimed.checkpoints.get(at)) {
+			(Some(own), Some(claimed)) => !agrees(own, claimed, recipe.tolerance_ppm),
+			_ => true,
+		}
+	});
+	differs.map_or(Verdict::Match, |segment| Verdict::Mismatch { segment })
+}
+
+/// The drawn segment to name for something that is wrong at `step`: the first that ends behind it,
+/// else the last.
+pub fn segment_for(step: Option<u32>, segments: &[u32], recipe: &Recipe) -> Option<u32> {
+	let ends_behind = |segment: &u32| {
+		let end = recipe.checkpoint_step(*segment).unwrap_or(0);
+		step.is_none_or(|step| step < end)
+	};
+	segments.iter().copied().find(ends_behind).or(segments.last().copied())
+}
+
+/// Where a verdict is sealed.
+fn verdict_path(folder: &Path, trainer: &Account) -> PathBuf {
+	folder.join(format!("verdict-{}", super::data::hex(trainer)))
+}
+
+/// One update to verify.
+struct Case {
+	id: u32,
+	trainer: Account,
+	update: Update,
+	segments: Vec<u32>,
+	recipe: Recipe,
+	architecture: Architecture,
+	seed: H256,
+	/// The round's folder.
+	folder: PathBuf,
+}
+
+/// What came out of looking at a case.
+enum Outcome {
+	/// The trace is wrong, and this shows it.
+	Fraud(Finding, Evidence),
+	/// Nothing but a vote is possible.
+	Verdict(Verdict),
+}
+
+/// Finds a verdict, unless that was done, and commits to it.
+pub async fn verify(worker: &Arc<Worker>, view: &View, id: u32, trainer: Account) -> Result<()> {
+	let Some(round) = view.round(id).await? else { return Ok(()) };
+	let Some(seed) = round.round.seed else { return Ok(()) };
+	let Some(found) = view.update(id, AccountId(trainer)).await? else { return Ok(()) };
+	let (Some(update), Some(audit)) = (found.update, found.audit) else { return Ok(()) };
+	let folder = worker.files.round(id, &seed);
+	let path = verdict_path(&folder, &trainer);
+	let sealed: Sealed<Verdict> = match read_note(&path)? {
+		Some(sealed) => sealed,
+		None => {
+			let case = Case {
+				id,
+				trainer,
+				update: update.0,
+				segments: audit.segments,
+				recipe: round.round.recipe.0,
+				architecture: round.round.architecture.0,
+				seed,
+				folder,
+			};
+			match case.verdict(worker, view, &round).await? {
+				Some(verdict) => seal(&path, || Ok(verdict))?,
+				// The update was refuted by proof: there is nothing left to vote on.
+				None => return Ok(()),
+			}
+		}
+	};
+	let hash = sealed.commitment(&sealed.value.payload(id, &trainer), &worker.me);
+	worker.submit(&calls::commit_verdict(id, AccountId(trainer), hash)).await?;
+	let fields = json!({ "round": id, "trainer": AccountId(trainer).to_string() });
+	worker.report.event("verdict_committed", fields);
+	Ok(())
+}
+
+/// Reveals the verdict that was committed to.
+pub async fn reveal(worker: &Worker, view: &View, id: u32, trainer: Account) -> Result<()> {
+	let Some(round) = view.round(id).await? else { return Ok(()) };
+	let Some(seed) = round.round.seed else { return Ok(()) };
+	let path = verdict_path(&worker.files.round(id, &seed), &trainer);
+	let sealed: Option<Sealed<Verdict>> = read_note(&path)?;
+	let sealed = sealed.ok_or_else(|| {
+		Error::refused(
+			format!("the verdict on {} in round {id}", short(&trainer)),
+			"it was committed to but is not in this data_dir, so it cannot be revealed",
+		)
+	})?;
+	let call = calls::reveal_verdict(id, AccountId(trainer), sealed.value, sealed.salt);
+	worker.submit(&call).await?;
+	let fields = json!({
+		"round": id,
+		"trainer": AccountId(trainer).to_string(),
+		"verdict": sealed.value.to_string(),
+	});
+	worker.report.event("verdict_revealed", fields);
+	Ok(())
+}
+
+impl Case {
+	/// The verdict; none if the update was refuted by proof.
+	async fn verdict(
+		self,
+		worker: &Arc<Worker>,
+		view: &View,
+		round: &RoundView,
+	) -> Result<Option<Verdict>> {
+		let first = *self.segments.first().ok_or_else(|| {
+			Error::refused(format!("the audit of round {}", self.id), "no segment was drawn")
+		})?;
+		let unavailable = Verdict::Unavailable { segment: first };
+		let Some((trace_blob, delta_blob)) = self.blobs(worker, view).await? else {
+			return Ok(Some(unavailable));
+		};
+		let unpacked = trace_of(&self.update, &trace_blob)
+			.and_then(|trace| Ok((trace, unpack(&self.architecture, &self.update, &delta_blob)?)));
+		let (trace, deltas) = match unpacked {
+			Ok(unpacked) => unpacked,
+			Err(error) => {
+				tracing::warn!("round {}, {}: {error}", self.id, short(&self.trainer));
+				return Ok(Some(unavailable));
+			}
+		};
+		let model = round.round.model;
+		let base = state::base(worker, view, model, round.round.base_snapshot).await?;
+		let library = worker.library(view, round).await?;
+		let (id, trainer) = (self.id, self.trainer);
+		let (segments, recipe) = (self.segments.clone(), self.recipe);
+		let outcome = worker
+			.compute(move |worker| self.look(worker, &trace, &deltas, &base, library))
+			.await?;
+		let (finding, evidence) = match outcome {
+			Outcome::Verdict(verdict) => return Ok(Some(verdict)),
+			Outcome::Fraud(finding, evidence) => (finding, evidence),
+		};
+		if prove(worker, id, trainer, &finding, evidence).await? {
+			return Ok(None);
+		}
+		let segment = segment_for(finding.step(), &segments, &recipe).unwrap_or(first);
+		Ok(Some(Verdict::Mismatch { segment }))
+	}
+
+	fn task(&self) -> Task {
+		Task::Verify { round: self.id, trainer: self.trainer }
+	}
+
+	/// The blobs of trace and deltas; none if the chain does not keep them however often it is
+	/// asked. Fails while it is still to be asked again.
+	async fn blobs(&self, worker: &Worker, view: &View) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+		let trace = worker.blob_if_stored(view, &self.update.trace_cids).await?;
+		let deltas = worker.blob_if_stored(view, &self.update.delta_cids).await?;
+		if let (Some(trace), Some(deltas)) = (trace, deltas) {
+			return Ok(Some((trace, deltas)));
+		}
+		let path = self.folder.join(format!("tries-{}", super::data::hex(&self.trainer)));
+		let tries = read_note::<u32>(&path)?.unwrap_or(0).saturating_add(1);
+		write_note(&path, &tries)?;
+		if tries >= TRIES {
+			return Ok(None);
+		}
+		Err(Error::missing(
+			format!("the update of {} in round {}", short(&self.trainer), self.id),
+			format!("the chain does not keep its blobs; try {tries} of {TRIES}"),
+		))
+	}
+
+	/// Inspects the trace and re-runs the segments.
+	fn look(
+		&self,
+		worker: &Worker,
+		trace: &Trace,
+		deltas: &[Delta],
+		base: &Weights,
+		mut library: Library,
+	) -> Result<Outcome> {
+		worker.go_on(self.task())?;
+		let draw =
+			Draw { seed: self.seed, trainer: self.trainer, batch: self.recipe.batch, shift: 0 };
+		let components = self.architecture.component_count() as usize;
+		let finding = inspect(trace, &self.update, &self.recipe, components, &library, &draw)?;
+		if let Some(finding) = finding {
+			let evidence = Evidence::of(&finding, trace, &library, &draw)?
+				.filter(|evidence| evidence.holds(&self.update, &self.recipe, &library, &draw));
+			return Ok(match evidence {
+				Some(evidence) => Outcome::Fraud(finding, evidence),
+				None => Outcome::Verdict(self.without_proof(&finding)),
+			});
+		}
+		self.run_again(worker, trace, deltas, base, &mut library, &draw).map(Outcome::Verdict)
+	}
+
+	/// What to vote for something that no path shows.
+	fn without_proof(&self, finding: &Finding) -> Verdict {
+		let segment = segment_for(finding.step(), &self.segments, &self.recipe).unwrap_or_default();
+		match finding {
+			// What was served does not belong together, so nothing can be compared with it.
+			Finding::Inconsistent => Verdict::Unavailable { segment },
+			_ => Verdict::Mismatch { segment },
+		}
+	}
+
+	fn run_again(
+		&self,
+		worker: &Worker,
+		claimed: &Trace,
+		deltas: &[Delta],
+		base: &Weights,
+		library: &mut Library,
+		draw: &Draw,
+	) -> Result<Verdict> {
+		let engine = worker.engine(self.recipe)?;
+		let last = self.segments.last().copied().unwrap_or_default();
+		let end = self.recipe.checkpoint_step(last).unwrap_or(self.recipe.steps);
+		let folder = self.folder.join(format!("rerun-{}", super::data::hex(&self.trainer)));
+		let session = Session::load(&folder, &self.architecture, &self.recipe)?
+			.filter(|session| session.state.step() <= end)
+			.unwrap_or_else(|| Session::start(base));
+		let mut meter = Meter::start();
+		let session =
+			training::run(&engine, base, library, draw, session, end, &mut |session, progress| {
+				let going = worker.go_on(self.task());
+				if progress.checkpoint || going.is_err() {
+					session.save(&folder)?;
+				}
+				meter.tell(worker, "verifying", self.id, &progress);
+				going
+			})?;
+		let mut verdict = judge(&session.trace, claimed, &self.segments, &self.recipe);
+		let least = self.recipe.min_alignment_ppm;
+		if verdict == Verdict::Match && end == self.recipe.steps && least > 0 {
+			let trained = engine.delta(&session.state, base)?;
+			let budget = self.recipe.delta_bytes_per_chunk;
+			let reached = alignment_ppm(&self.architecture, deltas, &trained, budget)?;
+			if reached < least {
+				tracing::warn!("round {}: deltas with an alignment of {reached} ppm", self.id);
+				verdict = Verdict::Mismatch { segment: last };
+			}
+		}
+		remove_folder(&folder)?;
+		Ok(verdict)
+	}
+}
+
+fn remove_folder(folder: &Path) -> Result<()> {
+	match fs::remove_dir_all(folder) {
+		Err(error) if error.kind() != io::ErrorKind::NotFound => {
+			Err(Error::io("remove", folder)(error))
+		}
+		_ => Ok(()),
+	}
+}
+
+/// Submits evidence. Whether the update is refuted then, by this proof or by somebody else's.
+async fn prove(
+	worker: &Worker,
+	id: u32,
+	trainer: Account,
+	finding: &Finding,
+	evidence: Evidence,
+) -> Result<bool> {
+	let who = AccountId(trainer);
+	let submitted = match evidence {
+		Evidence::DataMisuse(misuse) => {
+			worker.submit(&calls::prove_data_misuse(id, who, *misuse)).await
+		}
+		Evidence::TraceMisfit(misfit) => {
+			worker.submit(&calls::prove_trace_misfit(id, who, *misfit)).await
+		}
+	};
+	match submitted {
+		Ok(()) => {
+			let fields = json!({
+				"round": id,
+				"trainer": who.to_string(),
+				"finding": format!("{finding:?}"),
+			});
+			worker.report.event("fraud_proven", fields);
+			Ok(true)
+		}
+		Err(Error::Chain(error)) if error.is("Podl::AlreadyDropped") => Ok(true),
+		Err(Error::Chain(error @ ChainError::Refused { .. })) => {
+			tracing::warn!("round {id}: the chain does not take the evidence: {error}");
+			Ok(false)
+		}
+		Err(error) => Err(error),
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::worker::training::tests::{library, recipe, trained};
+
+	#[test]
+	fn honest_training_matches_in_every_segment() {
+		let (_folder, mut library) = library();
+		let claimed = trained(&mut library, 0).trace;
+		let own = trained(&mut library, 0).trace;
+		assert_eq!(judge(&own, &claimed, &[0, 1, 2], &recipe()), Verdict::Match);
+	}
+
+	#[test]
+	fn training_on_other_records_does_not_match() {
+		let (_folder, mut library) = library();
+		let claimed = trained(&mut library, 1).trace;
+		let own = trained(&mut library, 0).trace;
+		let verdict = judge(&own, &claimed, &[1, 2], &recipe());
+		assert_eq!(verdict, Verdict::Mismatch { segment: 1 });
+	}
+
+	#[test]
+	fn other_state_within_the_tolerance_matches_and_beyond_it_does_not() {
+		let (_folder, mut library) = library();
+		let own = trained(&mut library, 0).trace;
+		let mut close = own.clone();
+		close.checkpoints[1].0.state_root = H256([1; 32]);
+		assert_eq!(judge(&own, &close, &[1], &recipe()), Verdict::Match);
+
+		let norm: i64 = own.checkpoints[1].1[0].iter().map(|sum| sum.abs()).sum();
+		let mut far = close;
+		far.checkpoints[1].1[0][0] += norm;
+		assert_eq!(judge(&own, &far, &[1], &recipe()), Verdict::Mismatch { segment: 1 });
+		// Segments that were not drawn are not looked at.
+		assert_eq!(judge(&own, &far, &[0, 2], &recipe()), Verdict::Match);
+	}
+
+	#[test]
+	fn missing_or_misplaced_checkpoints_do_not_match() {
+		let (_folder, mut library) = library();
+		let own = trained(&mut library, 0).trace;
+		let mut short = own.clone();
+		short.checkpoints.pop();
+		assert_eq!(judge(&own, &short, &[2], &recipe()), Verdict::Mismatch { segment: 2 });
+		let mut moved = own.clone();
+		moved.checkpoints[2].0.step = 5;
+		assert_eq!(judge(&own, &moved, &[2], &recipe()), Verdict::Mismatch { segment: 2 });
+		let mut fewer = own.clone();
+		fewer.checkpoints[2].0.state_root = H256([1; 32]);
+		fewer.checkpoints[2].1.pop();
+		assert_eq!(judge(&own, &fewer, &[2], &recipe()), Verdict::Mismatch { segment: 2 });
+	}
+
+	#[test]
+	fn segment_that_is_named_ends_behind_the_step() {
+		// Segments end after 2, 4 and 6 steps.
+		assert_eq!(segment_for(Some(0), &[0, 2], &recipe()), Some(0));
+		assert_eq!(segment_for(Some(2), &[0, 2], &recipe()), Some(2));
+		assert_eq!(segment_for(Some(5), &[0, 1], &recipe()), Some(1));
+		assert_eq!(segment_for(None, &[1, 2], &recipe()), Some(1));
+		assert_eq!(segment_for(Some(0), &[], &recipe()), None);
+	}
+}

@@ -1,0 +1,147 @@
+//! `delta encode`, `apply`, `merge` and `inspect`.
+
+mod support;
+
+use blyan_primitives::{
+	delta::{self, compress_leaf, Merger},
+	H256,
+};
+use blyan_tiles::TileFile;
+use support::Place;
+
+const WEIGHTS: usize = delta::LEAF_WEIGHTS + 640;
+
+/// A component whose weights all differ.
+fn base() -> Vec<i32> {
+	(0..WEIGHTS as i32).map(|place| place.wrapping_mul(40_503) % (1 << 24)).collect()
+}
+
+/// The base with one weight in `every` moved by multiples of `by`.
+fn moved(every: usize, by: i32) -> Vec<i32> {
+	let mut weights = base();
+	for (place, weight) in weights.iter_mut().enumerate().step_by(every) {
+		*weight += by * (place as i32 % 7 - 3);
+	}
+	weights
+}
+
+fn create(place: &Place, name: &str, weights: &[i32]) -> H256 {
+	TileFile::create(place.path(name), weights).unwrap()
+}
+
+fn weights_of(place: &Place, name: &str) -> Vec<i32> {
+	TileFile::open(place.path(name)).unwrap().weights().unwrap().to_vec()
+}
+
+fn encode(place: &Place, target: &str, out: &str, bytes: &str) -> serde_json::Value {
+	let args =
+		["--json", "delta", "encode", "base", target, "--out", out, "--bytes-per-chunk", bytes];
+	place.run(&args).json()
+}
+
+#[test]
+fn applying_a_delta_with_room_enough_gives_the_target() {
+	let place = Place::new();
+	let base_root = create(&place, "base", &base());
+	let target_root = create(&place, "target", &moved(1_000, 2));
+	let encoded = encode(&place, "target", "delta", "112");
+	assert_eq!(encoded["weights"], WEIGHTS);
+	assert_eq!(encoded["moved"], encoded["kept"]);
+	assert_eq!(encoded["error_left"], "0.0 %");
+
+	let apply = ["--json", "delta", "apply", "base", "delta", "--out", "new"];
+	let applied = place.run(&apply).json();
+	assert_eq!(applied["changed"], encoded["moved"]);
+	assert_eq!(applied["base_root"], format!("{base_root:?}"));
+	assert_eq!(applied["root"], format!("{target_root:?}"));
+	assert_eq!(weights_of(&place, "new"), moved(1_000, 2));
+}
+
+#[test]
+fn small_budget_keeps_the_size_and_says_what_is_lost() {
+	let place = Place::new();
+	create(&place, "base", &base());
+	create(&place, "target", &moved(3, 1_000));
+	let encoded = encode(&place, "target", "delta", "40");
+	let bytes = encoded["bytes"].as_u64().unwrap();
+	assert_eq!(bytes, place.read("delta").len() as u64);
+	assert!(bytes <= 17 * 40 + 2 * 4, "{bytes}");
+	assert!(encoded["kept"].as_u64() < encoded["moved"].as_u64());
+	assert_ne!(encoded["error_left"], "0.0 %");
+
+	let inspect = ["--json", "delta", "inspect", "delta", "--base", "base"];
+	let inspected = place.run(&inspect).json();
+	assert_eq!(inspected["delta_root"], encoded["delta_root"]);
+	assert_eq!(inspected["leaves"].as_array().unwrap().len(), 2);
+	let weights = WEIGHTS.to_string();
+	let inspect = ["--json", "delta", "inspect", "delta", "--weights", &weights];
+	assert_eq!(place.run(&inspect).json(), inspected);
+}
+
+#[test]
+fn merging_is_what_the_primitives_say() {
+	let place = Place::new();
+	create(&place, "base", &base());
+	create(&place, "a", &moved(50, 100));
+	create(&place, "b", &moved(70, -300));
+	encode(&place, "a", "a.delta", "112");
+	encode(&place, "b", "b.delta", "112");
+	let merge = ["--json", "delta", "merge", "base", "a.delta:3", "b.delta:5", "--out", "new"];
+	place.run(&merge).json();
+
+	let mut expected = base();
+	let leaves = expected.chunks_mut(delta::LEAF_WEIGHTS).enumerate();
+	for (leaf, weights) in leaves {
+		let start = leaf * delta::LEAF_WEIGHTS;
+		let mut merger = Merger::new(weights.len());
+		for (samples, target) in [(3, moved(50, 100)), (5, moved(70, -300))] {
+			let wanted: Vec<i64> = weights
+				.iter()
+				.zip(&target[start..])
+				.map(|(from, to)| i64::from(*to) - i64::from(*from))
+				.collect();
+			merger.add_chunks(samples, &compress_leaf(&wanted, 112).chunks);
+		}
+		delta::apply(weights, &merger.finish());
+	}
+	assert_eq!(weights_of(&place, "new"), expected);
+
+	// The order of updates does not matter, the samples do.
+	let swapped = ["delta", "merge", "base", "b.delta:5", "a.delta:3", "--out", "swapped"];
+	place.run(&swapped).success();
+	assert_eq!(weights_of(&place, "swapped"), expected);
+	let even = ["delta", "merge", "base", "a.delta:1", "b.delta:1", "--out", "even"];
+	place.run(&even).success();
+	assert_ne!(weights_of(&place, "even"), expected);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+	let place = Place::new();
+	create(&place, "base", &base());
+	create(&place, "target", &moved(1_000, 2));
+	create(&place, "short", &base()[..640]);
+	encode(&place, "target", "delta", "112");
+	let encode = |target: &str, bytes: &str| {
+		place.run(&["delta", "encode", "base", target, "--out", "x", "--bytes-per-chunk", bytes])
+	};
+	encode("short", "112").failure(1, "two versions of one component");
+	encode("target", "7").failure(2, "--bytes-per-chunk");
+	encode("target", "5000").failure(2, "--bytes-per-chunk");
+	encode("missing", "112").failure(1, "missing");
+
+	let apply = |base: &str, delta: &str| place.run(&["delta", "apply", base, delta, "--out", "x"]);
+	apply("short", "delta").failure(1, "no delta of this component");
+	apply("base", "target").failure(1, "no delta of this component");
+	apply("base", "missing").failure(1, "missing");
+	let whole = place.read("delta");
+	place.write("cut", &whole[..whole.len() - 1]);
+	apply("base", "cut").failure(1, "no delta of this component");
+	assert!(!place.path("x").exists());
+
+	let merge = |delta: &str| place.run(&["delta", "merge", "base", delta, "--out", "x"]);
+	merge("delta").failure(2, "FILE:SAMPLES");
+	merge("delta:0").failure(2, "FILE:SAMPLES");
+	place.run(&["delta", "inspect", "delta"]).failure(2, "--base");
+	place.run(&["delta", "inspect", "delta", "--weights", "0"]).failure(2, "--weights");
+}
