@@ -70,7 +70,7 @@ fn holds() {
 		let reserved = frame_system::Account::<Runtime>::get(&who).data.reserved;
 		assert_eq!(held, reserved, "something is reserved for no reason");
 	}
-	let recorded: BTreeMap<AccountId, Balance> = pallet_workers::Workers::<Runtime>::iter()
+	let recorded: BTreeMap<AccountId, Balance> = pallet_workers::pallet::Workers::<Runtime>::iter()
 		.filter(|(_, worker)| worker.bond > 0)
 		.map(|(who, worker)| (who, worker.bond))
 		.collect();
@@ -117,7 +117,7 @@ fn engagements() {
 		pallet_workers::Engagements::<Runtime>::iter().collect();
 	assert_eq!(engaged, expected, "who is engaged is not who has work to do");
 	for who in engaged.keys() {
-		let worker = pallet_workers::Workers::<Runtime>::get(who).expect("the engaged are workers");
+		let worker = pallet_workers::pallet::Workers::<Runtime>::get(who).expect("the engaged are workers");
 		assert!(!worker.is_unbonding(), "somebody leaves who is engaged");
 	}
 }

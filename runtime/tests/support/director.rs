@@ -297,7 +297,7 @@ fn keep_workers(keys: &Keys) {
 	let interval = <params::HeartbeatInterval as Get<BlockNumber>>::get();
 	for (key, role) in CAST {
 		let who = key.to_account_id();
-		let call = match pallet_workers::Workers::<Runtime>::get(&who) {
+		let call = match pallet_workers::pallet::Workers::<Runtime>::get(&who) {
 			None => register(Roles::of(&[role]), hardware(&who), min_bond()),
 			Some(worker) if worker.bond < min_bond() => {
 				let amount = min_bond() - worker.bond;
