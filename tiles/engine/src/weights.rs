@@ -85,7 +85,7 @@ impl Weights {
 		let weights = self
 			.components
 			.get(component)
-			.ok_or_else(|| Error::NoComponent { component, count: self.components.len() })?;
+			.ok_or(Error::NoComponent { component, count: self.components.len() })?;
 		Ok(bytemuck::cast_slice(weights))
 	}
 

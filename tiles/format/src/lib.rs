@@ -9,7 +9,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`atomic`] | files that are either the old ones or the new ones, whatever happens |
-//! | [`file`] | [`TileFile`]: create, map, read, verify and update one file |
+//! | [`mod@file`] | [`TileFile`]: create, map, read, verify and update one file |
 //! | [`hashing`] | leaf hashes and roots on all cores |
 //! | [`store`] | [`Store`]: which file holds which component of which snapshot |
 //!

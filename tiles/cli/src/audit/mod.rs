@@ -261,7 +261,7 @@ pub fn audit(manifest: &Manifest, records: &[Record], known: &HashSet<H256>) -> 
 			hashes.push(hash);
 		}
 		tally.look_at_contents(number, &texts, &declared);
-		if number as usize % spacing == 0 {
+		if (number as usize).is_multiple_of(spacing) {
 			tally.look_at_language(number, &texts, &declared);
 		}
 	}
@@ -530,7 +530,6 @@ mod tests {
 		record::{Availability, DatasetKind, ShardInfo, MANIFEST_VERSION},
 		BoundedVec,
 	};
-	use std::time::{Duration, Instant};
 
 	const SENTENCE: &str =
 		"The public affairs of the country continue to prosper, and the fruits of another year \
@@ -758,21 +757,6 @@ mod tests {
 		assert_eq!(report.findings_left_out, 5);
 		assert_eq!(report.counts.abusive, MAX_FINDINGS as u64 + 5);
 		assert_eq!(report.scores.toxicity, 0);
-	}
-
-	#[test]
-	fn a_mebibyte_takes_a_second_at_most() {
-		let text_of_record = SENTENCE.repeat(6);
-		let count = (1 << 20) / text_of_record.len();
-		let records: Vec<Record> =
-			(0..count).map(|number| text(&format!("{text_of_record}{number}"))).collect();
-		let manifest = manifest(&records, "CC0-1.0", "en");
-		// The first run compiles the patterns.
-		audit(&manifest, &records[..1], &HashSet::new());
-		let start = Instant::now();
-		audit(&manifest, &records, &HashSet::new());
-		// Twice what is promised, for machines that do something else at the same time.
-		assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 	}
 
 	#[test]

@@ -171,7 +171,7 @@ fn is_card(text: &str) -> bool {
 			(_, double) => double,
 		})
 		.sum();
-	sum % 10 == 0
+	sum.is_multiple_of(10)
 }
 
 /// No area 000, 666 or 9xx, no group 00, no serial 0000.

@@ -90,18 +90,18 @@ impl Chain {
 		let view = self.view().await?;
 		let summary = view.summary(id).await?;
 		let summary = summary.ok_or_else(|| ChainError::unknown("round that has ended", id))?;
-		let read = self.from_state(id, &summary).await;
+		let read = self.by_state(id, &summary).await;
 		match read {
 			Err(error @ (ChainError::Pruned { .. } | ChainError::Unknown(_))) => {
 				tracing::debug!("reading transactions of round {id}: {error}");
-				self.from_transactions(&view, id, summary, progress).await
+				self.by_transactions(&view, id, summary, progress).await
 			}
 			result => result,
 		}
 	}
 
 	/// Reads the state of the last block in which the round was live.
-	async fn from_state(&self, id: u32, summary: &RoundSummary) -> Result<PastRound, ChainError> {
+	async fn by_state(&self, id: u32, summary: &RoundSummary) -> Result<PastRound, ChainError> {
 		let last = self.view_at_number(summary.ended.saturating_sub(1)).await?;
 		let round = last.round(id).await?;
 		let round = round.ok_or_else(|| ChainError::unknown("live round", id))?;
@@ -120,7 +120,7 @@ impl Chain {
 	}
 
 	/// Reads all blocks from the first to the last of the round.
-	async fn from_transactions(
+	async fn by_transactions(
 		&self,
 		view: &View,
 		id: u32,

@@ -158,7 +158,7 @@ pub(crate) mod tests {
 	#[test]
 	fn update_above_the_norm_or_with_other_bytes_is_left_out_by_everybody() {
 		let (good, large) = (update_of(1, 10), update_of(2, 1 << 20));
-		let alone = merge(&base(), &wide(), &[good.clone()]).unwrap();
+		let alone = merge(&base(), &wide(), std::slice::from_ref(&good)).unwrap();
 		let bound = Recipe { max_delta_norm: 1 << 16, ..recipe() };
 		let both = merge(&base(), &bound, &[good.clone(), large.clone()]).unwrap();
 		assert_eq!(both.roots, alone.roots);
