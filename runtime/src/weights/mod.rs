@@ -1,2 +1,0 @@
-//! x
-pub mod pallet_reputation { pub type WeightInfo<T> = W<T>; }
