@@ -34,7 +34,8 @@ WORKERS = {
 }
 VOTERS = ["//Two", "//Alice//stash", "//Bob//stash"]
 OWNER = "//Alice"
-BLY = 10**18
+# What each development account starts with, in BLY.
+ENDOWMENT = 1_000_000
 
 
 class Failure(Exception):
@@ -174,8 +175,15 @@ class Demo:
         model = self.model()
         for _ in range(self.options.rounds):
             self.round(model, dataset)
-        self.rewards()
-        self.writing(model)
+        if self.options.cheat:
+            heading("What the cheat lost")
+            held = self.worth(WORKERS["trainer-2"])[1]
+            say(f"  trainer-2 had a bond of 1,000 BLY; it is {held:,.0f} BLY now")
+            if held >= 1_000:
+                raise Failure("the cheat was not slashed")
+        else:
+            self.rewards()
+            self.writing(model)
         self.summary()
 
     def dataset(self):
@@ -262,11 +270,13 @@ class Demo:
             e["epoch"] > epoch for n in WORKERS for e in self.events(n, "claimed")))
         for name, key in WORKERS.items():
             claims = self.events(name, "claimed")
-            say(f"  {name:12} {len(claims)} epochs claimed; balance {self.balance(key)}")
+            earned = sum(self.worth(key)) - ENDOWMENT
+            say(f"  {name:12} {earned:+14,.2f} BLY, fees paid, from {len(claims)} emission epochs")
 
-    def balance(self, key):
+    def worth(self, key):
+        """Free and held BLY of an account, as numbers."""
         answer = self.blyan("account", "balance", key)
-        return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in answer.items() if k in ("free", "held"))
+        return tuple(float(answer[field].split()[0].replace(",", "")) for field in ("free_bly", "held_bly"))
 
     def writing(self, model):
         heading("The model writes")

@@ -14,3 +14,5 @@ echo "test: end to end, with polkadot.js"
 tests/run.sh
 echo "test: end to end, the demo's path in one round"
 scripts/demo.py --rounds 1 --rpc-port 0
+echo "test: end to end, a trainer that uses other records is refuted and slashed"
+scripts/demo.py --cheat data --rpc-port 0
