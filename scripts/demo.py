@@ -149,7 +149,16 @@ class Demo:
                 raise Failure(f"waited {seconds} s in vain until {what}; logs are in {self.folder}")
             time.sleep(0.5)
 
+    def event(self, name, kind, **fields):
+        """The newest event of this kind with these fields, waited for: what a worker writes to its log
+        is there a moment after the chain shows what it did."""
+        def newest():
+            return next((e for e in reversed(self.events(name, kind)) if fields.items() <= e.items()), None)
+
+        return self.wait(f"{name} tells of {kind}", 60, newest)
+
     def events(self, name, kind):
+        """The events of this kind that a worker has written so far."""
         found = []
         for line in (self.folder / f"{name}.log").read_text(errors="replace").splitlines():
             try:
@@ -205,7 +214,7 @@ class Demo:
             return self.blyan("dataset", "show", number)["status"]
 
         self.wait("the auditors agree", 180, lambda: status() == "voting")
-        report = self.events("auditor", "report_revealed")[-1]
+        report = self.event("auditor", "report_revealed", dataset=number)
         scores = {k: v for k, v in report.items() if isinstance(v, int) and k != "dataset"}
         say("audited: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in scores.items()))
         for voter in VOTERS:
@@ -240,17 +249,13 @@ class Demo:
         self.wait("the round ends", 900, ended)
         row = next(r for r in self.blyan("round", "list", "--model", model) if r["round"] == number)
         for name in ("trainer-1", "trainer-2"):
-            for event in self.events(name, "trained"):
-                if event["round"] == number:
-                    size = event["delta_bytes"]
-                    say(f"  {name}: {event['samples']} samples, delta {human(size)}, "
-                        f"{4 * 1_264_272 / size:.0f} times smaller than f32")
+            event = self.event(name, "trained", round=number)
+            size = event["delta_bytes"]
+            say(f"  {name}: {event['samples']} samples, delta {human(size)}, "
+                f"{4 * 1_264_272 / size:.0f} times smaller than f32")
         for event in self.events("verifier", "verdict_revealed"):
             if event["round"] == number:
                 say(f"  verifier: {event['verdict']} for {event['trainer'][:12]}…")
-        for event in self.events("verifier", "fraud_proven"):
-            if event["round"] == number:
-                say(f"  verifier: fraud proven against {event['trainer'][:12]}…: refuted and slashed on chain")
         if row["base_loss"] is not None:
             say(f"  held-out loss: {row['base_loss']} -> {row['candidate_loss']} nats a byte ({row['phase']})")
         if self.options.cheat:
@@ -259,9 +264,8 @@ class Demo:
             raise Failure(f"round {number} ended {row['phase']}; logs are in {self.folder}")
 
     def cheated(self, number):
-        proofs = [e for e in self.events("verifier", "fraud_proven") if e["round"] == number]
-        if not proofs:
-            raise Failure("the cheat was not found out")
+        event = self.event("verifier", "fraud_proven", round=number)
+        say(f"  verifier: fraud proven against {event['trainer'][:12]}…: refuted and slashed on chain")
 
     def rewards(self):
         heading("BLY earned")
