@@ -4,11 +4,13 @@ from it in rounds on a real chain, others check, merge and evaluate, BLY is paid
 
     make demo                            three rounds
     make demo ARGS="--rounds 5"          more of them
-    make demo ARGS="--cheat data"        one trainer uses other records, is refuted and slashed
+    make demo ARGS="--cheat data"        one trainer uses other records, is refuted and slashed; with
+                                         --rounds N after N honest rounds
     make demo ARGS="--keep"              leave node and workers running afterwards
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
@@ -34,8 +37,17 @@ WORKERS = {
 }
 VOTERS = ["//Two", "//Alice//stash", "//Bob//stash"]
 OWNER = "//Alice"
+# Workers do not claim less, in BLY: the fee would eat it.
+LEAST_CLAIM = 0.01
 # What each development account starts with, in BLY.
 ENDOWMENT = 1_000_000
+
+
+# Prefix of the keys of the pallet System, and what follows it for the weight that a block has used.
+SYSTEM = "0x26aa394eea5630e07c48ae0c9558cef7"
+BLOCK_WEIGHT = "34abf5cb34d6244378cddbf18e849d96"
+# Compute time of a full block: two seconds.
+MAX_BLOCK_PICOSECONDS = 2_000_000_000_000
 
 
 class Failure(Exception):
@@ -54,13 +66,30 @@ def human(size):
     return f"{size / 1024:.1f} KiB" if size < 1 << 20 else f"{size / (1 << 20):.2f} MiB"
 
 
+def compacts(data):
+    """The numbers that SCALE's compact encodings stand for, one after the other."""
+    numbers, place = [], 0
+    while place < len(data):
+        mode = data[place] & 3
+        size = 1 << mode if mode < 3 else (data[place] >> 2) + 5
+        number = int.from_bytes(data[place:place + size], "little")
+        numbers.append(number >> (2 if mode < 3 else 8))
+        place += size
+    return numbers
+
+
+def bly(text):
+    """The number in an amount as `blyan` prints it."""
+    return float(text.split()[0].replace(",", ""))
+
+
 class Process:
     """A child with its log in a file; what it says can be waited for."""
 
     def __init__(self, name, command, log):
         self.name, self.log = name, log
         self.child = subprocess.Popen(
-            command, stdout=open(log, "w"), stderr=subprocess.STDOUT, start_new_session=True)
+            command, stdout=open(log, "a"), stderr=subprocess.STDOUT, start_new_session=True)
 
     def check(self):
         if self.child.poll() is not None:
@@ -97,7 +126,9 @@ class Demo:
         log = self.folder / "node.log"
         self.processes["node"] = Process("node", [
             TARGET / "blyan-node", "--dev", "--base-path", self.folder / "node", "--port", "0",
-            "--rpc-port", str(self.options.rpc_port), "--no-mdns", "--no-telemetry", "--no-prometheus"], log)
+            "--rpc-port", str(self.options.rpc_port), "--no-mdns", "--no-telemetry", "--no-prometheus",
+            # The summary looks at every block.
+            "--state-pruning", "archive"], log)
         self.wait("the node serves RPC", 60, lambda: self.port(log))
         self.url = f"ws://127.0.0.1:{self.port(log)}"
 
@@ -106,7 +137,7 @@ class Demo:
         found = re.search(r"Running JSON-RPC server: addr=127\.0\.0\.1:(\d+)", log.read_text(errors="replace"))
         return int(found[1]) if found else None
 
-    def start_worker(self, name):
+    def start_worker(self, name, cheat=None):
         role = name.split("-")[0]
         config = self.folder / f"{name}.toml"
         machine = name.encode().hex().ljust(64, "0")
@@ -114,8 +145,8 @@ class Demo:
             f'urls = ["{self.url}"]\ndev = "{WORKERS[name]}"\nroles = ["{role}"]\n'
             f'data_dir = "{name}"\nthreads = 1\n[hardware]\ndevice = "cpu"\nid = "{machine}"\n')
         command = [TARGET / "blyan", "--json", "worker", "--config", config]
-        if self.options.cheat and name == "trainer-2":
-            command += ["--cheat", self.options.cheat]
+        if cheat:
+            command += ["--cheat", cheat]
         self.processes[name] = Process(name, command, self.folder / f"{name}.log")
 
     def watch_memory(self):
@@ -135,6 +166,41 @@ class Demo:
         if done.returncode:
             raise Failure(f"blyan {' '.join(map(str, words))}: {done.stderr.strip()}")
         return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def rpc(self, method, *params):
+        """What the node answers to an RPC method."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        request = urllib.request.Request(
+            self.url.replace("ws://", "http://"), body.encode(), {"Content-Type": "application/json"})
+        answer = json.load(urllib.request.urlopen(request, timeout=60))
+        if "error" in answer:
+            raise Failure(f"{method}: {answer['error']['message']}")
+        return answer["result"]
+
+    def state_bytes(self):
+        """Bytes of all keys and values in the state, but for the system's own, which every block moves."""
+        total, last = 0, None
+        while True:
+            keys = self.rpc("state_getKeysPaged", "0x", 1000, last)
+            if not keys:
+                return total
+            last = keys[-1]
+            for key, value in self.rpc("state_queryStorageAt", keys)[0]["changes"]:
+                if value and not key.startswith(SYSTEM):
+                    total += len(key) // 2 + len(value) // 2 - 2
+
+    def fullest_blocks(self):
+        """The largest share of a block's compute time that was used, and the most bytes in a block."""
+        time_used, length = (0, 0), (0, 0)
+        for number in range(1, int(self.rpc("chain_getHeader")["number"], 16) + 1):
+            block = self.rpc("chain_getBlockHash", number)
+            weights = bytes.fromhex(self.rpc("state_getStorage", SYSTEM + BLOCK_WEIGHT, block)[2:])
+            # Three classes of calls, each with its compute time in picoseconds and its proof size.
+            spent = sum(compacts(weights)[::2]) / MAX_BLOCK_PICOSECONDS
+            extrinsics = self.rpc("chain_getBlock", block)["block"]["extrinsics"]
+            time_used = max(time_used, (spent, number))
+            length = max(length, (sum(len(text) // 2 - 1 for text in extrinsics), number))
+        return time_used, length
 
     def wait(self, what, seconds, condition):
         """Waits until `condition()` is truthy; looks again twice a second."""
@@ -173,7 +239,7 @@ class Demo:
     def run(self):
         heading("A chain")
         self.start_node()
-        say(f"node: {self.url}, blocks every 2 s, log in {self.folder / 'node.log'}")
+        say(f"node: {self.url}, blocks every second, log in {self.folder / 'node.log'}")
         self.stopped = threading.Event()
         threading.Thread(target=self.watch_memory, daemon=True).start()
         for name in WORKERS:
@@ -183,16 +249,12 @@ class Demo:
         dataset = self.dataset()
         model = self.model()
         for _ in range(self.options.rounds):
-            self.round(model, dataset)
-        if self.options.cheat:
-            heading("What the cheat lost")
-            held = self.worth(WORKERS["trainer-2"])[1]
-            say(f"  trainer-2 had a bond of 1,000 BLY; it is {held:,.0f} BLY now")
-            if held >= 1_000:
-                raise Failure("the cheat was not slashed")
-        else:
+            self.learn(model, dataset)
+        if self.options.rounds:
             self.rewards()
             self.writing(model)
+        if self.options.cheat:
+            self.cheating(model, dataset)
         self.summary()
 
     def dataset(self):
@@ -213,17 +275,22 @@ class Demo:
         def status():
             return self.blyan("dataset", "show", number)["status"]
 
-        self.wait("the auditors agree", 180, lambda: status() == "voting")
+        def decided(now, hoped):
+            if now.startswith("rejected"):
+                raise Failure(f"dataset {number} is {now}; logs are in {self.folder}")
+            return now if now.startswith(hoped) else None
+
+        self.wait("the auditors agree", 180, lambda: decided(status(), "voting"))
+        # At once: the vote lasts seconds in this network.
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(lambda voter: self.blyan(
+                "dataset", "vote", number, "aye", "--account", voter,
+                "--hardware-id", voter.encode().hex().ljust(64, "0")), VOTERS))
         report = self.event("auditor", "report_revealed", dataset=number)
         scores = {k: v for k, v in report.items() if isinstance(v, int) and k != "dataset"}
         say("audited: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in scores.items()))
-        for voter in VOTERS:
-            machine = voter.encode().hex().ljust(64, "0")
-            self.blyan("dataset", "vote", number, "aye", "--account", voter, "--hardware-id", machine)
-        final = self.wait("the vote ends", 120, lambda: status() if status().startswith(("approved", "rejected")) else None)
+        final = self.wait("the vote ends", 120, lambda: decided(status(), "approved"))
         say(f"{len(VOTERS)} voters said aye: {final}")
-        if not final.startswith("approved"):
-            raise Failure(f"dataset {number} is {final}")
         return number
 
     def model(self):
@@ -234,7 +301,11 @@ class Demo:
         return model
 
     def round(self, model, dataset):
-        number = self.blyan("round", "open", "--model", model, "--dataset", dataset, "--account", OWNER)["round"]
+        """A round from its opening to its end; its number and how it ended."""
+        before = self.state_bytes()
+        recipe = ["--recipe", self.options.recipe] if self.options.recipe else []
+        number = self.blyan(
+            "round", "open", "--model", model, "--dataset", dataset, "--account", OWNER, *recipe)["round"]
         heading(f"Round {number}")
         began = time.monotonic()
         seen = []
@@ -258,29 +329,44 @@ class Demo:
                 say(f"  verifier: {event['verdict']} for {event['trainer'][:12]}…")
         if row["base_loss"] is not None:
             say(f"  held-out loss: {row['base_loss']} -> {row['candidate_loss']} nats a byte ({row['phase']})")
-        if self.options.cheat:
-            self.cheated(number)
-        elif row["phase"] != "final":
-            raise Failure(f"round {number} ended {row['phase']}; logs are in {self.folder}")
+        say(f"  state of the chain: {self.state_bytes() - before:+,} bytes")
+        return number, row["phase"]
 
-    def cheated(self, number):
+    def learn(self, model, dataset):
+        number, phase = self.round(model, dataset)
+        if phase != "final":
+            raise Failure(f"round {number} ended {phase}; logs are in {self.folder}")
+
+    def cheating(self, model, dataset):
+        name = "trainer-2"
+        self.processes[name].stop()
+        self.start_worker(name, self.options.cheat)
+        say(f"\n{name} uses other records from now on")
+        number, _ = self.round(model, dataset)
         event = self.event("verifier", "fraud_proven", round=number)
         say(f"  verifier: fraud proven against {event['trainer'][:12]}…: refuted and slashed on chain")
+        held = self.worth(WORKERS[name])[1]
+        say(f"  {name} had a bond of 1,000 BLY; it is {held:,.0f} BLY now")
+        if held >= 1_000:
+            raise Failure("the cheat was not slashed")
 
     def rewards(self):
         heading("BLY earned")
-        epoch = max((e["epoch"] for n in WORKERS for e in self.events(n, "claimed")), default=-1)
-        self.wait("the rewards of the last round are claimed", 180, lambda: any(
-            e["epoch"] > epoch for n in WORKERS for e in self.events(n, "claimed")))
+        def balance(key):
+            return self.blyan("account", "balance", key)
+
+        # What the last round earned can be claimed when this emission epoch has ended.
+        now = balance(OWNER)["epoch"]
+        self.wait("every worker has claimed what it earned", 180, lambda: all(
+            answer["epoch"] > now and bly(answer["claimable_bly"]) < LEAST_CLAIM
+            for answer in map(balance, WORKERS.values())))
         for name, key in WORKERS.items():
-            claims = self.events(name, "claimed")
-            earned = sum(self.worth(key)) - ENDOWMENT
-            say(f"  {name:12} {earned:+14,.2f} BLY, fees paid, from {len(claims)} emission epochs")
+            say(f"  {name:12} {sum(self.worth(key)) - ENDOWMENT:+14,.2f} BLY, fees paid")
 
     def worth(self, key):
         """Free and held BLY of an account, as numbers."""
         answer = self.blyan("account", "balance", key)
-        return tuple(float(answer[field].split()[0].replace(",", "")) for field in ("free_bly", "held_bly"))
+        return bly(answer["free_bly"]), bly(answer["held_bly"])
 
     def writing(self, model):
         heading("The model writes")
@@ -293,9 +379,11 @@ class Demo:
 
     def summary(self):
         heading("Summary")
-        rows = [r for r in self.blyan("round", "list") if r["base_loss"] is not None]
+        rows = [r for r in self.blyan("round", "list", "--limit", self.options.rounds + 1) if r["base_loss"] is not None]
         if rows:
             say(f"held-out loss {rows[-1]['base_loss']} -> {rows[0]['candidate_loss']} nats a byte in {len(rows)} rounds")
+        (share, heaviest), (length, longest) = self.fullest_blocks()
+        say(f"fullest blocks: {100 * share:.1f} % of the time (block {heaviest}), {human(length)} (block {longest})")
         say("peak memory: " + ", ".join(f"{name} {human(size)}" for name, size in self.peak.items()))
         say(f"wall time: {time.monotonic() - self.began:.0f} s; files and logs: {self.folder}")
         say(f"open the chain in polkadot.js: https://polkadot.js.org/apps/?rpc={self.url}")
@@ -303,13 +391,14 @@ class Demo:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="rounds to run (3)")
+    parser.add_argument("--rounds", type=int, help="rounds to run (3, before a cheat none)")
+    parser.add_argument("--recipe", type=pathlib.Path, help="TOML file with the rounds' recipe")
     parser.add_argument("--cheat", choices=["data"], help="one trainer cheats")
     parser.add_argument("--keep", action="store_true", help="leave everything running afterwards")
     parser.add_argument("--rpc-port", type=int, default=9944, help="where the node listens; 0 for any (9944)")
     options = parser.parse_args()
-    if options.cheat:
-        options.rounds = 1
+    if options.rounds is None:
+        options.rounds = 0 if options.cheat else 3
     demo = Demo(pathlib.Path(tempfile.mkdtemp(prefix="blyan-demo-")), options)
     demo.began = time.monotonic()
     try:

@@ -19,16 +19,7 @@ use polkadot_sdk::{
 use std::sync::Arc;
 
 /// What the runtime may call in the node.
-pub type HostFunctions = (sp_io::SubstrateHostFunctions, frame_benchmarking_host::HostFunctions);
-
-#[cfg(feature = "runtime-benchmarks")]
-mod frame_benchmarking_host {
-	pub type HostFunctions = polkadot_sdk::frame_benchmarking::benchmarking::HostFunctions;
-}
-#[cfg(not(feature = "runtime-benchmarks"))]
-mod frame_benchmarking_host {
-	pub type HostFunctions = ();
-}
+pub type HostFunctions = sp_io::SubstrateHostFunctions;
 
 /// The client: database, executor and block import.
 pub type FullClient = sc_service::TFullClient<Block, RuntimeApi, WasmExecutor<HostFunctions>>;

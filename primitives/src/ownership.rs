@@ -19,6 +19,16 @@
 //! number is exponentially distributed; divided by `w` its rate is `w`, and the least of several
 //! such numbers is the `i`-th with chance `w_i / Σ w`.)
 //!
+//! # Keys of components
+//!
+//! In a round, components are owned instead of tiles. The round's seed is in their keys
+//! ([`component_key`]), so nobody can look for an account that will come first before the seed is
+//! known:
+//!
+//! ```text
+//! key = H(seed:32 ‖ model:u32 ‖ component:u16)
+//! ```
+//!
 //! # Error bound of the logarithm
 //!
 //! [`neg_log2`] is never too small and is too large by less than 2^-48 + 2^-62. It squares a
@@ -68,6 +78,12 @@ pub fn neg_log2(x: u64) -> u64 {
 	// The exponent is at most 64, and at 64 the fraction is 0.
 	let log2 = (u64::from(exponent) << FRACTION_BITS) | fraction;
 	(64u64 << FRACTION_BITS).saturating_sub(log2)
+}
+
+/// The key by which a component of a model is owned in the round with `seed`.
+pub fn component_key(seed: &H256, model: u32, component: u16) -> H256 {
+	let (model, component) = (model.to_le_bytes(), component.to_le_bytes());
+	blake2b_256(&[seed.as_bytes(), model.as_slice(), component.as_slice()].concat())
 }
 
 /// A candidate with what orders it.

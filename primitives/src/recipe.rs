@@ -14,8 +14,8 @@
 //! | 11 | 4 | learning rate | 10^-9 | 1..=10^9 |
 //! | 15 | 4 | weight decay | 10^-6 | 0..=10^6 |
 //! | 19 | 4 | warm-up | steps | 0..=steps |
-//! | 23 | 4 | tolerance | 10^-6 of the L2 norm | 1..=10^6 |
-//! | 27 | 4 | least alignment | 10^-6 of a cosine | 0..=10^6 |
+//! | 23 | 4 | tolerance | 10^-6 of the L2 norm | 1,000..=300,000 |
+//! | 27 | 4 | least alignment | 10^-6 of a cosine | 50,000..=900,000 |
 //! | 31 | 2 | delta bytes per chunk | bytes | 8..=4,098 |
 //! | 33 | 2 | evaluation records | records | 1..=1,024 |
 //! | 35 | 4 | margin | 10^-6 nat | 0..=20,000,000 |
@@ -44,6 +44,15 @@ use scale_info::TypeInfo;
 pub const PPM: u32 = 1_000_000;
 /// The largest learning rate: 1.
 pub const MAX_LEARNING_RATE_NANO: u32 = 1_000_000_000;
+/// The least tolerance: an honest re-run on another device must not count as a mismatch.
+pub const MIN_TOLERANCE_PPM: u32 = 1_000;
+/// The largest tolerance: a state that was not trained must not count as a match.
+pub const MAX_TOLERANCE_PPM: u32 = 300_000;
+/// The lowest alignment that a recipe may ask for: deltas of noise must not pass.
+pub const MIN_ALIGNMENT_PPM: u32 = 50_000;
+/// The highest alignment that a recipe may ask for: what rounding and error feedback cost must be
+/// within an honest trainer's reach.
+pub const MAX_ALIGNMENT_PPM: u32 = 900_000;
 /// The fewest bytes that a delta may take per chunk: one sparse value.
 pub const MIN_DELTA_BYTES_PER_CHUNK: u16 = 8;
 /// The most bytes that a delta can take per chunk: a dense one.
@@ -132,9 +141,9 @@ pub enum RecipeError {
 	WeightDecay,
 	/// More than `steps`.
 	WarmupSteps,
-	/// Not 1 to [`PPM`].
+	/// Not [`MIN_TOLERANCE_PPM`] to [`MAX_TOLERANCE_PPM`].
 	Tolerance,
-	/// More than [`PPM`].
+	/// Not [`MIN_ALIGNMENT_PPM`] to [`MAX_ALIGNMENT_PPM`].
 	MinAlignment,
 	/// Not [`MIN_DELTA_BYTES_PER_CHUNK`] to [`MAX_DELTA_BYTES_PER_CHUNK`].
 	DeltaBytesPerChunk,
@@ -164,8 +173,14 @@ impl fmt::Display for RecipeError {
 			}
 			Self::WeightDecay => write!(f, "weight_decay_ppm must be at most {PPM}"),
 			Self::WarmupSteps => f.write_str("warmup_steps must be at most steps"),
-			Self::Tolerance => write!(f, "tolerance_ppm must be 1 to {PPM}"),
-			Self::MinAlignment => write!(f, "min_alignment_ppm must be at most {PPM}"),
+			Self::Tolerance => {
+				write!(f, "tolerance_ppm must be {MIN_TOLERANCE_PPM} to {MAX_TOLERANCE_PPM}")
+			}
+			Self::MinAlignment => write!(
+				f,
+				"min_alignment_ppm must be {MIN_ALIGNMENT_PPM} to \
+				 {MAX_ALIGNMENT_PPM}"
+			),
 			Self::DeltaBytesPerChunk => write!(
 				f,
 				"delta_bytes_per_chunk must be {MIN_DELTA_BYTES_PER_CHUNK} to \
@@ -219,8 +234,9 @@ impl Recipe {
 		ensure(within(self.learning_rate_nano, 1, MAX_LEARNING_RATE_NANO), LearningRate)?;
 		ensure(self.weight_decay_ppm <= PPM, WeightDecay)?;
 		ensure(self.warmup_steps <= self.steps, WarmupSteps)?;
-		ensure(within(self.tolerance_ppm, 1, PPM), Tolerance)?;
-		ensure(self.min_alignment_ppm <= PPM, MinAlignment)?;
+		ensure(within(self.tolerance_ppm, MIN_TOLERANCE_PPM, MAX_TOLERANCE_PPM), Tolerance)?;
+		let alignment = MIN_ALIGNMENT_PPM..=MAX_ALIGNMENT_PPM;
+		ensure(alignment.contains(&self.min_alignment_ppm), MinAlignment)?;
 		let delta_bytes = MIN_DELTA_BYTES_PER_CHUNK..=MAX_DELTA_BYTES_PER_CHUNK;
 		ensure(delta_bytes.contains(&self.delta_bytes_per_chunk), DeltaBytesPerChunk)?;
 		let evaluated = u32::from(self.evaluation_records);

@@ -2,7 +2,7 @@
 
 use blyan_primitives::{
 	hash::blake2b_256,
-	ownership::{neg_log2, order, FRACTION_BITS},
+	ownership::{component_key, neg_log2, order, FRACTION_BITS},
 	H256,
 };
 use proptest::prelude::*;
@@ -33,6 +33,21 @@ fn orders_are_the_golden_ones() {
 	assert_eq!(of(1), [2, 4, 0, 3]);
 	assert_eq!(of(2), [4, 2, 0, 3]);
 	assert_eq!(of(3), [2, 4, 3, 0]);
+}
+
+#[test]
+fn keys_of_components_are_the_golden_ones() {
+	assert_eq!(
+		format!("{:x}", component_key(&H256([7; 32]), 3, 258)),
+		"93661914d1745ec560323b4fc2b544bc8099caf095ad2659b1f1f91521cd5ec1"
+	);
+}
+
+#[test]
+fn another_seed_makes_other_owners() {
+	let candidates: Vec<Candidate> = (0..50).map(|i| ([i; 32], 100)).collect();
+	let first = |n: u32| accounts(&component_key(&key(n), 0, 0), &candidates)[0];
+	assert!((1..10).any(|n| first(n) != first(0)));
 }
 
 #[test]

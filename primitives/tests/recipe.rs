@@ -76,9 +76,14 @@ fn recipe_names_the_field_that_is_wrong() {
 	assert_eq!(after(|r| r.weight_decay_ppm = 1_000_001), Err(WeightDecay));
 	assert_eq!(after(|r| r.warmup_steps = 0), Ok(()));
 	assert_eq!(after(|r| r.warmup_steps = 21), Err(WarmupSteps));
-	assert_eq!(after(|r| r.tolerance_ppm = 0), Err(Tolerance));
-	assert_eq!(after(|r| r.tolerance_ppm = 1_000_001), Err(Tolerance));
-	assert_eq!(after(|r| r.min_alignment_ppm = 1_000_001), Err(MinAlignment));
+	assert_eq!(after(|r| r.tolerance_ppm = 999), Err(Tolerance));
+	assert_eq!(after(|r| r.tolerance_ppm = 1_000), Ok(()));
+	assert_eq!(after(|r| r.tolerance_ppm = 300_000), Ok(()));
+	assert_eq!(after(|r| r.tolerance_ppm = 300_001), Err(Tolerance));
+	assert_eq!(after(|r| r.min_alignment_ppm = 49_999), Err(MinAlignment));
+	assert_eq!(after(|r| r.min_alignment_ppm = 50_000), Ok(()));
+	assert_eq!(after(|r| r.min_alignment_ppm = 900_000), Ok(()));
+	assert_eq!(after(|r| r.min_alignment_ppm = 900_001), Err(MinAlignment));
 	assert_eq!(after(|r| r.delta_bytes_per_chunk = 7), Err(DeltaBytesPerChunk));
 	assert_eq!(after(|r| r.delta_bytes_per_chunk = 4_099), Err(DeltaBytesPerChunk));
 	assert_eq!(after(|r| r.evaluation_records = 0), Err(EvaluationRecords));
@@ -86,6 +91,12 @@ fn recipe_names_the_field_that_is_wrong() {
 	assert_eq!(after(|r| r.margin_micronats = 0), Ok(()));
 	assert_eq!(after(|r| r.margin_micronats = 20_000_001), Err(Margin));
 	assert_eq!(after(|r| r.max_delta_norm = 0), Err(MaxDeltaNorm));
+}
+
+#[test]
+fn recipe_errors_tell_the_bounds() {
+	assert_eq!(RecipeError::Tolerance.to_string(), "tolerance_ppm must be 1000 to 300000");
+	assert_eq!(RecipeError::MinAlignment.to_string(), "min_alignment_ppm must be 50000 to 900000");
 }
 
 #[test]

@@ -292,6 +292,11 @@ fn draws_and_owners_agree_with_the_vectors() {
 		let found = ownership::order(&hash(&case["key"]), &candidates(&case["candidates"]));
 		assert_eq!(found, positions(&case["order"]));
 	}
+	for case in list(&vectors["component_key"]) {
+		let (model, component) = (int(&case["model"]), int(&case["component"]));
+		let found = ownership::component_key(&hash(&case["seed"]), model, component);
+		assert_eq!(found, hash(&case["key"]));
+	}
 }
 
 // ---- records, recipe, trace, update ---------------------------------------------------------

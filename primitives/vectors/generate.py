@@ -454,6 +454,16 @@ def sampling_sections():
 			for key in seeds
 			for given in (candidates, even, [])
 		],
+		"component_key": [
+			{
+				"seed": seed.hex(),
+				"model": model,
+				"component": component,
+				"key": blake(seed + u32(model) + u16(component)).hex(),
+			}
+			for seed in seeds
+			for model, component in ((0, 0), (3, 258), (2**32 - 1, 2**16 - 1))
+		],
 		"pow": [
 			{
 				"manifest": manifest.hex(),

@@ -273,8 +273,8 @@ impl_runtime_apis! {
 			Rounds::live(model)
 		}
 
-		fn owner_of(model: u32, component: u16) -> Vec<AccountId> {
-			Rounds::owner_of(model, component)
+		fn owner_of(round: u32, component: u16) -> Vec<AccountId> {
+			Rounds::owner_of(round, component)
 		}
 	}
 
@@ -320,7 +320,7 @@ impl_runtime_apis! {
 			use frame_support::traits::StorageInfoTrait;
 
 			let mut list = Vec::<BenchmarkList>::new();
-			crate::list_benchmarks!(list, extra);
+			list_benchmarks!(list, extra);
 			(list, AllPalletsWithSystem::storage_info())
 		}
 
@@ -332,7 +332,7 @@ impl_runtime_apis! {
 			let whitelist: Vec<TrackedStorageKey> = AllPalletsWithSystem::whitelisted_storage_keys();
 			let mut batches = Vec::<frame_benchmarking::BenchmarkBatch>::new();
 			let params = (&config, &whitelist);
-			crate::add_benchmarks!(params, batches);
+			add_benchmarks!(params, batches);
 			Ok(batches)
 		}
 	}

@@ -19,12 +19,20 @@ use sp_runtime::{
 	MultiAddress, MultiSignature,
 };
 
+#[cfg(feature = "runtime-benchmarks")]
+#[macro_use]
+mod benches;
+
 pub mod apis;
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmark_helpers;
 mod configs;
 pub mod constants;
 pub mod genesis;
+pub mod invariants;
 pub mod network;
 pub mod params;
+mod weights;
 
 /// A signature over a transaction: sr25519, ed25519 or ECDSA.
 pub type Signature = MultiSignature;

@@ -6,6 +6,9 @@
 //! parameter that differs from the production default; the pallet writes them once, at genesis.
 //! Parameters are moved later through `pallet_parameters`, the slot time never (BABE derives slot
 //! numbers from it).
+//!
+//! As the one pallet that belongs to this runtime alone, it also has `try_state` check what no
+//! other pallet can check by itself: [`crate::invariants`].
 
 use polkadot_sdk::*;
 
@@ -18,6 +21,7 @@ pub mod pallet {
 	use crate::{constants::SLOT_MILLIS, params};
 	use alloc::{collections::BTreeMap, string::String};
 	use frame_support::pallet_prelude::*;
+	use frame_system::pallet_prelude::*;
 
 	/// No configuration: the pallet has no calls and no events.
 	#[pallet::config]
@@ -26,6 +30,14 @@ pub mod pallet {
 	/// The pallet.
 	#[pallet::pallet]
 	pub struct Pallet<T>(_);
+
+	#[pallet::hooks]
+	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		#[cfg(feature = "try-runtime")]
+		fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+			crate::invariants::holds()
+		}
+	}
 
 	/// Production slot time.
 	#[pallet::type_value]

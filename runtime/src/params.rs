@@ -69,9 +69,10 @@ parameters! {
 	0 RetentionPeriod "retentionPeriod": blocks(14 * DAYS), 100, blocks(365 * DAYS);
 	/// Auditors drawn for each dataset.
 	1 AuditorsPerDataset "auditorsPerDataset": 3, 1, 16;
-	/// Blocks to commit to an audit report, and again to reveal it: 15 + 15 minutes.
+	/// Blocks to commit to an audit report, and again to reveal it: 15 + 15 minutes. A dataset
+	/// waits for auditors no longer than both together.
 	2 AuditPhase "auditPhase": blocks(15 * MINUTES), 2, blocks(DAYS);
-	/// Blocks of a vote on a dataset.
+	/// Blocks of a vote on a dataset, and for which a voter is bound by its last vote.
 	3 VotingPeriod "votingPeriod": blocks(72 * HOURS), 2, blocks(30 * DAYS);
 	/// Votes that a decision needs.
 	4 VoteQuorum "voteQuorum": 10, 1, 100_000;
@@ -95,9 +96,9 @@ parameters! {
 	13 MinUpdates "minUpdates": 2, 1, 64;
 	/// Trainers at which a round stops waiting for more.
 	14 MaxTrainers "maxTrainers": 32, 1, 64;
-	/// Verifiers drawn for each update.
+	/// Verifiers wanted for each update: more than half of them must agree.
 	15 VerifiersPerUpdate "verifiersPerUpdate": 3, 1, 7;
-	/// Evaluators drawn for each round.
+	/// Evaluators wanted for each round: more than half of them must measure.
 	16 EvaluatorsPerRound "evaluatorsPerRound": 3, 1, 16;
 	/// Blocks of an emission epoch.
 	17 EmissionEpoch "emissionEpoch": blocks(DAYS), 5, blocks(30 * DAYS);
@@ -115,6 +116,6 @@ parameters! {
 	23 AdjustPeriod "adjustPeriod": blocks(HOURS), 10, blocks(7 * DAYS);
 	/// Submissions in that time at which the difficulty stays as it is.
 	24 TargetSubmissions "targetSubmissions": 100, 1, 100_000;
-	/// Segments that the verifiers of an update re-run.
+	/// Segments that the verifiers of an update re-run, the last one always among them.
 	25 SegmentsPerUpdate "segmentsPerUpdate": 2, 1, 8;
 }

@@ -90,7 +90,7 @@ fn dev_has_one_validator_and_funds_the_well_known_accounts() {
 		}
 		let alice = Sr25519Keyring::Alice.to_account_id();
 		assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(alice));
-		assert_eq!(network::SlotMillis::<Runtime>::get(), 2_000);
+		assert_eq!(network::SlotMillis::<Runtime>::get(), 1_000);
 	});
 }
 

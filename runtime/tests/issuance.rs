@@ -1,16 +1,19 @@
-//! Nothing changes the issuance past the books of `bly`.
+//! Nothing moves money past the books: neither the issuance, nor what is held, nor the pots.
 
 mod support;
 
 use blyan_runtime::{
 	constants::{BLY, EXISTENTIAL_DEPOSIT},
-	AccountId, Address, Balance, Runtime, RuntimeCall, RuntimeOrigin,
+	AccountId, Address, Balance, Bly, Runtime, RuntimeCall, RuntimeOrigin,
 };
 use pallet_balances::AdjustmentDirection;
 use polkadot_sdk::*;
 use support::{checks, succeeded, Chain};
 
-use frame_support::traits::Get;
+use frame_support::{
+	traits::{Get, OriginTrait},
+	weights::Weight,
+};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{traits::Dispatchable, DispatchError};
 
@@ -34,20 +37,78 @@ fn filtered() -> DispatchError {
 	frame_system::Error::<Runtime>::CallFiltered.into()
 }
 
-/// The calls that would change the issuance unseen.
+/// The calls that would move money unseen.
 fn forbidden() -> Vec<RuntimeCall> {
 	let who = Address::Id(account(Sr25519Keyring::Bob));
+	let (source, dest) = (Address::Id(Bly::pot()), who.clone());
 	let direction = AdjustmentDirection::Increase;
 	vec![
 		pallet_balances::Call::<Runtime>::burn { value: BLY, keep_alive: true }.into(),
-		pallet_balances::Call::<Runtime>::force_set_balance { who, new_free: BLY }.into(),
+		pallet_balances::Call::<Runtime>::force_set_balance { who: who.clone(), new_free: BLY }
+			.into(),
 		pallet_balances::Call::<Runtime>::force_adjust_total_issuance { direction, delta: BLY }
+			.into(),
+		pallet_balances::Call::<Runtime>::force_unreserve { who, amount: BLY }.into(),
+		pallet_balances::Call::<Runtime>::force_transfer { source, dest, value: BLY }.into(),
+		frame_system::Call::<Runtime>::set_storage { items: vec![] }.into(),
+		frame_system::Call::<Runtime>::kill_storage { keys: vec![] }.into(),
+		frame_system::Call::<Runtime>::kill_prefix { prefix: vec![], subkeys: 1 }.into(),
+	]
+}
+
+/// Every call that carries another, around `call`, and around a harmless one beside it.
+fn wrapped(call: &RuntimeCall) -> Vec<RuntimeCall> {
+	let remark = RuntimeCall::from(frame_system::Call::<Runtime>::remark { remark: vec![] });
+	let boxed = || Box::new(call.clone());
+	let calls = || vec![remark.clone(), call.clone()];
+	let weight = Weight::from_parts(1, 1);
+	let as_origin = || Box::new(RuntimeOrigin::root().caller().clone());
+	let who = Address::Id(account(Sr25519Keyring::Bob));
+	vec![
+		pallet_sudo::Call::<Runtime>::sudo { call: boxed() }.into(),
+		pallet_sudo::Call::<Runtime>::sudo_unchecked_weight { call: boxed(), weight }.into(),
+		pallet_sudo::Call::<Runtime>::sudo_as { who, call: boxed() }.into(),
+		pallet_utility::Call::<Runtime>::batch { calls: calls() }.into(),
+		pallet_utility::Call::<Runtime>::batch_all { calls: calls() }.into(),
+		pallet_utility::Call::<Runtime>::force_batch { calls: calls() }.into(),
+		pallet_utility::Call::<Runtime>::as_derivative { index: 0, call: boxed() }.into(),
+		pallet_utility::Call::<Runtime>::with_weight { call: boxed(), weight }.into(),
+		pallet_utility::Call::<Runtime>::dispatch_as { as_origin: as_origin(), call: boxed() }
+			.into(),
+		pallet_utility::Call::<Runtime>::dispatch_as_fallible {
+			as_origin: as_origin(),
+			call: boxed(),
+		}
+		.into(),
+		pallet_utility::Call::<Runtime>::if_else {
+			main: Box::new(remark.clone()),
+			fallback: boxed(),
+		}
+		.into(),
+		pallet_utility::Call::<Runtime>::if_else { main: boxed(), fallback: Box::new(remark) }
 			.into(),
 	]
 }
 
+/// Calls that act as `who`, around `call`.
+fn acting_as(who: &AccountId, call: &RuntimeCall) -> Vec<RuntimeCall> {
+	let boxed = || Box::new(call.clone());
+	let as_origin = || Box::new(RuntimeOrigin::signed(who.clone()).caller().clone());
+	let address = Address::Id(who.clone());
+	vec![
+		pallet_sudo::Call::<Runtime>::sudo_as { who: address, call: boxed() }.into(),
+		pallet_utility::Call::<Runtime>::dispatch_as { as_origin: as_origin(), call: boxed() }
+			.into(),
+		pallet_utility::Call::<Runtime>::dispatch_as_fallible {
+			as_origin: as_origin(),
+			call: boxed(),
+		}
+		.into(),
+	]
+}
+
 #[test]
-fn nobody_burns_or_mints_by_a_transaction() {
+fn nobody_moves_money_unseen_by_a_transaction() {
 	let mut chain = Chain::new(1);
 	chain.block(|keys| {
 		let alice = account(Sr25519Keyring::Alice);
@@ -60,17 +121,77 @@ fn nobody_burns_or_mints_by_a_transaction() {
 }
 
 #[test]
-fn nobody_burns_or_mints_inside_a_batch() {
+fn nobody_moves_money_unseen_inside_another_call() {
+	let mut chain = Chain::new(1);
+	// Alice holds the key of `sudo` in this preset.
+	let alice = account(Sr25519Keyring::Alice);
+	assert_eq!(chain.read(pallet_sudo::Key::<Runtime>::get), Some(alice.clone()));
+	for call in forbidden() {
+		chain.block(|keys| {
+			for outer in wrapped(&call) {
+				assert_eq!(keys.send(&alice, outer.clone()), Ok(Err(filtered())), "{outer:?}");
+				let twice = pallet_sudo::Call::<Runtime>::sudo { call: Box::new(outer) };
+				assert_eq!(keys.send(&alice, twice), Ok(Err(filtered())));
+				checks::issuance();
+			}
+		});
+	}
+	chain.read(checks::all);
+}
+
+#[test]
+fn nobody_acts_for_the_pot() {
+	let mut chain = Chain::new(1);
+	chain.block(|keys| {
+		let (alice, bob) = (account(Sr25519Keyring::Alice), account(Sr25519Keyring::Bob));
+		let take = RuntimeCall::from(pallet_balances::Call::<Runtime>::transfer_allow_death {
+			dest: Address::Id(bob.clone()),
+			value: 1,
+		});
+		for call in acting_as(&Bly::pot(), &take) {
+			assert_eq!(keys.send(&alice, call.clone()), Ok(Err(filtered())), "{call:?}");
+			for outer in wrapped(&call) {
+				assert_eq!(keys.send(&alice, outer.clone()), Ok(Err(filtered())), "{outer:?}");
+			}
+		}
+		// Root may act for others.
+		let give = RuntimeCall::from(pallet_balances::Call::<Runtime>::transfer_allow_death {
+			dest: Address::Id(alice.clone()),
+			value: BLY,
+		});
+		let before = free(&bob);
+		for call in acting_as(&bob, &give) {
+			// `sudo_as` is for the key of `sudo` itself, the others are for root.
+			let call = match call {
+				RuntimeCall::Sudo(_) => call,
+				_ => pallet_sudo::Call::<Runtime>::sudo { call: Box::new(call) }.into(),
+			};
+			assert!(succeeded(&keys.send(&alice, call)));
+		}
+		let (source, dest) = (Address::Id(bob.clone()), Address::Id(alice.clone()));
+		let force = pallet_balances::Call::<Runtime>::force_transfer { source, dest, value: BLY };
+		let sudo = pallet_sudo::Call::<Runtime>::sudo { call: Box::new(force.into()) };
+		assert!(succeeded(&keys.send(&alice, sudo)));
+		assert_eq!(free(&bob), before - 4 * BLY);
+	});
+	chain.read(checks::all);
+}
+
+#[test]
+fn root_still_does_what_the_pallets_offer() {
 	let mut chain = Chain::new(1);
 	chain.block(|keys| {
 		let alice = account(Sr25519Keyring::Alice);
-		for call in forbidden() {
-			let batch = pallet_utility::Call::<Runtime>::batch_all { calls: vec![call] };
-			assert_eq!(keys.send(&alice, batch), Ok(Err(filtered())));
-			checks::issuance();
-		}
+		let who = account(Sr25519Keyring::Bob);
+		let call = pallet_reputation::Call::<Runtime>::quarantine { who: who.clone(), blocks: 5 };
+		let sudo = pallet_sudo::Call::<Runtime>::sudo { call: Box::new(call.into()) };
+		assert!(succeeded(&keys.send(&alice, sudo)));
+		assert!(
+			<pallet_reputation::Pallet<Runtime> as pallet_reputation::Reputation<_>>::quarantined(
+				&who
+			)
+		);
 	});
-	chain.read(checks::all);
 }
 
 #[test]

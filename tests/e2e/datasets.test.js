@@ -8,6 +8,7 @@ import { u8aToHex, u8aWrapBytes } from '@polkadot/util';
 import { connect, stranger } from '../support/client.js';
 import * as formats from '../support/formats.js';
 import { Node } from '../support/node.js';
+import { REPOSITORY } from '../support/paths.js';
 import { cleanUp, setUp } from '../support/scope.js';
 
 /** Characters of a record, at most; one sentence may be longer. */
@@ -19,7 +20,7 @@ const MIN_RECORDS = 64;
 
 /** The committed text, cut after sentences. */
 function readTexts() {
-	const folder = join(import.meta.dirname, '..', 'data');
+	const folder = join(REPOSITORY, 'tests', 'data');
 	const files = readdirSync(folder).filter((name) => name.endsWith('.txt'));
 	assert.notEqual(files.length, 0, `${folder} has no text`);
 	const text = files.map((name) => readFileSync(join(folder, name), 'utf8')).join('\n');

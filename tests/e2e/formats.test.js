@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import * as formats from '../support/formats.js';
 import { parseExact, stringifyExact } from '../support/json.js';
+import { REPOSITORY } from '../support/paths.js';
 
-const folder = join(import.meta.dirname, '..', '..', 'primitives', 'vectors');
+const folder = join(REPOSITORY, 'primitives', 'vectors');
 const load = (name) => parseExact(readFileSync(join(folder, name), 'utf8'));
 const hex = (bytes) => Buffer.from(bytes).toString('hex');
 const bytes = (text) => new Uint8Array(Buffer.from(text, 'hex'));

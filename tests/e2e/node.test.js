@@ -7,9 +7,10 @@ import { after, before, describe, it } from 'node:test';
 import { BLY, connect, stranger, wellKnown } from '../support/client.js';
 import { parseExact } from '../support/json.js';
 import { command, Node, temporaryFolder } from '../support/node.js';
+import { REPOSITORY } from '../support/paths.js';
 import { cleanUp, setUp } from '../support/scope.js';
 
-const specifications = join(import.meta.dirname, '..', '..', 'chain-spec');
+const specifications = join(REPOSITORY, 'chain-spec');
 
 /** Where a development chain's data is, below a base path. */
 const chainFolder = (base) => join(base, 'chains', 'blyan_dev');

@@ -13,8 +13,10 @@ export const BLY = 10n ** 18n;
 
 /** Until the API knows the runtime, whose metadata a debug build takes a while to make. */
 const CONNECT_MS = 60_000;
-/** Until something that a few blocks bring has happened, at slots of two seconds. */
+/** Until something that a few blocks bring has happened, at slots of one second. */
 const BLOCKS_MS = 60_000;
+/** Between two questions about what there is no subscription to. */
+const ASK_MS = 100;
 
 const keyring = new Keyring({ type: 'sr25519' });
 
@@ -105,6 +107,53 @@ class Client {
 	finalised(number, ms = BLOCKS_MS) {
 		const { subscribeFinalizedHeads } = this.api.rpc.chain;
 		return this.#header(subscribeFinalizedHeads, number, `block ${number} to be final`, ms);
+	}
+
+	/**
+	 * Waits until what is stored under `args` passes `test`, and returns it. What was stored in
+	 * between may go unnoticed.
+	 */
+	async until(query, args, test, what, ms = BLOCKS_MS) {
+		let stop = () => {};
+		const stored = async () => {
+			let resolve;
+			const found = new Promise((done) => {
+				resolve = done;
+			});
+			stop = await query(...args, (value) => {
+				if (test(value)) {
+					resolve(value);
+				}
+			});
+			return found;
+		};
+		try {
+			return await this.within(ms, what, stored());
+		} finally {
+			stop();
+		}
+	}
+
+	/**
+	 * Waits until the node has `count` transactions that are in no block yet. Nothing tells of them,
+	 * so it is asked again and again.
+	 */
+	async pending(count, ms = BLOCKS_MS) {
+		let over = false;
+		const arrived = async () => {
+			while (!over) {
+				const waiting = await this.api.rpc.author.pendingExtrinsics();
+				if (waiting.length >= count) {
+					return waiting;
+				}
+				await new Promise((again) => setTimeout(again, ASK_MS));
+			}
+		};
+		try {
+			return await this.within(ms, `${count} transactions that wait for a block`, arrived());
+		} finally {
+			over = true;
+		}
 	}
 
 	/**

@@ -41,6 +41,8 @@
 //! - Nothing else mints, and nothing burns without telling this pallet. With `pallet-balances` this
 //!   means: [`BurnDust`] is its `DustRemoval`, [`BurnFees`] takes the fees, and the runtime's call
 //!   filter refuses `burn`, `force_set_balance` and `force_adjust_total_issuance`.
+//! - Nothing else takes from the pot account: the call filter refuses what root could do in its
+//!   name.
 //! - The currency's genesis is built before this pallet's, so it has the lower index.
 //! - Accounts that other pallets credit are bonded or authors of blocks: this bounds the entries of
 //!   [`PointsOf`].

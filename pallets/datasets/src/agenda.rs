@@ -83,6 +83,9 @@ impl<T: Config> Pallet<T> {
 		}
 		match dataset.status {
 			Status::Pending => Self::drop_upload(id, dataset),
+			Status::Auditing if QueuePositions::<T>::contains_key(id) => {
+				Self::end_waiting(id, dataset)
+			}
 			Status::Auditing => Self::end_audit_phase(id, dataset),
 			Status::Voting => Self::end_vote(id, dataset),
 			Status::Rejected(_) | Status::Revoked => Self::close(id, dataset),

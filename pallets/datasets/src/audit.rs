@@ -32,17 +32,35 @@ impl<T: Config> Pallet<T> {
 			.collect()
 	}
 
-	/// Lets a dataset wait for auditors.
-	pub(crate) fn enqueue(id: u32) {
+	/// Lets a dataset wait for auditors: at most as long as they would have for the audit, so that
+	/// its owner learns in good time that there are too few.
+	pub(crate) fn enqueue(id: u32, mut dataset: DatasetOf<T>) {
+		let patience = T::CommitPeriod::get().saturating_add(T::RevealPeriod::get());
+		Self::set_deadline(id, &mut dataset, patience);
+		AllDatasets::<T>::insert(id, dataset);
 		let mut ends = CurrentQueueEnds::<T>::get();
-		Queue::<T>::insert(ends.next, Waiting { dataset: id, since: Self::now() });
-		// One a submission, appeal or repeated audit: 2^64 never come.
-		ends.next = ends.next.saturating_add(1);
+		Self::append_to_queue(&mut ends, Waiting { dataset: id, since: Self::now() });
 		CurrentQueueEnds::<T>::put(ends);
 	}
 
+	/// Puts a dataset at the end of the queue; the caller stores `ends`.
+	fn append_to_queue(ends: &mut QueueEnds, waiting: Waiting<BlockNumberFor<T>>) {
+		QueuePositions::<T>::insert(waiting.dataset, ends.next);
+		Queue::<T>::insert(ends.next, waiting);
+		// A few each block, and one a submission, appeal or repeated audit: 2^64 never come.
+		ends.next = ends.next.saturating_add(1);
+	}
+
+	/// Rejects a dataset for which there were too few auditors in time.
+	pub(crate) fn end_waiting(id: u32, dataset: DatasetOf<T>) {
+		if let Some(position) = QueuePositions::<T>::take(id) {
+			Queue::<T>::remove(position);
+		}
+		Self::reject(id, dataset, Reason::AuditIncomplete);
+	}
+
 	/// Draws auditors for the datasets at the front of the queue. Those for whom there are too few
-	/// go to the end of it. Returns how many datasets it looked at.
+	/// go to the end of it. Returns how many positions it looked at.
 	pub(crate) fn draw_auditors(now: BlockNumberFor<T>) -> u32 {
 		let mut ends = CurrentQueueEnds::<T>::get();
 		let length = ends.next.saturating_sub(ends.first);
@@ -59,9 +77,10 @@ impl<T: Config> Pallet<T> {
 			// Whoever made the last upload must not have known the draw.
 			let drawn = waiting.since < known_since
 				&& Self::draw_for(waiting.dataset, now, &seed, &candidates);
-			if !drawn {
-				Queue::<T>::insert(ends.next, waiting);
-				ends.next = ends.next.saturating_add(1);
+			if drawn {
+				QueuePositions::<T>::remove(waiting.dataset);
+			} else {
+				Self::append_to_queue(&mut ends, waiting);
 			}
 		}
 		CurrentQueueEnds::<T>::put(ends);
@@ -155,6 +174,7 @@ impl<T: Config> Pallet<T> {
 		salt: H256,
 	) -> DispatchResult {
 		let mut audit = Audits::<T>::get(id).ok_or(Error::<T>::NotAudited)?;
+		let dataset = Self::dataset(id)?;
 		let phase = audit.phase;
 		let seat = audit.seat_mut(&who).ok_or(Error::<T>::NotAuditor)?;
 		ensure!(phase == Phase::Reveal, Error::<T>::WrongPhase);
@@ -162,16 +182,14 @@ impl<T: Config> Pallet<T> {
 		ensure!(seat.report.is_none(), Error::<T>::AlreadyRevealed);
 		ensure!(report.scores.is_valid(), Error::<T>::InvalidScore);
 		let account: [u8; 32] = who.clone().into();
-		ensure!(
-			commitment(&report.encode(), &salt, &account) == committed,
-			Error::<T>::CommitmentMismatch
-		);
+		let payload = report.payload(id, dataset.appealed, dataset.draws);
+		ensure!(commitment(&payload, &salt, &account) == committed, Error::<T>::CommitmentMismatch);
 		seat.report = Some(report);
 		let last = audit.revealed() == audit.committed();
 		Audits::<T>::insert(id, audit);
 		Self::deposit_event(Event::ReportRevealed { dataset: id, auditor: who, report });
 		if last {
-			Self::settle_audit(id, Self::dataset(id)?);
+			Self::settle_audit(id, dataset);
 		}
 		Ok(())
 	}
@@ -217,13 +235,11 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Draws other auditors, unless that was done often enough.
-	fn repeat_audit(id: u32, mut dataset: DatasetOf<T>) {
+	fn repeat_audit(id: u32, dataset: DatasetOf<T>) {
 		if dataset.draws >= MAX_DRAWS {
 			return Self::reject(id, dataset, Reason::AuditIncomplete);
 		}
-		dataset.deadline = None;
-		AllDatasets::<T>::insert(id, dataset);
-		Self::enqueue(id);
+		Self::enqueue(id, dataset);
 		Self::deposit_event(Event::AuditRepeated { dataset: id });
 	}
 
@@ -235,8 +251,8 @@ impl<T: Config> Pallet<T> {
 			let Some(report) = seat.report else { continue };
 			if thresholds.agrees(&report.scores, &medians) {
 				T::Reputation::record(&seat.who, Subject::Audit, Outcome::Success);
-				// Reading and scoring take time in proportion to the data.
-				T::Rewards::credit(&seat.who, Share::Auditors, dataset.shards.into());
+				let points = rules::audit_points(dataset.bytes);
+				T::Rewards::credit(&seat.who, Share::Auditors, points);
 			} else {
 				T::Reputation::record(&seat.who, Subject::Audit, Outcome::Failure);
 			}

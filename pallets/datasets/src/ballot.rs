@@ -1,11 +1,12 @@
-//! Voting, and what can happen to a dataset afterwards: flag, revocation, appeal.
+//! Voters and votes, and what can happen to a dataset afterwards: flag, revocation, appeal.
 
 use super::*;
 use codec::Encode;
 use frame_support::{
 	ensure,
-	traits::{Get, Randomness},
+	traits::{fungible::MutateHold, tokens::Precision, Get, Randomness},
 };
+use frame_system::pallet_prelude::BlockNumberFor;
 use pallet_reputation::{Outcome, Reputation, Subject};
 use pallet_shards::Shards;
 use sp_runtime::{
@@ -17,13 +18,34 @@ use sp_runtime::{
 const HELD_OUT_SUBJECT: &[u8] = b"blyan/datasets/held-out";
 
 impl<T: Config> Pallet<T> {
+	/// Why this pallet holds balance of voters.
+	pub(crate) fn hold_reason() -> T::RuntimeHoldReason {
+		HoldReason::VoterDeposit.into()
+	}
+
 	/// Makes an account a voter.
 	pub(crate) fn do_register_voter(who: T::AccountId, hardware_id: H256) -> DispatchResult {
 		ensure!(!Voters::<T>::contains_key(&who), Error::<T>::AlreadyVoter);
 		ensure!(!VoterHardware::<T>::contains_key(hardware_id), Error::<T>::HardwareInUse);
-		Voters::<T>::insert(&who, Voter { hardware_id, since: Self::now() });
+		let (since, deposit) = (Self::now(), T::VoterDeposit::get());
+		T::Currency::hold(&Self::hold_reason(), &who, deposit)?;
+		// It has not voted, so nothing binds it.
+		let voter = Voter { hardware_id, since, bound_until: since, deposit };
+		Voters::<T>::insert(&who, voter);
 		VoterHardware::<T>::insert(hardware_id, &who);
 		Self::deposit_event(Event::VoterRegistered { who, hardware_id });
+		Ok(())
+	}
+
+	/// Forgets a voter and releases its deposit.
+	pub(crate) fn do_leave_voters(who: T::AccountId) -> DispatchResult {
+		let voter = Voters::<T>::get(&who).ok_or(Error::<T>::NotVoter)?;
+		ensure!(Self::now() >= voter.bound_until, Error::<T>::VoterBound);
+		let deposit = voter.deposit;
+		T::Currency::release(&Self::hold_reason(), &who, deposit, Precision::Exact)?;
+		VoterHardware::<T>::remove(voter.hardware_id);
+		Voters::<T>::remove(&who);
+		Self::deposit_event(Event::VoterLeft { who, deposit });
 		Ok(())
 	}
 
@@ -43,8 +65,8 @@ impl<T: Config> Pallet<T> {
 		ensure!(dataset.status == Status::Voting, Error::<T>::NotVoting);
 		let now = Self::now();
 		// The count may have to wait for randomness; what comes meanwhile is late.
-		ensure!(dataset.deadline.is_some_and(|until| now < until), Error::<T>::VotingOver);
-		Self::check_voter(&who, &dataset.owner)?;
+		let until = dataset.deadline.filter(|until| now < *until).ok_or(Error::<T>::VotingOver)?;
+		let mut voter = Self::check_voter(&who, &dataset.owner)?;
 		let ballot = Ballot { dataset: id, appealed: dataset.appealed };
 		ensure!(!Votes::<T>::contains_key(ballot, &who), Error::<T>::AlreadyVoted);
 		let mut tally = Tallies::<T>::get(id).ok_or(Error::<T>::NotVoting)?;
@@ -53,12 +75,19 @@ impl<T: Config> Pallet<T> {
 		*count = count.saturating_add(1);
 		Tallies::<T>::insert(id, tally);
 		Votes::<T>::insert(ballot, &who, approve);
+		// This vote may have begun when the period was longer, as may one before.
+		let bound_until = now.saturating_add(T::VotingPeriod::get()).max(until);
+		voter.bound_until = voter.bound_until.max(bound_until);
+		Voters::<T>::insert(&who, voter);
 		Self::deposit_event(Event::Voted { dataset: id, who, approve });
 		Ok(())
 	}
 
-	/// Whether `who` may vote on datasets of `owner` now.
-	fn check_voter(who: &T::AccountId, owner: &T::AccountId) -> Result<(), Error<T>> {
+	/// The voter `who`, if it may vote on datasets of `owner` now.
+	fn check_voter(
+		who: &T::AccountId,
+		owner: &T::AccountId,
+	) -> Result<Voter<BlockNumberFor<T>>, Error<T>> {
 		let voter = Voters::<T>::get(who).ok_or(Error::<T>::NotVoter)?;
 		let old_enough = Self::now() >= voter.since.saturating_add(T::VoterAge::get());
 		ensure!(old_enough, Error::<T>::VoterTooYoung);
@@ -70,7 +99,7 @@ impl<T: Config> Pallet<T> {
 		let machines = Self::machines(who);
 		let shares = Self::machines(owner).iter().any(|machine| machines.contains(machine));
 		ensure!(who != owner && !shares, Error::<T>::ConflictOfInterest);
-		Ok(())
+		Ok(voter)
 	}
 
 	/// Ends a vote whose time is over. A dataset to be approved waits for a seed that no voter can
@@ -97,11 +126,7 @@ impl<T: Config> Pallet<T> {
 
 	/// The seed that picks the records kept for evaluation. A dataset keeps the one that it was
 	/// first approved with: models may have been trained on the other records already.
-	fn held_out_seed(
-		id: u32,
-		dataset: &DatasetOf<T>,
-		until: frame_system::pallet_prelude::BlockNumberFor<T>,
-	) -> Option<H256> {
+	fn held_out_seed(id: u32, dataset: &DatasetOf<T>, until: BlockNumberFor<T>) -> Option<H256> {
 		if dataset.held_out_seed.is_some() {
 			return dataset.held_out_seed;
 		}
@@ -213,11 +238,9 @@ impl<T: Config> Pallet<T> {
 
 		dataset.appealed = true;
 		dataset.draws = 0;
-		dataset.deadline = None;
 		let shards = dataset.shards;
 		Self::set_status(&mut dataset, Status::Auditing);
-		AllDatasets::<T>::insert(id, dataset);
-		Self::enqueue(id);
+		Self::enqueue(id, dataset);
 		Self::deposit_event(Event::Appealed { dataset: id });
 		Ok(shards)
 	}

@@ -13,7 +13,11 @@ use blyan_primitives::{
 };
 use codec::Encode;
 use frame_benchmarking::v2::*;
-use frame_support::traits::{EnsureOrigin, Get, Hooks};
+use frame_support::traits::{
+	fungible::{Inspect, Unbalanced},
+	tokens::Precision,
+	EnsureOrigin, Get, Hooks,
+};
 use frame_system::{pallet_prelude::BlockNumberFor, RawOrigin};
 use pallet_shards::Shards;
 use sp_runtime::{
@@ -94,6 +98,23 @@ fn put_into<T: Config>(id: u32, status: Status) {
 	AllDatasets::<T>::insert(id, dataset);
 }
 
+/// An account that can pay the deposit of a voter several times.
+fn funded<T: Config>() -> Result<T::AccountId, BenchmarkError> {
+	let who: T::AccountId = whitelisted_caller();
+	let existential: u128 = T::Currency::minimum_balance();
+	let issuance: u128 = T::Currency::total_issuance();
+	let amount = T::VoterDeposit::get().saturating_add(existential).saturating_mul(10);
+	T::Currency::set_total_issuance(issuance.saturating_add(amount));
+	T::Currency::increase_balance(&who, amount, Precision::Exact)?;
+	Ok(who)
+}
+
+/// Makes `who` a voter since then, without a deposit.
+fn insert_voter<T: Config>(who: &T::AccountId, machine: u8, since: BlockNumberFor<T>) {
+	let hardware_id = H256([machine; 32]);
+	Voters::<T>::insert(who, Voter { hardware_id, since, bound_until: since, deposit: 0 });
+}
+
 fn auditor<T: Config>(index: u32) -> T::AccountId {
 	account("auditor", index, 0)
 }
@@ -113,9 +134,10 @@ fn report() -> Report {
 
 const SALT: H256 = H256([8; 32]);
 
-fn report_commitment<T: Config>(who: T::AccountId) -> H256 {
+/// The commitment to that report on dataset `id` of [`audit`].
+fn report_commitment<T: Config>(id: u32, who: T::AccountId) -> H256 {
 	let account: [u8; 32] = who.into();
-	commitment(&report().encode(), &SALT, &account)
+	commitment(&report().payload(id, false, 0), &SALT, &account)
 }
 
 /// An audit with as many auditors as there can be; `done` of them have done what the phase asks.
@@ -125,7 +147,7 @@ fn audit<T: Config>(phase: Phase, done: u32) -> u32 {
 	let seats: Vec<Seat<T::AccountId>> = (0..MAX_AUDITORS)
 		.map(|index| {
 			let who = auditor::<T>(index);
-			let hash = report_commitment::<T>(who.clone());
+			let hash = report_commitment::<T>(id, who.clone());
 			Seat {
 				who,
 				commitment: (phase == Phase::Reveal || index < done).then_some(hash),
@@ -185,7 +207,7 @@ mod benchmarks {
 	fn commit_report() {
 		let id = audit::<T>(Phase::Commit, MAX_AUDITORS - 1);
 		let who = auditor::<T>(MAX_AUDITORS - 1);
-		let hash = report_commitment::<T>(who.clone());
+		let hash = report_commitment::<T>(id, who.clone());
 
 		#[extrinsic_call]
 		_(RawOrigin::Signed(who), id, hash);
@@ -205,13 +227,26 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn register_voter() {
-		let who: T::AccountId = whitelisted_caller();
+	fn register_voter() -> Result<(), BenchmarkError> {
+		let who = funded::<T>()?;
 
 		#[extrinsic_call]
 		_(RawOrigin::Signed(who.clone()), H256([1; 32]));
 
 		assert!(Voters::<T>::contains_key(&who));
+		Ok(())
+	}
+
+	#[benchmark]
+	fn leave_voters() -> Result<(), BenchmarkError> {
+		let who = funded::<T>()?;
+		Pallet::<T>::do_register_voter(who.clone(), H256([1; 32]))?;
+
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()));
+
+		assert!(!Voters::<T>::contains_key(&who));
+		Ok(())
 	}
 
 	#[benchmark]
@@ -222,8 +257,8 @@ mod benchmarks {
 		put_into::<T>(id, Status::Voting);
 		Tallies::<T>::insert(id, Tally { tier: Tier::Gold, ayes: 0, nays: 0 });
 		let who: T::AccountId = whitelisted_caller();
-		Voters::<T>::insert(&who, Voter { hardware_id: H256([1; 32]), since: now });
-		Voters::<T>::insert(&owner, Voter { hardware_id: H256([2; 32]), since: now });
+		insert_voter::<T>(&who, 1, now);
+		insert_voter::<T>(&owner, 2, now);
 
 		#[extrinsic_call]
 		_(RawOrigin::Signed(who), id, true);
@@ -312,8 +347,7 @@ mod benchmarks {
 		// The randomness of a block need not exist here, so only what follows it is measured.
 		let (id, owner) = submitted::<T>(some_shards(1));
 		put_into::<T>(id, Status::Auditing);
-		let since = BlockNumberFor::<T>::zero();
-		Voters::<T>::insert(&owner, Voter { hardware_id: H256([2; 32]), since });
+		insert_voter::<T>(&owner, 2, Zero::zero());
 		let candidates: Vec<(T::AccountId, u64)> =
 			(0..CANDIDATES).map(|index| (auditor::<T>(index), 100)).collect();
 		let now = frame_system::Pallet::<T>::block_number();

@@ -2,7 +2,7 @@
 
 use super::*;
 use alloc::collections::{BTreeMap, BTreeSet};
-use frame_support::ensure;
+use frame_support::{ensure, traits::fungible::InspectHold};
 use sp_runtime::TryRuntimeError;
 
 impl<T: Config> Pallet<T> {
@@ -81,7 +81,7 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// 4: the queue holds each dataset once. Returns the datasets in it.
+	/// 4: the queue holds each dataset once, where its position says. Returns the datasets in it.
 	fn try_queue() -> Result<BTreeSet<u32>, TryRuntimeError> {
 		let ends = CurrentQueueEnds::<T>::get();
 		let mut queued = BTreeSet::new();
@@ -91,7 +91,15 @@ impl<T: Config> Pallet<T> {
 				"4: something waits outside of the queue"
 			);
 			ensure!(queued.insert(waiting.dataset), "4: a dataset waits twice");
+			ensure!(
+				QueuePositions::<T>::get(waiting.dataset) == Some(position),
+				"4: a dataset waits somewhere else"
+			);
 		}
+		ensure!(
+			QueuePositions::<T>::iter().count() == queued.len(),
+			"4: a position of what does not wait"
+		);
 		Ok(queued)
 	}
 
@@ -132,8 +140,7 @@ impl<T: Config> Pallet<T> {
 		let over = matches!(dataset.status, Status::Rejected(_) | Status::Revoked);
 		let has_deadline = dataset.deadline.is_some();
 		if !over {
-			let expected = audited || is(Status::Pending) || is(Status::Voting);
-			ensure!(has_deadline == expected, "4: deadline and status");
+			ensure!(has_deadline == dataset.status.is_live(), "4: deadline and status");
 		}
 		if matches!(dataset.status, Status::Approved(_) | Status::Flagged(_)) {
 			ensure!(dataset.held_out_seed.is_some(), "5: approved without a seed");
@@ -166,9 +173,14 @@ impl<T: Config> Pallet<T> {
 		for (id, tally) in Tallies::<T>::iter() {
 			let dataset = AllDatasets::<T>::get(id).ok_or("8: a tally without a dataset")?;
 			let ballot = Ballot { dataset: id, appealed: dataset.appealed };
+			// While only the count waits, voters may leave.
+			let open = dataset.deadline.is_some_and(|until| Self::now() < until);
 			let (mut ayes, mut nays) = (0u32, 0u32);
 			for (who, approve) in Votes::<T>::iter_prefix(ballot) {
-				ensure!(Voters::<T>::contains_key(&who), "8: somebody voted who is no voter");
+				ensure!(
+					!open || Voters::<T>::contains_key(&who),
+					"8: somebody voted who is no voter"
+				);
 				ensure!(who != dataset.owner, "8: an owner voted on its own dataset");
 				let count = if approve { &mut ayes } else { &mut nays };
 				*count = count.saturating_add(1);
@@ -178,6 +190,10 @@ impl<T: Config> Pallet<T> {
 		let mut voters = 0usize;
 		for (who, voter) in Voters::<T>::iter() {
 			voters = voters.saturating_add(1);
+			ensure!(
+				T::Currency::balance_on_hold(&Self::hold_reason(), &who) == voter.deposit,
+				"8: the hold is not the recorded deposit"
+			);
 			ensure!(
 				VoterHardware::<T>::get(voter.hardware_id) == Some(who),
 				"8: a machine is another voter's"

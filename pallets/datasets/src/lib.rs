@@ -7,11 +7,15 @@
 //!
 //! An owner without tokens submits a signed manifest with a proof of work ([`Pallet::submit`]),
 //! then the shards that it names ([`Pallet::store_shard`]); both are bare extrinsics. Once
-//! everything is uploaded, auditors are drawn among the active workers. Each commits to a report
-//! and reveals it ([`Pallet::commit_report`], [`Pallet::reveal_report`]); the medians decide whether
-//! the dataset is rejected or put to a vote with a proposed tier ([`Pallet::vote`]). What is
-//! approved may be named by rounds, through [`Datasets`]. It may later be flagged and revoked; the
-//! owner of a rejected or revoked dataset may appeal once.
+//! everything is uploaded, auditors are drawn among the active workers; a dataset for which there
+//! are too few waits no longer than an audit may take. Each auditor commits to a report and reveals
+//! it ([`Pallet::commit_report`], [`Pallet::reveal_report`]); the medians decide whether the
+//! dataset is rejected or put to a vote with a proposed tier ([`Pallet::vote`]). What is approved
+//! may be named by rounds, through [`Datasets`]. It may later be flagged and revoked; the owner of
+//! a rejected or revoked dataset may appeal once.
+//!
+//! Voters register with a machine and a deposit ([`Pallet::register_voter`]), which they get back
+//! when they leave ([`Pallet::leave_voters`]).
 //!
 //! ```text
 //! Pending ─► Auditing ─► Voting ─► Approved ◄─► Flagged
@@ -30,6 +34,7 @@
 //! - *Difficulty*: leading zero bits that a proof of work needs.
 //! - *Score*: 0 to 1000, more is better.
 //! - *Deadline*: height from which on the chain ends a phase by itself, blocks.
+//! - *Bound*: a voter is, and cannot leave, for a voting period from its last vote on.
 //!
 //! ## Invariants
 //!
@@ -39,22 +44,27 @@
 //!    and block and dataset agree.
 //! 2. No two datasets have the same manifest, nor the same records once uploaded.
 //! 3. An owner's live count is the number of its live datasets.
-//! 4. Pending datasets, and only they, have an upload. Auditing ones are either in the queue, once,
-//!    or have an audit. Voting ones, and only they, have a tally.
+//! 4. Pending datasets, and only they, have an upload. Auditing ones are either in the queue, once
+//!    and where their position says, or have an audit. Voting ones, and only they, have a tally.
+//!    What is live has a deadline.
 //! 5. Approved and flagged datasets have a held-out seed.
 //! 6. A manifest is kept while it can still matter: unless the dataset is rejected or revoked and
 //!    can no longer be appealed.
 //! 7. Every deadline has a task in the agenda, at its block or, if that is past, in a block that is
 //!    still to be worked off.
-//! 8. Tallies count the votes. Voters and hardware ids belong to each other one to one.
+//! 8. Tallies count the votes. While votes are taken, who voted is a voter. Voters and hardware ids
+//!    belong to each other one to one. What is held of a voter under our reason is its recorded
+//!    deposit.
 //! 9. No auditor audits its own dataset, and none has two seats.
 //!
 //! ## Assumptions about other pallets
 //!
 //! - [`pallet_workers::Workers`]: candidates are bounded; hardware ids of workers are unique.
-//! - [`pallet_shards::Shards`]: storing verifies that nodes can cut the data off the extrinsic. The
-//!   upload period is shorter than the retention period, or data could expire before its audit.
+//! - [`pallet_shards::Shards`]: storing verifies that nodes can cut the data off the extrinsic, and
+//!   succeeds in a block that has room. The upload period is shorter than the retention period, or
+//!   data could expire before its audit.
 //! - `Randomness`: what it returns was not known before the block that it names.
+//! - `Currency`: changes holds under our reason only when told by this pallet.
 //!
 //! ## Example
 //!
@@ -128,7 +138,13 @@ pub type DatasetOf<T> = Dataset<
 pub mod pallet {
 	use super::*;
 	use blyan_primitives::record::Manifest;
-	use frame_support::{pallet_prelude::*, traits::Randomness};
+	use frame_support::{
+		pallet_prelude::*,
+		traits::{
+			fungible::{Inspect, InspectHold, MutateHold},
+			Randomness,
+		},
+	};
 	use frame_system::pallet_prelude::*;
 	use pallet_bly::Rewards;
 	use pallet_reputation::{Quotas, Reputation};
@@ -160,6 +176,14 @@ pub mod pallet {
 		/// Where draws and held-out seeds come from. `None` means: ask in the next block.
 		type Randomness: Randomness<Option<H256>, BlockNumberFor<Self>>;
 
+		/// The currency that deposits are held in.
+		type Currency: Inspect<Self::AccountId, Balance = u128>
+			+ InspectHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
+			+ MutateHold<Self::AccountId>;
+
+		/// The runtime's reasons for holds.
+		type RuntimeHoldReason: From<HoldReason>;
+
 		/// Scores and quarantine of owners, auditors and voters.
 		type Reputation: Reputation<Self::AccountId>;
 
@@ -184,10 +208,11 @@ pub mod pallet {
 		/// Blocks in which auditors must commit to their reports.
 		type CommitPeriod: Get<BlockNumberFor<Self>>;
 
-		/// Blocks in which auditors must reveal their reports.
+		/// Blocks in which auditors must reveal their reports. A dataset waits for auditors no
+		/// longer than this and [`Config::CommitPeriod`] together.
 		type RevealPeriod: Get<BlockNumberFor<Self>>;
 
-		/// Blocks in which votes are taken.
+		/// Blocks in which votes are taken, and for which a voter is bound by its last vote.
 		type VotingPeriod: Get<BlockNumberFor<Self>>;
 
 		/// Blocks in which a rejection or revocation may be appealed.
@@ -195,6 +220,10 @@ pub mod pallet {
 
 		/// Blocks that a voter must have been registered.
 		type VoterAge: Get<BlockNumberFor<Self>>;
+
+		/// Held of a voter until it leaves, in the smallest unit. Changing it touches nobody who is
+		/// a voter already.
+		type VoterDeposit: Get<u128>;
 
 		/// Auditors drawn for each dataset; clamped to 1 to [`MAX_AUDITORS`].
 		type AuditorsPerDataset: Get<u32>;
@@ -241,6 +270,14 @@ pub mod pallet {
 		/// Signs for benchmarks.
 		#[cfg(feature = "runtime-benchmarks")]
 		type BenchmarkHelper: benchmarking::BenchmarkHelper<Self::AccountId, Self::Signature>;
+	}
+
+	/// Why balance is held.
+	#[pallet::composite_enum]
+	pub enum HoldReason {
+		/// Deposit of a voter.
+		#[codec(index = 0)]
+		VoterDeposit,
 	}
 
 	/// The blocks of Chain D, by number.
@@ -291,13 +328,18 @@ pub mod pallet {
 	pub type CurrentPrice<T: Config> = StorageValue<_, Price>;
 
 	/// Datasets that wait for auditors, by position. One for each such dataset; removed when its
-	/// auditors are drawn.
+	/// auditors are drawn, or when it has waited too long.
 	#[pallet::storage]
 	pub type Queue<T: Config> = StorageMap<_, Twox64Concat, u64, Waiting<BlockNumberFor<T>>>;
 
-	/// The positions of [`Queue`] that are in use.
+	/// The positions of [`Queue`] that are in use, but for those whose dataset has waited too long.
 	#[pallet::storage]
 	pub type CurrentQueueEnds<T: Config> = StorageValue<_, QueueEnds, ValueQuery>;
+
+	/// The position in [`Queue`] of a dataset that waits for auditors, by id. Written and removed
+	/// with it.
+	#[pallet::storage]
+	pub type QueuePositions<T: Config> = StorageMap<_, Twox64Concat, u32, u64>;
 
 	/// The audits that are going on, by dataset. Deleted when they end.
 	#[pallet::storage]
@@ -318,13 +360,16 @@ pub mod pallet {
 		ValueQuery,
 	>;
 
-	/// Who may vote. Paid by the fee of the registration; never deleted, or a machine could vote
-	/// twice.
+	/// Who may vote.
+	///
+	/// Key: the account. The deposit pays for the entry and bounds how many machines somebody can
+	/// make up; `leave_voters` deletes it, but not while a vote in which the machine took part may
+	/// go on, or it could vote twice.
 	#[pallet::storage]
 	pub type Voters<T: Config> =
 		StorageMap<_, Blake2_128Concat, T::AccountId, Voter<BlockNumberFor<T>>>;
 
-	/// Which voter has this machine. Written with [`Voters`].
+	/// Which voter has this machine. Written and deleted with [`Voters`].
 	#[pallet::storage]
 	pub type VoterHardware<T: Config> = StorageMap<_, Blake2_128Concat, H256, T::AccountId>;
 
@@ -506,6 +551,13 @@ pub mod pallet {
 			/// Leading zero bits that a proof of work needs.
 			bits: u32,
 		},
+		/// An account is no voter any more.
+		VoterLeft {
+			/// The account.
+			who: T::AccountId,
+			/// What was released to it.
+			deposit: u128,
+		},
 	}
 
 	/// Why a call was refused.
@@ -587,6 +639,8 @@ pub mod pallet {
 		AppealClosed,
 		/// A shard has expired, so there is nothing to audit.
 		DataExpired,
+		/// The voter's last vote is not a voting period ago.
+		VoterBound,
 	}
 
 	#[pallet::hooks]
@@ -642,7 +696,8 @@ pub mod pallet {
 		///
 		/// Origin: none (a bare extrinsic, without a fee): the submission has paid. Fails if the
 		/// dataset does not wait for shards, the manifest names no such shard, it is stored
-		/// already, or the data is another. Emits `ShardStored`, and `Uploaded` after the last one.
+		/// already, or the data is another. A block that is full leaves it in the pool for the
+		/// next. Emits `ShardStored`, and `Uploaded` after the last one.
 		#[pallet::call_index(1)]
 		#[pallet::weight(T::WeightInfo::store_shard(data.len() as u32))]
 		pub fn store_shard(
@@ -656,7 +711,7 @@ pub mod pallet {
 			Self::do_store_shard(dataset, index, &data)
 		}
 
-		/// Commit to a report: post the hash of report, salt and account.
+		/// Commit to a report: post the hash of dataset, draw, report, salt and account.
 		///
 		/// Origin: signed by a drawn auditor; free if it succeeds. Fails if the dataset is not
 		/// being audited, the account has no seat, it is too late, or it has committed before.
@@ -677,8 +732,8 @@ pub mod pallet {
 		///
 		/// Origin: signed by a drawn auditor; free if it succeeds. Fails if it is not the time, the
 		/// account has no seat, has not committed or has revealed before, a score is out of range,
-		/// or report and salt do not match. Emits `ReportRevealed`; after the last one the audit
-		/// ends.
+		/// or report and salt do not match what was committed to for this dataset and draw. Emits
+		/// `ReportRevealed`; after the last one the audit ends.
 		#[pallet::call_index(3)]
 		#[pallet::weight(T::WeightInfo::reveal_report())]
 		pub fn reveal_report(
@@ -693,10 +748,10 @@ pub mod pallet {
 		}
 
 		/// Register as a voter, with the hash that names the machine. The account's age as a voter
-		/// is counted from now.
+		/// is counted from now. A deposit is held until it leaves.
 		///
-		/// Origin: signed. Fails if the account is a voter already or another voter has the
-		/// machine. Emits `VoterRegistered`.
+		/// Origin: signed. Fails if the account is a voter already, another voter has the machine,
+		/// or the account cannot pay the deposit. Emits `VoterRegistered`.
 		#[pallet::call_index(4)]
 		#[pallet::weight(T::WeightInfo::register_voter())]
 		pub fn register_voter(origin: OriginFor<T>, hardware_id: H256) -> DispatchResult {
@@ -747,6 +802,17 @@ pub mod pallet {
 			let shards = Self::do_appeal(dataset, who)?;
 			Ok(Some(T::WeightInfo::appeal(shards)).into())
 		}
+
+		/// Stop being a voter, and get the deposit back.
+		///
+		/// Origin: signed. Fails if the account is no voter, or a voting period has not passed
+		/// since its last vote. Emits `VoterLeft`.
+		#[pallet::call_index(9)]
+		#[pallet::weight(T::WeightInfo::leave_voters())]
+		pub fn leave_voters(origin: OriginFor<T>) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_leave_voters(who)
+		}
 	}
 
 	#[allow(deprecated)]
@@ -764,6 +830,15 @@ pub mod pallet {
 				}
 				_ => InvalidTransaction::Call.into(),
 			}
+		}
+
+		fn pre_dispatch(call: &Self::Call) -> Result<(), TransactionValidityError> {
+			// It would be included as failed, and nobody would pay for that. The author of the next
+			// block finds it in the pool.
+			if matches!(call, Call::store_shard { .. }) && !T::Shards::has_room() {
+				return Err(InvalidTransaction::ExhaustsResources.into());
+			}
+			Self::validate_unsigned(TransactionSource::InBlock, call).map(|_| ())
 		}
 	}
 }

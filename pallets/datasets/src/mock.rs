@@ -1,4 +1,4 @@
-//! A runtime of two pallets for the tests. What other pallets would answer is in statics of the
+//! A runtime of three pallets for the tests. What other pallets would answer is in statics of the
 //! test's thread.
 
 use crate as pallet_datasets;
@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use frame_support::{
 	derive_impl, parameter_types,
-	traits::{Hooks, Randomness},
+	traits::{ConstU128, Hooks, Randomness},
 };
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{
@@ -35,6 +35,7 @@ type Block = frame_system::mocking::MockBlock<Test>;
 frame_support::construct_runtime!(
 	pub enum Test {
 		System: frame_system,
+		Balances: pallet_balances,
 		Datasets: pallet_datasets,
 	}
 );
@@ -44,6 +45,14 @@ impl frame_system::Config for Test {
 	type Block = Block;
 	type AccountId = AccountId;
 	type Lookup = IdentityLookup<Self::AccountId>;
+	type AccountData = pallet_balances::AccountData<u128>;
+}
+
+#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
+impl pallet_balances::Config for Test {
+	type AccountStore = System;
+	type Balance = u128;
+	type ExistentialDeposit = ConstU128<10>;
 }
 
 /// The owner of datasets, unless a test needs several.
@@ -64,12 +73,15 @@ pub const AGE: u64 = 3;
 pub const QUORUM: u32 = 3;
 /// Score that a voter must have.
 pub const MIN_SCORE: u32 = 300;
+/// What is held of a voter.
+pub const DEPOSIT: u128 = 100;
+/// What the owner and the accounts from 101 to 200 have at genesis.
+pub const ENDOWMENT: u128 = 1_000;
 
 parameter_types! {
 	pub const UploadPeriod: u64 = UPLOAD;
 	pub const CommitPeriod: u64 = COMMIT;
 	pub const RevealPeriod: u64 = REVEAL;
-	pub const VotingPeriod: u64 = VOTING;
 	pub const AppealPeriod: u64 = APPEAL;
 	pub const VoterAge: u64 = AGE;
 	pub const VoteQuorum: u32 = QUORUM;
@@ -83,6 +95,8 @@ parameter_types! {
 	pub const DrawsPerBlock: u32 = 2;
 	pub const TasksPerPage: u32 = 2;
 
+	pub static VotingPeriod: u64 = VOTING;
+	pub static VoterDeposit: u128 = DEPOSIT;
 	pub static AuditorsPerDataset: u32 = 3;
 	pub static AdjustPeriod: u64 = 0;
 	/// Whether blocks have randomness.
@@ -103,9 +117,13 @@ parameter_types! {
 	pub static Credited: Vec<(AccountId, Share, u64)> = Vec::new();
 	/// CIDs of what is stored.
 	pub static StoredCids: BTreeSet<H256> = BTreeSet::new();
+	/// Whether the block can take another shard.
+	pub static HasRoom: bool = true;
 }
 
 fn reset() {
+	VotingPeriod::reset();
+	VoterDeposit::reset();
 	AuditorsPerDataset::reset();
 	AdjustPeriod::reset();
 	HasRandomness::reset();
@@ -117,6 +135,7 @@ fn reset() {
 	Noted::reset();
 	Credited::reset();
 	StoredCids::reset();
+	HasRoom::reset();
 }
 
 /// Randomness that is known since the block before this one.
@@ -202,6 +221,10 @@ impl Shards<AccountId> for MockShards {
 		Ok(cid)
 	}
 
+	fn has_room() -> bool {
+		HasRoom::get()
+	}
+
 	fn is_stored(cid: &H256) -> bool {
 		StoredCids::get().contains(cid)
 	}
@@ -221,6 +244,8 @@ impl pallet_datasets::Config for Test {
 	type Signature = MultiSignature;
 	type Signer = <MultiSignature as Verify>::Signer;
 	type Randomness = MockRandomness;
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
 	type Reputation = MockReputation;
 	type Quotas = MockReputation;
 	type Workers = MockWorkers;
@@ -233,6 +258,7 @@ impl pallet_datasets::Config for Test {
 	type VotingPeriod = VotingPeriod;
 	type AppealPeriod = AppealPeriod;
 	type VoterAge = VoterAge;
+	type VoterDeposit = VoterDeposit;
 	type AuditorsPerDataset = AuditorsPerDataset;
 	type VoteQuorum = VoteQuorum;
 	type MinVoterScore = MinVoterScore;
@@ -257,8 +283,16 @@ impl ExtBuilder {
 	/// Runs `test` in block 1 and checks the invariants afterwards.
 	pub fn build_and_execute(test: impl FnOnce()) {
 		reset();
-		let storage =
-			frame_system::GenesisConfig::<Test>::default().build_storage().expect("valid genesis");
+		let rich = (101..=200).map(account).chain([owner()]);
+		let storage = RuntimeGenesisConfig {
+			balances: pallet_balances::GenesisConfig {
+				balances: rich.map(|who| (who, ENDOWMENT)).collect(),
+				..Default::default()
+			},
+			..Default::default()
+		}
+		.build_storage()
+		.expect("the genesis is valid");
 		let mut ext = sp_io::TestExternalities::new(storage);
 		ext.execute_with(|| {
 			System::set_block_number(1);
@@ -410,9 +444,11 @@ pub fn report(score: u16) -> Report {
 /// The salt of everybody's commitments.
 pub const SALT: H256 = H256([9; 32]);
 
-/// Commits to a report.
+/// Commits to a report, as the auditors of the last draw do.
 pub fn commit(id: u32, who: &AccountId, report: &Report) -> DispatchResult {
-	let hash = commitment(&report.encode(), &SALT, who.as_ref());
+	let (appealed, draw) = crate::AllDatasets::<Test>::get(id)
+		.map_or((false, 0), |dataset| (dataset.appealed, dataset.draws));
+	let hash = commitment(&report.payload(id, appealed, draw), &SALT, who.as_ref());
 	Datasets::commit_report(RuntimeOrigin::signed(who.clone()), id, hash)
 		.map(|_| ())
 		.map_err(|e| e.error)
@@ -459,6 +495,11 @@ pub fn voters(numbers: core::ops::RangeInclusive<u8>) {
 	if System::block_number() < AGE {
 		run_to(AGE);
 	}
+}
+
+/// Has a voter leave.
+pub fn leave(n: u8) -> DispatchResult {
+	Datasets::leave_voters(RuntimeOrigin::signed(account(n)))
 }
 
 /// Votes.

@@ -1,8 +1,14 @@
 //! The rules, as functions of plain values.
 
 use crate::types::{Scores, Tier, MAX_SCORE};
+use blyan_primitives::record::{MAX_SHARDS, MAX_SHARD_BYTES};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
+
+/// Bytes of a dataset for which an auditor gets one point.
+pub const BYTES_PER_POINT: u64 = 64 * 1024;
+/// The most points for one audit: those for the largest dataset that a manifest can describe.
+pub const MAX_AUDIT_POINTS: u64 = MAX_SHARDS as u64 * MAX_SHARD_BYTES as u64 / BYTES_PER_POINT;
 
 /// What an audit needs to pass.
 #[derive(
@@ -149,6 +155,13 @@ pub fn median_scores(reports: &[Scores]) -> Option<Scores> {
 /// How many of `seats` auditors must report: two thirds, rounded up.
 pub fn audit_quorum(seats: u32) -> u32 {
 	seats.saturating_mul(2).div_ceil(3)
+}
+
+/// What auditing `bytes` earns: a point for each [`BYTES_PER_POINT`], since reading and scoring
+/// take time in proportion to them; in how many shards they come does not matter. Rounded up in the
+/// auditor's favour, at most [`MAX_AUDIT_POINTS`].
+pub fn audit_points(bytes: u64) -> u64 {
+	bytes.div_ceil(BYTES_PER_POINT).min(MAX_AUDIT_POINTS)
 }
 
 /// The difficulty of the next period, after one with `seen` submissions at `bits`.

@@ -105,6 +105,7 @@ impl<T: Config> Pallet<T> {
 			records_root: manifest.records_root,
 			records: manifest.records,
 			shards: manifest.shards.len() as u32,
+			bytes: manifest.bytes,
 			status: Status::Pending,
 			deadline: None,
 			draws: 0,
@@ -149,9 +150,7 @@ impl<T: Config> Pallet<T> {
 		}
 		Uploads::<T>::remove(id);
 		Self::set_status(&mut dataset, Status::Auditing);
-		dataset.deadline = None;
-		AllDatasets::<T>::insert(id, dataset);
-		Self::enqueue(id);
+		Self::enqueue(id, dataset);
 		Self::deposit_event(Event::Uploaded { dataset: id });
 		Ok(())
 	}

@@ -64,7 +64,8 @@ pub enum Reason {
 	/// A median score of the auditors is below its threshold.
 	#[codec(index = 1)]
 	AuditFailed,
-	/// Auditors were drawn [`MAX_DRAWS`] times and too few reported. Not the owner's fault.
+	/// There were too few auditors for as long as an audit takes, or they were drawn [`MAX_DRAWS`]
+	/// times and too few reported. Not the owner's fault.
 	#[codec(index = 2)]
 	AuditIncomplete,
 	/// Too few voted. Not the owner's fault.
@@ -134,9 +135,11 @@ pub struct Dataset<AccountId, BlockNumber> {
 	pub records: u32,
 	/// How many shards it has.
 	pub shards: u32,
+	/// How many bytes its shards have together.
+	pub bytes: u64,
 	/// Where it is in its life.
 	pub status: Status,
-	/// When the chain acts on it next, if it does so by itself.
+	/// When the chain acts on it next, if it does so by itself: always, while it is live.
 	pub deadline: Option<BlockNumber>,
 	/// How often auditors were drawn for the current audit.
 	pub draws: u8,
@@ -292,6 +295,15 @@ pub struct Report {
 	pub report_hash: H256,
 }
 
+impl Report {
+	/// What an auditor commits to: the SCALE encoding of `(dataset, appealed, draw, report)`, with
+	/// what [`Dataset::appealed`] and [`Dataset::draws`] are at the time. So a report that was
+	/// sealed for one draw of auditors cannot be revealed in another one, nor for another dataset.
+	pub fn payload(&self, dataset: u32, appealed: bool, draw: u8) -> Vec<u8> {
+		(dataset, appealed, draw, self).encode()
+	}
+}
+
 /// An auditor drawn for a dataset.
 #[derive(
 	Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
@@ -413,6 +425,10 @@ pub struct Voter<BlockNumber> {
 	pub hardware_id: H256,
 	/// When it registered.
 	pub since: BlockNumber,
+	/// First block in which it may leave: by then all votes that it took part in are over.
+	pub bound_until: BlockNumber,
+	/// What is held of it.
+	pub deposit: u128,
 }
 
 /// The price of a submission.
@@ -500,7 +516,7 @@ pub struct Waiting<BlockNumber> {
 	pub since: BlockNumber,
 }
 
-/// The positions of the queue that are in use: from `first` on, before `next`.
+/// The positions of the queue that may be in use: from `first` on, before `next`.
 #[derive(
 	Clone,
 	Copy,

@@ -26,6 +26,8 @@ pub trait WeightInfo {
 	fn resolve_flag() -> Weight;
 	/// `appeal` of a dataset of `s` shards.
 	fn appeal(s: u32) -> Weight;
+	/// `leave_voters`.
+	fn leave_voters() -> Weight;
 	/// A block in which nothing is due.
 	fn on_initialize() -> Weight;
 	/// One task of the agenda.
@@ -51,7 +53,7 @@ impl WeightInfo for () {
 	fn store_shard(b: u32) -> Weight {
 		micros(100)
 			.saturating_add(Weight::from_parts(12_000, 0).saturating_mul(b.into()))
-			.saturating_add(db(8, 7))
+			.saturating_add(db(10, 10))
 	}
 
 	fn commit_report() -> Weight {
@@ -63,11 +65,11 @@ impl WeightInfo for () {
 	}
 
 	fn register_voter() -> Weight {
-		micros(20).saturating_add(db(2, 2))
+		micros(50).saturating_add(db(4, 4))
 	}
 
 	fn vote() -> Weight {
-		micros(40).saturating_add(db(10, 2))
+		micros(40).saturating_add(db(10, 3))
 	}
 
 	fn flag() -> Weight {
@@ -79,7 +81,11 @@ impl WeightInfo for () {
 	}
 
 	fn appeal(s: u32) -> Weight {
-		micros(30).saturating_add(db(5, 4)).saturating_add(db(1, 0).saturating_mul(s.into()))
+		micros(30).saturating_add(db(7, 7)).saturating_add(db(1, 0).saturating_mul(s.into()))
+	}
+
+	fn leave_voters() -> Weight {
+		micros(50).saturating_add(db(3, 4))
 	}
 
 	fn on_initialize() -> Weight {
@@ -91,6 +97,6 @@ impl WeightInfo for () {
 	}
 
 	fn draw() -> Weight {
-		micros(400).saturating_add(db(250, 5))
+		micros(400).saturating_add(db(250, 7))
 	}
 }

@@ -20,7 +20,7 @@ use blyan_primitives::{
 use codec::Encode;
 use pallet_bly::{Rewards, Share};
 use pallet_reputation::{Outcome, Reputation, Subject};
-use pallet_rounds::{rules::draw, Phase, RoundsInfo, Standing, Updates};
+use pallet_rounds::{rules::draw, Phase, RoundsInfo, Standing, Updates, MAX_TRAINERS};
 use pallet_workers::Workers;
 use polkadot_sdk::*;
 
@@ -149,7 +149,7 @@ impl<T: Config> Pallet<T> {
 		});
 		if !waiting {
 			Self::stop_waiting(round, &mut audit);
-			if let Some(ruling) = Self::tally(&audit) {
+			if let Some(ruling) = Self::tally(&audit, false) {
 				Self::rule(round, &trainer, &mut audit, ruling);
 			}
 		}
@@ -197,17 +197,30 @@ impl<T: Config> Pallet<T> {
 
 /// Draws and rulings.
 impl<T: Config> Pallet<T> {
-	/// Who may verify updates of a round with these trainers: nobody who trains in it, and nobody on
-	/// a trainer's hardware.
-	fn eligible(trainers: &[T::AccountId]) -> Vec<(T::AccountId, u64)> {
-		let hardware: Vec<H256> = trainers.iter().filter_map(T::Workers::hardware_id).collect();
+	/// Who has a part in what verifiers of a round look at: its trainers, and the owners of its
+	/// datasets.
+	fn involved(round: u32) -> Vec<T::AccountId> {
+		let owners = T::Rounds::mixture(round).into_iter().map(|dataset| dataset.owner);
+		T::Rounds::trainers(round).into_iter().chain(owners).collect()
+	}
+
+	/// Who may verify updates of a round: nobody who is involved, and nobody on the hardware of
+	/// somebody who is.
+	fn eligible(round: u32) -> Vec<(T::AccountId, u64)> {
+		let involved = Self::involved(round);
+		let hardware: Vec<H256> = involved.iter().filter_map(T::Workers::hardware_id).collect();
 		T::Workers::candidates(Role::Verifier)
 			.into_iter()
 			.filter(|(who, _)| {
 				let same = T::Workers::hardware_id(who).is_some_and(|id| hardware.contains(&id));
-				!same && !trainers.contains(who)
+				!same && !involved.contains(who)
 			})
 			.collect()
+	}
+
+	/// Verifiers that an update is to have.
+	fn wanted() -> u32 {
+		T::VerifiersPerUpdate::get().clamp(1, MAX_COMMITTEE)
 	}
 
 	/// What decides a draw for one update.
@@ -239,7 +252,7 @@ impl<T: Config> Pallet<T> {
 		let stored = Audits::<T>::get(round, trainer);
 		let size = match stored {
 			Some(_) => MAX_COMMITTEE,
-			None => T::VerifiersPerUpdate::get().clamp(1, MAX_COMMITTEE),
+			None => Self::wanted(),
 		};
 		let mut audit = stored.unwrap_or_else(|| Self::new_audit(round, seed, trainer));
 		audit.stage = audit.stage.saturating_add(1);
@@ -295,10 +308,10 @@ impl<T: Config> Pallet<T> {
 		});
 	}
 
-	/// What the revealed verdicts say so far.
-	fn tally(audit: &AuditOf<T>) -> Option<Ruling> {
+	/// What the revealed verdicts say so far; `last` if there will be no wider committee.
+	fn tally(audit: &AuditOf<T>, last: bool) -> Option<Ruling> {
 		let verdicts: Vec<Verdict> = audit.seats.iter().filter_map(|seat| seat.verdict).collect();
-		rules::tally(&verdicts, audit.seats.len())
+		rules::tally(&verdicts, audit.seats.len(), Self::wanted() as usize, last)
 	}
 
 	/// Nobody may act on the audit any more, until another draw.
@@ -314,6 +327,11 @@ impl<T: Config> Pallet<T> {
 		for seat in audit.seats.iter_mut() {
 			let who = &seat.verifier;
 			match &seat.verdict {
+				// Who sees that it is outvoted and stays silent is no better off for it.
+				None if seat.commitment.is_some() && ruling != Ruling::Unverified => {
+					T::Workers::slash(who, T::VerifierSlash::get(), None);
+					T::Reputation::record(who, Subject::Verification, Outcome::Failure);
+				}
 				None => T::Reputation::record(who, Subject::Verification, Outcome::Missed),
 				Some(verdict) if ruling.agrees(verdict) => {
 					seat.earned = true;
@@ -357,7 +375,7 @@ impl<T: Config> Pallet<T> {
 			return !last;
 		};
 		Self::stop_waiting(round, &mut audit);
-		let ruling = Self::tally(&audit).or(last.then_some(Ruling::Unverified));
+		let ruling = Self::tally(&audit, last).or(last.then_some(Ruling::Unverified));
 		match ruling {
 			Some(ruling) => Self::rule(round, trainer, &mut audit, ruling),
 			None => Self::set_awaits_draw(round, trainer, true),
@@ -516,24 +534,15 @@ impl<T: Config> Updates<T::AccountId> for Pallet<T> {
 		CountsOf::<T>::get(round).revealed
 	}
 
-	fn start_audit(round: u32, seed: &H256) -> bool {
-		let trainers = T::Rounds::trainers(round);
-		let awaiting: Vec<&T::AccountId> = trainers
-			.iter()
-			.filter(|trainer| {
-				Submissions::<T>::get(round, *trainer)
-					.is_some_and(|submission| submission.awaits_draw)
-			})
-			.collect();
-		if awaiting.is_empty() {
-			return true;
+	fn start_audit(round: u32, seed: &H256) {
+		let eligible = Self::eligible(round);
+		for trainer in T::Rounds::trainers(round) {
+			let awaits = Submissions::<T>::get(round, &trainer)
+				.is_some_and(|submission| submission.awaits_draw);
+			if awaits {
+				Self::draw_committee(round, seed, &trainer, &eligible);
+			}
 		}
-		let eligible = Self::eligible(&trainers);
-		let batch = T::DrawsPerBlock::get().max(1) as usize;
-		for trainer in awaiting.iter().take(batch) {
-			Self::draw_committee(round, seed, trainer, &eligible);
-		}
-		awaiting.len() <= batch
 	}
 
 	fn audit_settled(round: u32) -> bool {
@@ -591,7 +600,7 @@ impl<T: Config> Updates<T::AccountId> for Pallet<T> {
 
 	fn weight() -> Weight {
 		// A block either draws, or rules and then finds out what is merged, or ends the round.
-		let draws = T::WeightInfo::start_audit(T::DrawsPerBlock::get());
+		let draws = T::WeightInfo::start_audit(MAX_TRAINERS);
 		let rules = T::WeightInfo::close_audit().max(T::WeightInfo::clear());
 		draws.max(rules.saturating_add(T::WeightInfo::touched()))
 	}
@@ -715,11 +724,13 @@ impl<T: Config> Pallet<T> {
 			segments.iter().all(|segment| *segment < existing),
 			"a segment was drawn that does not exist"
 		);
+		ensure!(
+			segments.last().copied() == existing.checked_sub(1),
+			"the last segment was not drawn"
+		);
+		let involved = Self::involved(round);
 		for (position, seat) in audit.seats.iter().enumerate() {
-			ensure!(
-				!T::Rounds::is_trainer(round, &seat.verifier),
-				"a trainer verifies its own round"
-			);
+			ensure!(!involved.contains(&seat.verifier), "somebody verifies what it has a part in");
 			ensure!(
 				!audit.seats.iter().skip(position + 1).any(|other| other.verifier == seat.verifier),
 				"a verifier has two seats"

@@ -4,9 +4,10 @@
 //!
 //! In a round ([`pallet_rounds`]), trainers commit to their updates and reveal them. For every
 //! revealed update a committee of verifiers is drawn by randomness of a later block. Its members
-//! re-run the same drawn segments of the training, commit to a verdict and reveal it. Two thirds
-//! decide: the update is accepted, or refuted, or the trainer did not let anybody look. Without a
-//! decision the committee is widened once.
+//! re-run the same drawn segments of the training, commit to a verdict and reveal it. Two thirds of
+//! them, and more than half of those wanted, decide: the update is accepted, or refuted, or the
+//! trainer did not let anybody look. Without a decision the committee is widened once; after that,
+//! two who confirm the update are enough to accept it, and otherwise it stays unverified.
 //!
 //! Besides, anybody may refute an update by showing two places of it that cannot both be true
 //! ([`DataMisuse`], [`TraceMisfit`]). The runtime alone decides about such a proof, in the call that
@@ -27,12 +28,13 @@
 //!
 //! 1. Submissions exist only of trainers of live rounds; an update is stored if and only if it was
 //!    revealed, and belongs to its round.
-//! 2. No member of a committee is a trainer of the round: nobody verifies their own work. No account
-//!    has two seats in a committee.
+//! 2. No member of a committee is a trainer of the round or owns one of its datasets: nobody
+//!    verifies what they are paid for. No account has two seats in a committee.
 //! 3. A verdict has a commitment, is about a segment that was drawn, and comes from a seat: no other
 //!    account can store one.
 //! 4. A seat is paid only for a verdict.
 //! 5. Counts are the numbers of what they count.
+//! 6. The last segment is among those drawn for an update.
 //!
 //! Checked by tests, because the other side is in another pallet: each seat is one engagement of its
 //! verifier, and none is left when the round is over.
@@ -63,13 +65,22 @@
 //! one segment would be found out by one verifier, and outvoted in favour of the trainer by those
 //! who looked elsewhere.
 //!
-//! A verifier is slashed only for contradicting the ruling about what was computed, never about what
-//! was served: a trainer could starve a single verifier and get it slashed. For the same reason a
-//! ruling against the trainer takes more than half of the committee ([`rules::tally`]).
+//! A verifier is slashed for contradicting the ruling about what was computed, never about what was
+//! served: a trainer could starve a single verifier and get it slashed. It is slashed, too, for not
+//! revealing what it committed to, unless nothing was decided: verdicts become public one by one, and
+//! whoever sees itself outvoted must not escape by silence. Who did not commit loses reputation only.
+//! No ruling but an acceptance at the last chance takes less than half of the committee
+//! ([`rules::tally`]), so that silence decides nothing.
+//!
+//! All committees of a round are drawn at once, from one list of candidates. Were they drawn over
+//! several blocks, whoever knows the seed could change the list by its own workers until it suits.
+//!
+//! The last segment is always drawn, because the deltas, which are all that reaches the model, are
+//! compared at its end ([`rules::draw_segments`]).
 //!
 //! What this cannot see: the training itself is checked by sample. A trainer who cheats in a fraction
-//! `f` of `n` segments is missed by honest verifiers with a chance of about `(1 − f)^k` for `k` drawn
-//! segments.
+//! `f` of many segments, but not in the last, is missed by honest verifiers with a chance of about
+//! `(1 − f)^(k − 1)` for `k` drawn segments.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]
@@ -141,15 +152,13 @@ pub mod pallet {
 		/// Where points are credited.
 		type Rewards: pallet_bly::Rewards<Self::AccountId>;
 
-		/// Verifiers that are drawn for each update; at most [`MAX_COMMITTEE`] count.
+		/// Verifiers that are wanted for each update; at most [`MAX_COMMITTEE`] count. Without more
+		/// than half of them nothing is decided at first.
 		type VerifiersPerUpdate: Get<u32>;
 
-		/// Segments of each update that its verifiers re-run; at most [`MAX_SEGMENTS`] count.
+		/// Segments of each update that its verifiers re-run, the last one included; at most
+		/// [`MAX_SEGMENTS`] count.
 		type SegmentsPerUpdate: Get<u32>;
-
-		/// Committees that are drawn in one block.
-		#[pallet::constant]
-		type DrawsPerBlock: Get<u32>;
 
 		/// Part of the bond that a trainer loses whose update verifiers refute.
 		type MismatchSlash: Get<Perbill>;
@@ -160,7 +169,8 @@ pub mod pallet {
 		/// Part of the bond that a trainer loses who does not serve verifiers.
 		type UnavailableSlash: Get<Perbill>;
 
-		/// Part of the bond that a verifier loses whose verdict contradicts the ruling.
+		/// Part of the bond that a verifier loses whose verdict contradicts the ruling, or who does
+		/// not reveal the verdict that it committed to.
 		type VerifierSlash: Get<Perbill>;
 
 		/// Weights of the calls, and of what a round makes this pallet do.
@@ -330,10 +340,6 @@ pub mod pallet {
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
-		fn integrity_test() {
-			assert!(T::DrawsPerBlock::get() > 0, "no committee would ever be drawn");
-		}
-
 		#[cfg(feature = "try-runtime")]
 		fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
 			Self::do_try_state()
@@ -373,8 +379,9 @@ pub mod pallet {
 		/// Commits to a verdict on a trainer's update.
 		///
 		/// Origin: signed, a verifier drawn for it. `hash` is the hash of `(round, trainer,
-		/// verdict)`, salt and account. Refused in the second half of the audit, after the audit of
-		/// the update is over, and a second time. Emits `VerdictCommitted`.
+		/// verdict)`, salt and account. Whoever does not reveal the verdict afterwards is slashed if
+		/// the others decide. Refused in the second half of the audit, after the audit of the update
+		/// is over, and a second time. Emits `VerdictCommitted`.
 		#[pallet::call_index(2)]
 		#[pallet::weight(T::WeightInfo::commit_verdict())]
 		pub fn commit_verdict(
@@ -391,8 +398,8 @@ pub mod pallet {
 		///
 		/// Origin: signed, a verifier who has committed. Refused before all have committed or their
 		/// time is over, if the verdict is not the one committed to, and if it is about a segment
-		/// that was not drawn. The last one to reveal makes the ruling. Emits `VerdictRevealed`, and
-		/// `Ruled` if that decides.
+		/// that was not drawn. The last one to reveal makes the ruling, if enough verifiers agree.
+		/// Emits `VerdictRevealed`, and `Ruled` if that decides.
 		#[pallet::call_index(3)]
 		#[pallet::weight(T::WeightInfo::reveal_verdict())]
 		pub fn reveal_verdict(

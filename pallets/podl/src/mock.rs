@@ -23,9 +23,7 @@ use pallet_workers::Workers;
 use polkadot_sdk::*;
 use std::{collections::BTreeMap, sync::OnceLock};
 
-use frame_support::{
-	derive_impl, dispatch::DispatchResult, parameter_types, traits::ConstU32, BoundedVec,
-};
+use frame_support::{derive_impl, dispatch::DispatchResult, parameter_types, BoundedVec};
 use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage, DispatchError, Perbill};
 
 pub type AccountId = AccountId32;
@@ -313,7 +311,6 @@ impl pallet_podl::Config for Test {
 	type Rewards = MockRewards;
 	type VerifiersPerUpdate = VerifiersPerUpdate;
 	type SegmentsPerUpdate = SegmentsPerUpdate;
-	type DrawsPerBlock = ConstU32<2>;
 	type MismatchSlash = MismatchSlash;
 	type FraudSlash = FraudSlash;
 	type UnavailableSlash = UnavailableSlash;
@@ -462,7 +459,7 @@ pub fn audit() {
 
 /// Draws all committees that are to be drawn.
 pub fn draw(seed: u8) {
-	while !<Podl as Updates<AccountId>>::start_audit(ROUND, &H256::repeat_byte(seed)) {}
+	<Podl as Updates<AccountId>>::start_audit(ROUND, &H256::repeat_byte(seed));
 }
 
 /// The audit of a trainer's update.

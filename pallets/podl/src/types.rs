@@ -164,7 +164,7 @@ pub struct Seat<AccountId> {
 	Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Audit<AccountId> {
-	/// Segments that every verifier of the update re-runs, ascending.
+	/// Segments that every verifier of the update re-runs, ascending; the last one is among them.
 	pub segments: BoundedVec<u32, ConstU32<MAX_SEGMENTS>>,
 	/// The committee; each member is engaged once.
 	pub seats: BoundedVec<Seat<AccountId>, ConstU32<MAX_COMMITTEE>>,

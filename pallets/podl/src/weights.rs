@@ -17,7 +17,7 @@ pub trait WeightInfo {
 	fn prove_data_misuse() -> Weight;
 	/// Weight of `prove_trace_misfit`.
 	fn prove_trace_misfit() -> Weight;
-	/// Weight of drawing `u` committees.
+	/// Weight of drawing the committees of `u` updates, as many as a round has.
 	fn start_audit(u: u32) -> Weight;
 	/// Weight of ruling on as many updates as a round can have.
 	fn close_audit() -> Weight;

@@ -4,7 +4,6 @@ use super::*;
 use frame_benchmarking::v2::*;
 use frame_system::pallet_prelude::BlockNumberFor;
 use polkadot_sdk::frame_support::traits::{EnsureOrigin, Get};
-use sp_runtime::traits::One;
 
 #[benchmarks]
 mod benches {
@@ -29,7 +28,7 @@ mod benches {
 		let origin =
 			T::AdminOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
 		let who: T::AccountId = account("worker", 0, 0);
-		let blocks: BlockNumberFor<T> = One::one();
+		let blocks: BlockNumberFor<T> = T::MaxQuarantine::get();
 		Pallet::<T>::do_quarantine(&who, blocks)?;
 
 		#[extrinsic_call]

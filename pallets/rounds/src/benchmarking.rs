@@ -14,9 +14,8 @@ use frame_support::{
 	BoundedVec,
 };
 use frame_system::{pallet_prelude::BlockNumberFor, RawOrigin};
-use pallet_experts::Models;
 use pallet_workers::Workers;
-use sp_runtime::traits::{Bounded, Zero};
+use sp_runtime::traits::{Bounded, Saturating, Zero};
 
 /// What benchmarks need from other pallets.
 pub trait BenchmarkHelper<AccountId> {
@@ -173,7 +172,7 @@ fn set_merge<T: Config>(id: u32, posters: u32, missing: u32) {
 /// Draws `count` evaluators, who have committed to losses, and revealed them if `revealed`.
 fn set_evaluators<T: Config>(id: u32, count: u32, revealed: bool) -> Vec<T::AccountId> {
 	let losses = Losses { base: 2_000_000, candidate: 1_000_000 };
-	let who: Vec<T::AccountId> = (0..count).map(|i| helper_worker::<T>(i + 200)).collect();
+	let who: Vec<T::AccountId> = (0..count).map(|i| helper_worker::<T>(i + 300)).collect();
 	let evaluators: Vec<Evaluator<T::AccountId>> = who
 		.iter()
 		.map(|who| {
@@ -223,11 +222,15 @@ mod benches {
 		assert!(Trainers::<T>::get(id).contains(&trainer));
 	}
 
-	/// By the owner; there are as many roots as the model has components, at most.
+	/// By an owner whose turn has come; there are as many roots as the model has components, at most.
 	#[benchmark]
 	fn post_merge(n: Linear<1, { MAX_POSTS_PER_CALL }>) {
 		let id = open_round::<T>();
 		set_phase::<T>(id, Phase::Merge);
+		// Late enough for everybody's turn: who owns which component depends on the seed.
+		let turn = Rounds::<T>::get(id).expect("it was just opened").limits.merge_turn;
+		let turns = BlockNumberFor::<T>::from(pallet_workers::MAX_OWNERS as u32);
+		frame_system::Pallet::<T>::set_block_number(turn.saturating_mul(turns));
 		let caller = helper_worker::<T>(0);
 		let components = architecture::<T>(id).component_count();
 		let n = n.min(components);

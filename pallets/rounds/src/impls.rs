@@ -1,14 +1,15 @@
 //! The phase machine and the bodies of the calls.
 
 use crate::{
-	component_key, pallet::*, rules, Evaluator, Limits, Losses, Merge, MixtureDataset, Phase, Post,
-	RoundOf, RoundSummary, RoundView, RoundsInfo, Standing, Updates, WeightInfo, LOSS_OF_MISMATCH,
+	pallet::*, rules, Evaluator, Limits, Losses, Merge, MixtureDataset, Phase, Post, RoundOf,
+	RoundSummary, RoundView, RoundsInfo, Standing, Updates, WeightInfo, LOSS_OF_MISMATCH,
 	MAX_COMPONENTS, MAX_DATASETS, MAX_EVALUATORS, MAX_TRAINERS,
 };
 use alloc::vec::Vec;
 use blyan_primitives::{
 	commit::commitment,
 	model::Architecture,
+	ownership::component_key,
 	recipe::Recipe,
 	roles::Role,
 	sampling::{Mixture, MixtureEntry},
@@ -137,7 +138,7 @@ impl<T: Config> Pallet<T> {
 			pushed.map_err(|_| Error::<T>::TooManyAggregators)?;
 		}
 		for (component, root) in roots {
-			let late = Self::owners_before(&who, round.model, *component, turns)?;
+			let late = Self::owners_before(&who, &round, *component, turns)?;
 			Self::add_post(&mut merge, Post { component: *component, root: *root, by })?;
 			for owner in late {
 				if !merge.late.contains(&owner) {
@@ -155,14 +156,20 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
+	/// The owners of a component in order; nobody before the round has a seed.
+	fn owners(round: &RoundOf<T>, component: u16) -> Vec<T::AccountId> {
+		let Some(seed) = round.seed else { return Vec::new() };
+		T::Workers::owners(&component_key(&seed, round.model, component))
+	}
+
 	/// The owners of a component that come before `who`, if it is the turn of `who`.
 	fn owners_before(
 		who: &T::AccountId,
-		model: u32,
+		round: &RoundOf<T>,
 		component: u16,
 		turns: u64,
 	) -> Result<Vec<T::AccountId>, DispatchError> {
-		let mut owners = T::Workers::owners(&component_key(model, component));
+		let mut owners = Self::owners(round, component);
 		let place = owners.iter().position(|owner| owner == who).ok_or(Error::<T>::NotOwner)?;
 		ensure!((place as u64) < turns, Error::<T>::NotYourTurn);
 		owners.truncate(place);
@@ -208,6 +215,7 @@ impl<T: Config> Pallet<T> {
 		salt: &H256,
 	) -> DispatchResult {
 		ensure!(losses.base != LOSS_OF_MISMATCH, Error::<T>::BaseNotMeasured);
+		ensure!(losses.are_bounded(), Error::<T>::LossTooLarge);
 		let round = Self::evaluated_round(id)?;
 		let now = frame_system::Pallet::<T>::block_number();
 		Evaluators::<T>::try_mutate(id, |evaluators| -> DispatchResult {
@@ -288,12 +296,19 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn advance_all(now: BlockNumberFor<T>) -> Weight {
 		let live = Live::<T>::get();
 		let mut weight = T::WeightInfo::on_initialize(live.len() as u32);
+		let mut drawn = false;
 		for id in live {
 			let Some(round) = Rounds::<T>::get(id) else {
 				defensive!("a live round is not stored");
 				continue;
 			};
+			let draws = round.phase == Phase::Audit && round.drawing;
+			if draws && drawn {
+				// One draw of committees is enough for a block.
+				continue;
+			}
 			if Self::advance(id, round, now) {
+				drawn |= draws;
 				weight = weight
 					.saturating_add(T::WeightInfo::change_phase())
 					.saturating_add(T::Updates::weight());
@@ -371,8 +386,7 @@ impl<T: Config> Pallet<T> {
 
 	fn advance_audit(id: u32, mut round: RoundOf<T>, now: BlockNumberFor<T>) -> bool {
 		if round.drawing {
-			let seed = round.audit_seed.or_else(|| Self::fresh_randomness(id, &round));
-			let Some(seed) = seed else {
+			let Some(seed) = Self::fresh_randomness(id, &round) else {
 				if now < round.deadline {
 					return false;
 				}
@@ -385,10 +399,9 @@ impl<T: Config> Pallet<T> {
 				return true;
 			};
 			round.audit_seed = Some(seed);
-			// The draw may take several blocks; time for verdicts counts from its end.
-			let drawing = !T::Updates::start_audit(id, &seed);
+			T::Updates::start_audit(id, &seed);
 			let blocks = round.limits.audit;
-			Self::begin(id, round, Phase::Audit, drawing, blocks, now);
+			Self::begin(id, round, Phase::Audit, false, blocks, now);
 			return true;
 		}
 		if !T::Updates::audit_settled(id) && now < round.deadline {
@@ -463,12 +476,11 @@ impl<T: Config> Pallet<T> {
 			let Some(seed) = Self::fresh_randomness(id, &round) else {
 				return Self::abandon_at_deadline(id, round, now);
 			};
-			let evaluators = Self::draw_evaluators(id, &round, &seed);
-			if evaluators.is_empty() {
-				// Somebody may become active before the deadline. The draw was not cheap.
+			let Some(evaluators) = Self::draw_evaluators(id, &round, &seed) else {
+				// Others may become active before the deadline. The draw was not cheap.
 				Self::abandon_at_deadline(id, round, now);
 				return true;
-			}
+			};
 			let count = evaluators.len() as u32;
 			Evaluators::<T>::insert(id, evaluators);
 			round.evaluation_seed = Some(seed);
@@ -546,30 +558,36 @@ impl<T: Config> Pallet<T> {
 		random.filter(|_| known_since >= round.since)
 	}
 
-	/// Draws and engages evaluators: no trainer of the round, nobody on a trainer's hardware, and
-	/// nobody who posted a root unless there are too few others.
+	/// Who has a part in what evaluators of a round measure: its trainers, whoever posted a root, and
+	/// the owners of its datasets.
+	fn involved(id: u32) -> Vec<T::AccountId> {
+		let owners = Mixtures::<T>::get(id).into_iter().map(|dataset| dataset.owner);
+		let posters = Merges::<T>::get(id).posters;
+		Trainers::<T>::get(id).into_iter().chain(posters).chain(owners).collect()
+	}
+
+	/// Draws and engages evaluators: nobody who is involved, and nobody on the hardware of somebody
+	/// who is. Nobody at all unless they are a majority of those wanted.
 	fn draw_evaluators(
 		id: u32,
 		round: &RoundOf<T>,
 		seed: &H256,
-	) -> BoundedVec<Evaluator<T::AccountId>, ConstU32<MAX_EVALUATORS>> {
-		let trainers = Trainers::<T>::get(id);
-		let hardware: Vec<H256> = trainers.iter().filter_map(T::Workers::hardware_id).collect();
-		let posters = Merges::<T>::get(id).posters;
-		let eligible = T::Workers::candidates(Role::Evaluator).into_iter().filter(|(who, _)| {
-			let same = T::Workers::hardware_id(who).is_some_and(|hash| hardware.contains(&hash));
-			!same && !trainers.contains(who)
-		});
-		let (posted, others): (Vec<_>, Vec<_>) =
-			eligible.partition(|(who, _)| posters.contains(who));
+	) -> Option<BoundedVec<Evaluator<T::AccountId>, ConstU32<MAX_EVALUATORS>>> {
+		let involved = Self::involved(id);
+		let hardware: Vec<H256> = involved.iter().filter_map(T::Workers::hardware_id).collect();
+		let eligible: Vec<_> = T::Workers::candidates(Role::Evaluator)
+			.into_iter()
+			.filter(|(who, _)| {
+				let same =
+					T::Workers::hardware_id(who).is_some_and(|hash| hardware.contains(&hash));
+				!same && !involved.contains(who)
+			})
+			.collect();
 
-		let wanted = round.limits.evaluators as usize;
-		let mut drawn = rules::draw(seed, &others, wanted);
-		let missing = wanted.saturating_sub(drawn.len());
-		drawn.extend(rules::draw(seed, &posted, missing));
-
-		let mut evaluators = BoundedVec::new();
-		for who in drawn {
+		let wanted = round.limits.evaluators;
+		let mut evaluators: BoundedVec<Evaluator<T::AccountId>, ConstU32<MAX_EVALUATORS>> =
+			BoundedVec::new();
+		for who in rules::draw(seed, &eligible, wanted as usize) {
 			// Whoever cannot be engaged, since it is leaving, is passed over.
 			if T::Workers::engage(&who).is_err() {
 				continue;
@@ -579,13 +597,19 @@ impl<T: Config> Pallet<T> {
 				T::Workers::release(&who);
 			}
 		}
-		evaluators
+		if !rules::is_majority(evaluators.len(), wanted) {
+			for evaluator in &evaluators {
+				T::Workers::release(&evaluator.who);
+			}
+			return None;
+		}
+		Some(evaluators)
 	}
 }
 
 /// How rounds end.
 impl<T: Config> Pallet<T> {
-	/// Decides by the revealed losses.
+	/// Decides by the revealed losses, if they are those of a majority of the wanted evaluators.
 	fn decide(
 		id: u32,
 		round: RoundOf<T>,
@@ -594,11 +618,12 @@ impl<T: Config> Pallet<T> {
 	) {
 		let revealed: Vec<Losses> =
 			evaluators.iter().filter_map(|evaluator| evaluator.losses).collect();
+		let enough = rules::is_majority(revealed.len(), round.limits.evaluators);
 		let bases: Vec<u32> = revealed.iter().map(|losses| losses.base).collect();
 		let candidates: Vec<u32> = revealed.iter().map(|losses| losses.candidate).collect();
 		// Of two middle values, those that make the improvement smaller: doubt is for the base.
 		let medians = (rules::lower_median(&bases), rules::upper_median(&candidates));
-		let (Some(base), Some(candidate)) = medians else {
+		let (true, (Some(base), Some(candidate))) = (enough, medians) else {
 			Self::finish(id, round, Phase::Abandoned, None, now);
 			return;
 		};
@@ -666,7 +691,7 @@ impl<T: Config> Pallet<T> {
 			return false;
 		}
 
-		// Points saturate at 2^64 − 1, which 2^32 samples times 2^32 micro-nats do not exceed.
+		// Far from 2^64: at most 2^32 samples times MAX_LOSS micro-nats.
 		let gain = u64::from(gain);
 		for (trainer, count) in &accepted {
 			T::Rewards::credit(trainer, Share::Trainers, u64::from(*count).saturating_mul(gain));
@@ -766,22 +791,18 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	/// Pays evaluators near the medians.
+	/// Pays evaluators that agree with the medians.
 	fn settle_evaluators(id: u32, medians: Option<Losses>, pays: bool) {
 		let evaluators = Evaluators::<T>::get(id);
 		let revealed = evaluators.iter().filter(|evaluator| evaluator.losses.is_some()).count();
 		let tolerance = T::EvaluationTolerance::get();
 		for evaluator in &evaluators {
 			let who = &evaluator.who;
-			let near = match (evaluator.losses, medians) {
-				(Some(losses), Some(medians)) => Some(
-					rules::near(losses.base, medians.base, tolerance)
-						&& rules::near(losses.candidate, medians.candidate, tolerance),
-				),
-				_ => None,
-			};
-			match near {
-				Some(true) => {
+			match (evaluator.losses, medians) {
+				(None, _) => T::Reputation::record(who, Subject::Evaluation, Outcome::Missed),
+				// There is nothing to compare with: too many others were silent.
+				(Some(_), None) => {}
+				(Some(losses), Some(medians)) if rules::agrees(&losses, &medians, tolerance) => {
 					if pays {
 						let points = crate::types::POINTS_PER_EVALUATION;
 						T::Rewards::credit(who, Share::Verifiers, points);
@@ -789,9 +810,10 @@ impl<T: Config> Pallet<T> {
 					T::Reputation::record(who, Subject::Evaluation, Outcome::Success);
 				}
 				// Of two that differ, nobody knows who is wrong.
-				Some(false) if revealed < 3 => {}
-				Some(false) => T::Reputation::record(who, Subject::Evaluation, Outcome::Failure),
-				None => T::Reputation::record(who, Subject::Evaluation, Outcome::Missed),
+				(Some(_), Some(_)) if revealed < 3 => {}
+				(Some(_), Some(_)) => {
+					T::Reputation::record(who, Subject::Evaluation, Outcome::Failure);
+				}
 			}
 			T::Workers::release(who);
 		}
@@ -880,9 +902,9 @@ impl<T: Config> Pallet<T> {
 		LiveOf::<T>::get(model)
 	}
 
-	/// The aggregators of a component, its owner first.
-	pub fn owner_of(model: u32, component: u16) -> Vec<T::AccountId> {
-		T::Workers::owners(&component_key(model, component))
+	/// The aggregators of a component in a live round, its owner first.
+	pub fn owner_of(round: u32, component: u16) -> Vec<T::AccountId> {
+		Rounds::<T>::get(round).map_or_else(Vec::new, |round| Self::owners(&round, component))
 	}
 }
 
@@ -962,9 +984,14 @@ impl<T: Config> Pallet<T> {
 			evaluators.is_empty() == round.evaluation_seed.is_none(),
 			"evaluators without a draw, or a draw without evaluators"
 		);
+		ensure!(
+			evaluators.is_empty() || rules::is_majority(evaluators.len(), round.limits.evaluators),
+			"evaluators were drawn without a majority"
+		);
+		let involved = Self::involved(id);
 		for (position, evaluator) in evaluators.iter().enumerate() {
 			let who = &evaluator.who;
-			ensure!(!trainers.contains(who), "a trainer evaluates its own work");
+			ensure!(!involved.contains(who), "somebody evaluates its own work");
 			ensure!(
 				!evaluators.iter().skip(position + 1).any(|other| other.who == *who),
 				"an evaluator was drawn twice"

@@ -38,7 +38,8 @@
 //! 1. The list of live rounds, the map of rounds and the map of models with a round name the same
 //!    rounds, each in a live phase and each model once.
 //! 2. Trainers of a round are pairwise different, as are its evaluators, and no evaluator is a
-//!    trainer of the round: nobody measures their own work.
+//!    trainer of the round, posted a root of its merge or owns one of its datasets: nobody measures
+//!    their own work. The evaluators are a majority of those wanted.
 //! 3. A round has a seed if and only if it is past `Open`, and an evaluation seed if and only if its
 //!    evaluators are drawn.
 //! 4. A round names at least one dataset; ids, roots and counts are those that were approved when it
@@ -73,7 +74,16 @@
 //!
 //! Parameters are copied into the round when it is opened, so a vote on them cannot move the goal
 //! posts of a live round. Every block costs a few small reads per live round; the expensive steps
-//! are the changes of phase, of which a round has about ten.
+//! are the changes of phase, of which a round has about ten. The dearest is the draw of all
+//! committees at once, so at most one round draws them in a block and the others wait for the next.
+//!
+//! Owners of components are ordered by keys that contain the round's seed, so nobody can look for an
+//! account that comes first before training begins. While trainers train it is possible: whoever
+//! becomes an aggregator only then counts like everybody else.
+//!
+//! An evaluation takes a majority: more than half of the wanted evaluators must be drawn before it
+//! begins, and so many must have revealed for it to decide; otherwise the round is abandoned. Losses
+//! are at most [`MAX_LOSS`], because pay grows with the improvement and nothing else bounds it.
 //!
 //! Whoever posts wrong roots is found out by the evaluators, who then report
 //! [`LOSS_OF_MISMATCH`]: the candidate is rejected and its aggregators are not paid. Which of several
@@ -104,9 +114,9 @@ mod tests;
 pub use pallet::*;
 pub use traits::{RoundsInfo, Updates};
 pub use types::{
-	component_key, Evaluator, Limits, Losses, Merge, MixtureDataset, Phase, Post, Round,
-	RoundSummary, RoundView, Standing, LOSS_OF_MISMATCH, MAX_AGGREGATORS, MAX_COMPONENTS,
-	MAX_DATASETS, MAX_EVALUATORS, MAX_POSTS_PER_CALL, MAX_TRAINERS,
+	Evaluator, Limits, Losses, Merge, MixtureDataset, Phase, Post, Round, RoundSummary, RoundView,
+	Standing, LOSS_OF_MISMATCH, MAX_AGGREGATORS, MAX_COMPONENTS, MAX_DATASETS, MAX_EVALUATORS,
+	MAX_LOSS, MAX_POSTS_PER_CALL, MAX_TRAINERS,
 };
 pub use weights::WeightInfo;
 
@@ -188,10 +198,12 @@ pub mod pallet {
 		/// Trainers at which a round stops waiting for more; at most [`MAX_TRAINERS`] count.
 		type MaxTrainers: Get<u32>;
 
-		/// Evaluators of a round; at most [`MAX_EVALUATORS`] count.
+		/// Evaluators wanted for a round; at most [`MAX_EVALUATORS`] count. Without a majority of them
+		/// nothing is decided.
 		type EvaluatorsPerRound: Get<u32>;
 
-		/// How far from the median, as a part of it, an evaluation may be and still be paid.
+		/// How far from the median, as a part of it, a loss may be and still be paid. The improvement
+		/// may be as far from the median one, as a part of the base's median loss.
 		type EvaluationTolerance: Get<Permill>;
 
 		/// Rounds that may be live at a time. Each costs a read per block.
@@ -433,6 +445,8 @@ pub mod pallet {
 		CommitmentMismatch,
 		/// The loss of the base cannot be a mismatch: the base was checked when it became the head.
 		BaseNotMeasured,
+		/// A loss is above 20 nats per token.
+		LossTooLarge,
 	}
 
 	#[pallet::hooks]
@@ -516,9 +530,9 @@ pub mod pallet {
 		/// Reveals the losses that the caller committed to, in micro-nats per token.
 		///
 		/// Origin: signed, a drawn evaluator that has committed. A candidate loss of 2^32 − 1 says
-		/// that the candidate's weights do not have the posted roots. Refused before all have
-		/// committed or their time is over, and if the losses are not those committed to. Emits
-		/// `EvaluationRevealed`.
+		/// that the candidate's weights do not have the posted roots; any other loss is at most 20
+		/// nats. Refused before all have committed or their time is over, if a loss is larger, and
+		/// if the losses are not those committed to. Emits `EvaluationRevealed`.
 		#[pallet::call_index(4)]
 		#[pallet::weight(T::WeightInfo::reveal_evaluation())]
 		pub fn reveal_evaluation(

@@ -69,9 +69,7 @@ pub fn account(n: u8) -> AccountId {
 pub struct MockRound {
 	/// Each trainer's standing; whoever is missing is silent.
 	pub standings: BTreeMap<AccountId, Standing>,
-	/// Blocks that the draw of committees still takes.
-	pub draws: u32,
-	/// With which seeds it was drawn.
+	/// With which seeds committees were drawn.
 	pub seeds: Vec<H256>,
 	/// Whether all verdicts are in.
 	pub settled: bool,
@@ -319,12 +317,8 @@ impl Updates<AccountId> for MockUpdates {
 		count(round, |standing| !matches!(standing, Standing::Silent | Standing::Committed))
 	}
 
-	fn start_audit(round: u32, seed: &H256) -> bool {
-		with_round(round, |round| {
-			round.seeds.push(*seed);
-			round.draws = round.draws.saturating_sub(1);
-			round.draws == 0
-		})
+	fn start_audit(round: u32, seed: &H256) {
+		with_round(round, |round| round.seeds.push(*seed));
 	}
 
 	fn audit_settled(round: u32) -> bool {
@@ -523,7 +517,7 @@ pub fn merged_root(component: u16) -> H256 {
 /// Posts everything that is needed, each component by its owner.
 pub fn post_all(id: u32) {
 	for component in Touched::get() {
-		let owner = Rounds::owner_of(MODEL, component)[0].clone();
+		let owner = Rounds::owner_of(id, component)[0].clone();
 		let roots = vec![(component, merged_root(component))].try_into().expect("one is allowed");
 		Rounds::post_merge(RuntimeOrigin::signed(owner), id, roots)
 			.expect("it is the owner's turn");

@@ -1,5 +1,6 @@
 //! The arithmetic of a round, on plain numbers and without storage.
 
+use crate::types::Losses;
 use alloc::vec::Vec;
 use blyan_primitives::{draw::weighted, H256};
 use polkadot_sdk::sp_runtime::Permill;
@@ -44,6 +45,24 @@ pub fn improvement(base: u32, candidate: u32, margin: u32) -> Option<u32> {
 /// The bound is rounded up, in favour of whoever measured.
 pub fn near(value: u32, median: u32, tolerance: Permill) -> bool {
 	value.abs_diff(median) <= tolerance.mul_ceil(median)
+}
+
+/// Whether an evaluation is as good as the `median` one: both losses are [`near`] the medians, and the
+/// improvement differs from theirs by at most `tolerance` of the base's median loss.
+///
+/// The losses alone say little: a base's loss is about what it was when it became the head, and a
+/// step improves a model by far less than the losses may differ. All evaluators measure the same
+/// records, so their improvements agree.
+pub fn agrees(losses: &Losses, median: &Losses, tolerance: Permill) -> bool {
+	near(losses.base, median.base, tolerance)
+		&& near(losses.candidate, median.candidate, tolerance)
+		&& losses.gain().abs_diff(median.gain()) <= u64::from(tolerance.mul_ceil(median.base))
+}
+
+/// Whether `count` is more than half of `wanted`.
+pub fn is_majority(count: usize, wanted: u32) -> bool {
+	// At most MAX_EVALUATORS of both.
+	count.saturating_mul(2) > wanted as usize
 }
 
 /// How many turns have begun `elapsed` blocks after the first one did: 1 in the first.
@@ -114,6 +133,41 @@ mod tests {
 		assert!(near(51, 50, percent));
 		assert!(!near(52, 50, percent));
 		assert!(!near(0, 100, percent));
+	}
+
+	#[test]
+	fn evaluations_agree_if_losses_and_improvement_are_near() {
+		let percent = Permill::from_percent(1);
+		let median = Losses { base: 2_000, candidate: 1_900 };
+		let with = |base, candidate| agrees(&Losses { base, candidate }, &median, percent);
+		assert!(with(2_000, 1_900));
+		// Both within their tolerance, in the same direction.
+		assert!(with(2_019, 1_919));
+		assert!(!with(2_021, 1_919));
+		// Both within their tolerance, but the improvement is 121 instead of 100.
+		assert!(with(2_010, 1_890));
+		assert!(!with(2_010, 1_889));
+		assert!(!with(1_990, 1_911));
+	}
+
+	#[test]
+	fn evaluations_agree_that_weights_mismatch() {
+		let percent = Permill::from_percent(1);
+		let median = Losses { base: 2_000, candidate: u32::MAX };
+		assert!(agrees(&Losses { base: 2_010, candidate: u32::MAX }, &median, percent));
+		assert!(!agrees(&Losses { base: 2_000, candidate: 1_900 }, &median, percent));
+		let measured = Losses { base: 2_000, candidate: 1_900 };
+		assert!(!agrees(&median, &measured, percent));
+	}
+
+	#[test]
+	fn half_is_no_majority() {
+		assert!(!is_majority(0, 1));
+		assert!(is_majority(1, 1));
+		assert!(!is_majority(1, 2));
+		assert!(is_majority(2, 3));
+		assert!(!is_majority(8, 16));
+		assert!(is_majority(9, 16));
 	}
 
 	#[test]

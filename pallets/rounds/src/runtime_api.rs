@@ -16,7 +16,8 @@ polkadot_sdk::sp_api::decl_runtime_apis! {
 		/// The live round of a model.
 		fn live(model: u32) -> Option<u32>;
 
-		/// The aggregators of a component, its owner first, then its successors in order.
-		fn owner_of(model: u32, component: u16) -> Vec<AccountId>;
+		/// The aggregators of a component in a live round, its owner first, then its successors in
+		/// order. Nobody before the round has a seed.
+		fn owner_of(round: u32, component: u16) -> Vec<AccountId>;
 	}
 }

@@ -41,9 +41,9 @@ pub trait RoundsInfo<AccountId, BlockNumber> {
 
 /// What a round needs to know about the updates of its trainers.
 ///
-/// The functions that change something are called from `on_initialize`, in this order: `start_audit`
-/// once per block until it answers `true`, then `close_audit`; if that answers `false`, both again;
-/// in the end `clear`, which may also come earlier.
+/// The functions that change something are called from `on_initialize`, in this order: `start_audit`,
+/// of at most one round in a block, then `close_audit`; if that answers `false`, both again; in the
+/// end `clear`, which may also come earlier.
 pub trait Updates<AccountId> {
 	/// How many trainers have committed.
 	fn committed(round: u32) -> u32;
@@ -51,9 +51,11 @@ pub trait Updates<AccountId> {
 	/// How many have revealed.
 	fn revealed(round: u32) -> u32;
 
-	/// Draws the committees of revealed updates that wait for one, a bounded number at a time.
-	/// Whether none waits any more.
-	fn start_audit(round: u32, seed: &H256) -> bool;
+	/// Draws the committees of all revealed updates that wait for one.
+	///
+	/// All in one block: were they drawn over several, whoever knows the seed from the first could
+	/// change the list of candidates for the others.
+	fn start_audit(round: u32, seed: &H256);
 
 	/// Whether nobody who could still give a verdict is waited for.
 	fn audit_settled(round: u32) -> bool;

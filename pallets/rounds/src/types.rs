@@ -2,8 +2,10 @@
 
 use alloc::vec::Vec;
 use blyan_primitives::{
-	hash::blake2b_256, model::Architecture, recipe::Recipe, sampling::MixtureEntry, BoundedVec,
-	ConstU32, H256,
+	model::Architecture,
+	recipe::{Recipe, MAX_MARGIN_MICRONATS},
+	sampling::MixtureEntry,
+	BoundedVec, ConstU32, H256,
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -16,14 +18,18 @@ pub const MAX_DATASETS: u32 = 16;
 pub const MAX_COMPONENTS: u32 = 512;
 /// The most component roots that one call may post: each costs an ordering of all aggregators.
 pub const MAX_POSTS_PER_CALL: u32 = 64;
-/// The most accounts that may post roots of one round's merge.
-pub const MAX_AGGREGATORS: u32 = 64;
+/// The most accounts that may post roots of one round's merge. As many as may be aggregators, or a
+/// component whose owners come too late to be counted could never be posted.
+pub const MAX_AGGREGATORS: u32 = 128;
 /// The most evaluators that a round may have, whatever the parameters say.
 pub const MAX_EVALUATORS: u32 = 16;
 
 /// The candidate loss with which an evaluator says that the candidate's weights do not have the
 /// roots that were posted.
 pub const LOSS_OF_MISMATCH: u32 = u32::MAX;
+/// The largest loss that can be reported, in micro-nats per token: more than guessing loses, and the
+/// largest margin that a recipe can ask for. Evaluators that measure more report this.
+pub const MAX_LOSS: u32 = MAX_MARGIN_MICRONATS;
 
 /// Points for one root of a component that became part of a candidate, in the verifiers' share.
 pub const POINTS_PER_COMPONENT: u64 = 1;
@@ -298,6 +304,18 @@ impl Losses {
 	pub fn payload(&self, round: u32) -> Vec<u8> {
 		(round, self.base, self.candidate).encode()
 	}
+
+	/// Whether both are within [`MAX_LOSS`], or the candidate is said to mismatch.
+	pub fn are_bounded(&self) -> bool {
+		let candidate = self.candidate <= MAX_LOSS || self.candidate == LOSS_OF_MISMATCH;
+		self.base <= MAX_LOSS && candidate
+	}
+
+	/// By how much the candidate's loss is lower; negative if it is higher.
+	pub fn gain(&self) -> i64 {
+		// No overflow: both are 32 bits.
+		i64::from(self.base).saturating_sub(i64::from(self.candidate))
+	}
 }
 
 /// A drawn evaluator.
@@ -359,9 +377,4 @@ pub struct RoundView<AccountId, BlockNumber> {
 	pub posts: Vec<(u16, H256, AccountId)>,
 	/// Drawn evaluators.
 	pub evaluators: Vec<Evaluator<AccountId>>,
-}
-
-/// The name under which workers are ordered for the ownership of a component.
-pub fn component_key(model: u32, component: u16) -> H256 {
-	blake2b_256(&(model, component).encode())
 }

@@ -54,6 +54,6 @@ impl WeightInfo for () {
 	}
 
 	fn change_phase() -> Weight {
-		estimate(700, 500)
+		estimate(960, 760)
 	}
 }

@@ -12,7 +12,7 @@ use sp_runtime::traits::{BlakeTwo256, Bounded, One, Saturating, Zero};
 use sp_transaction_storage_proof::{
 	encode_index, random_chunk, TransactionStorageProof, CHUNK_SIZE,
 };
-use sp_trie::{LayoutV1, MemoryDB, TrieDBMutBuilder, TrieMut};
+use sp_trie::{LayoutV1, MemoryDB, RandomState, TrieDBMutBuilder, TrieMut};
 
 /// An account that can pay for anything.
 fn rich<T: Config>() -> T::AccountId {
@@ -42,7 +42,7 @@ fn full_shard<T: Config>(fill: u8) -> Vec<u8> {
 
 /// The proof of chunk `chunk` of `data`.
 fn proof_of(data: &[u8], chunk: u32) -> TransactionStorageProof {
-	let mut db = MemoryDB::<BlakeTwo256>::default();
+	let mut db = MemoryDB::<BlakeTwo256>::with_hasher(RandomState::default());
 	let mut root = Default::default();
 	{
 		let mut trie = TrieDBMutBuilder::<LayoutV1<BlakeTwo256>>::new(&mut db, &mut root).build();

@@ -28,6 +28,10 @@ impl<T: Config> Shards<T::AccountId> for Pallet<T> {
 		Self::do_store(data)
 	}
 
+	fn has_room() -> bool {
+		BlockTransactions::<T>::get().len() < T::MaxBlockTransactions::get() as usize
+	}
+
 	fn is_stored(cid: &H256) -> bool {
 		Cids::<T>::contains_key(cid)
 	}

@@ -98,6 +98,10 @@ pub trait Shards<AccountId> {
 	/// stored something already, or if the block is full.
 	fn store(data: &[u8]) -> Result<H256, sp_runtime::DispatchError>;
 
+	/// Whether the block being built can take another item. What is stored without a fee should
+	/// wait in the pool for one that can, instead of failing in one that cannot.
+	fn has_room() -> bool;
+
 	/// Whether the chain still keeps the data with this CID.
 	fn is_stored(cid: &H256) -> bool;
 }

@@ -20,6 +20,10 @@ fn is_stored(data: &[u8]) -> bool {
 	<Shards as crate::Shards<AccountId32>>::is_stored(&blake2b_256(data))
 }
 
+fn has_room() -> bool {
+	<Shards as crate::Shards<AccountId32>>::has_room()
+}
+
 /// Dispatches in the extrinsic that was begun last; a failure is rolled back as on chain.
 fn dispatch(who: AccountId32, call: Call<Test>) -> DispatchResult {
 	RuntimeCall::Shards(call).dispatch(RuntimeOrigin::signed(who)).map(|_| ()).map_err(|e| e.error)
@@ -121,11 +125,14 @@ fn store_and_renew_do_not_share_an_extrinsic() {
 fn store_fails_when_the_block_is_full() {
 	ExtBuilder::build_and_execute(|| {
 		for i in 0..MAX_ITEMS {
+			assert!(has_room());
 			assert_ok!(store(ALICE, &i.to_le_bytes()));
 		}
+		assert!(!has_room());
 		let call = prepared_store(b"one too many");
 		assert_noop!(dispatch(ALICE, call), Error::<Test>::BlockFull);
 		run_to(2, &[]);
+		assert!(has_room());
 		assert_ok!(store(ALICE, b"one too many"));
 	});
 }

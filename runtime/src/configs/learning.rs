@@ -19,7 +19,7 @@ impl pallet_reputation::Config for Runtime {
 	type MaxQuarantine = MaxQuarantine;
 	type NewcomerQuota = ConstU32<20>;
 	type TrustedQuota = ConstU32<200>;
-	type WeightInfo = ();
+	type WeightInfo = crate::weights::pallet_reputation::WeightInfo<Runtime>;
 }
 
 parameter_types! {
@@ -28,6 +28,12 @@ parameter_types! {
 	/// Part of a slash that goes to whoever found the fraud; the rest is burned.
 	pub const FinderShare: Perbill = Perbill::from_percent(50);
 }
+
+/// Workers that a role lists: every draw looks at all of them.
+const MAX_WORKERS_PER_ROLE: u32 = 128;
+
+// Every owner of a component must be able to post it.
+const _: () = assert!(pallet_rounds::MAX_AGGREGATORS >= MAX_WORKERS_PER_ROLE);
 
 /// Tells `bly` what `workers` burned, so that issuance stays accounted for.
 pub struct NoteBurned;
@@ -46,8 +52,8 @@ impl pallet_workers::Config for Runtime {
 	type HeartbeatInterval = params::HeartbeatInterval;
 	type UnbondingPeriod = params::UnbondingPeriod;
 	type FinderShare = FinderShare;
-	type MaxWorkersPerRole = ConstU32<128>;
-	type WeightInfo = ();
+	type MaxWorkersPerRole = ConstU32<MAX_WORKERS_PER_ROLE>;
+	type WeightInfo = crate::weights::pallet_workers::WeightInfo<Runtime>;
 }
 
 parameter_types! {
@@ -64,7 +70,7 @@ impl pallet_shards::Config for Runtime {
 	type RetentionPeriod = params::RetentionPeriod;
 	type MaxBlockTransactions = ConstU32<64>;
 	type MaxShardBytes = ConstU32<{ 1024 * 1024 }>;
-	type WeightInfo = ();
+	type WeightInfo = crate::weights::pallet_shards::WeightInfo<Runtime>;
 }
 
 parameter_types! {
@@ -80,12 +86,16 @@ impl pallet_experts::Config for Runtime {
 	type ComponentDeposit = ComponentDeposit;
 	type MaxSpecs = ConstU32<64>;
 	type MaxHistory = ConstU32<1_024>;
-	type WeightInfo = ();
+	type WeightInfo = crate::weights::pallet_experts::WeightInfo<Runtime>;
 }
 
 parameter_types! {
 	/// Reputation below which nobody votes: somewhat under the neutral 500.
 	pub const MinVoterScore: u32 = 300;
+	/// Held of a voter until it leaves: a twentieth of a worker's bond. Whoever makes up the ten
+	/// voters of a decision binds 500 BLY for `VoterAge` and `VotingPeriod`, ten days; a hundred
+	/// of them cost him as much as five workers.
+	pub const VoterDeposit: Balance = 50 * BLY;
 	/// The proof of work is never easier than this, nor harder than what an hour of one core finds.
 	pub const MinDifficulty: u32 = 12;
 	pub const MaxDifficulty: u32 = 34;
@@ -96,6 +106,8 @@ impl pallet_datasets::Config for Runtime {
 	type Signature = Signature;
 	type Signer = <Signature as sp_runtime::traits::Verify>::Signer;
 	type Randomness = pallet_babe::ParentBlockRandomness<Runtime>;
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
 	type Reputation = Reputation;
 	type Quotas = Reputation;
 	type Workers = Workers;
@@ -108,6 +120,7 @@ impl pallet_datasets::Config for Runtime {
 	type VotingPeriod = params::VotingPeriod;
 	type AppealPeriod = params::AppealPeriod;
 	type VoterAge = params::VoterAge;
+	type VoterDeposit = VoterDeposit;
 	type AuditorsPerDataset = params::AuditorsPerDataset;
 	type VoteQuorum = params::VoteQuorum;
 	type MinVoterScore = MinVoterScore;
@@ -120,21 +133,22 @@ impl pallet_datasets::Config for Runtime {
 	type MaxDuePerBlock = ConstU32<32>;
 	type DrawsPerBlock = ConstU32<4>;
 	type TasksPerPage = ConstU32<64>;
-	type WeightInfo = ();
+	type WeightInfo = crate::weights::pallet_datasets::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = ();
 }
 
 parameter_types! {
-	/// How far from the median an evaluator's loss may lie and still be paid.
-	pub const EvaluationTolerance: Permill = Permill::from_percent(5);
+	/// How far from the median an evaluator's losses and improvement may lie and still be paid. All
+	/// measure the same records, so this is only for what devices differ by.
+	pub const EvaluationTolerance: Permill = Permill::from_parts(5_000);
 	/// A trainer whose training was not what it claims loses half of its bond,
 	pub const MismatchSlash: Perbill = Perbill::from_percent(50);
 	/// one that is refuted by proof all of it,
 	pub const FraudSlash: Perbill = Perbill::from_percent(100);
 	/// one that withholds its trace a twentieth,
 	pub const UnavailableSlash: Perbill = Perbill::from_percent(5);
-	/// and a verifier that contradicts the decision a tenth.
+	/// and a verifier that contradicts the decision, or hides its verdict, a tenth.
 	pub const VerifierSlash: Perbill = Perbill::from_percent(10);
 }
 
@@ -159,7 +173,7 @@ impl pallet_rounds::Config for Runtime {
 	type EvaluationTolerance = EvaluationTolerance;
 	type MaxLiveRounds = ConstU32<16>;
 	type MergeTurns = ConstU32<4>;
-	type WeightInfo = ();
+	type WeightInfo = crate::weights::pallet_rounds::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmark_helpers::Rounds;
 }
@@ -171,12 +185,11 @@ impl pallet_podl::Config for Runtime {
 	type Rewards = Bly;
 	type VerifiersPerUpdate = params::VerifiersPerUpdate;
 	type SegmentsPerUpdate = params::SegmentsPerUpdate;
-	type DrawsPerBlock = ConstU32<8>;
 	type MismatchSlash = MismatchSlash;
 	type FraudSlash = FraudSlash;
 	type UnavailableSlash = UnavailableSlash;
 	type VerifierSlash = VerifierSlash;
-	type WeightInfo = ();
+	type WeightInfo = crate::weights::pallet_podl::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmark_helpers::Podl;
 }

@@ -105,5 +105,5 @@ impl pallet_bly::Config for Runtime {
 	type Cap = Cap;
 	type PalletId = BlyPalletId;
 	type MaxClear = ConstU32<100>;
-	type WeightInfo = ();
+	type WeightInfo = crate::weights::pallet_bly::WeightInfo<Runtime>;
 }

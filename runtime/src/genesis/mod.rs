@@ -14,7 +14,7 @@ use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
 
 mod testnet;
 
-/// One validator, slots of two seconds, windows of a few blocks, well-known funded accounts.
+/// One validator, slots of one second, windows of a few blocks, well-known funded accounts.
 pub const DEV: &str = sp_genesis_builder::DEV_RUNTIME_PRESET;
 /// Four validators on one machine.
 pub const LOCAL: &str = sp_genesis_builder::LOCAL_TESTNET_RUNTIME_PRESET;
@@ -75,19 +75,19 @@ fn well_known(sr: Sr25519Keyring, ed: Ed25519Keyring) -> Validator {
 /// Windows of a few blocks, so that a person can watch everything happen.
 fn short_windows() -> BTreeMap<alloc::string::String, u64> {
 	[
-		("retentionPeriod", 7_200),
+		("retentionPeriod", 14_400),
 		("auditorsPerDataset", 1),
-		("auditPhase", 30),
-		("votingPeriod", 8),
+		("auditPhase", 60),
+		("votingPeriod", 25),
 		("voteQuorum", 2),
 		("voterAge", 0),
-		("openPeriod", 15),
-		("trainPeriod", 300),
-		("revealPeriod", 15),
-		("verifyPeriod", 300),
-		("mergeTurn", 15),
+		("openPeriod", 30),
+		("trainPeriod", 600),
+		("revealPeriod", 30),
+		("verifyPeriod", 600),
+		("mergeTurn", 30),
 		("challengePeriod", 5),
-		("evaluatePeriod", 60),
+		("evaluatePeriod", 120),
 		("minUpdates", 2),
 		("maxTrainers", 2),
 		("verifiersPerUpdate", 1),
@@ -96,9 +96,9 @@ fn short_windows() -> BTreeMap<alloc::string::String, u64> {
 		("heartbeatInterval", 60),
 		("unbondingPeriod", 20),
 		("initialDifficulty", 16),
-		("uploadPeriod", 150),
+		("uploadPeriod", 300),
 		("appealPeriod", 20),
-		("adjustPeriod", 600),
+		("adjustPeriod", 1_200),
 		("targetSubmissions", 100),
 		("segmentsPerUpdate", 1),
 	]
@@ -116,7 +116,7 @@ fn dev() -> Start {
 		validators: vec![well_known(Sr25519Keyring::Alice, Ed25519Keyring::Alice)],
 		endowed: well_known_accounts(),
 		sudo: Some(Sr25519Keyring::Alice.to_account_id()),
-		slot_millis: Some(2_000),
+		slot_millis: Some(1_000),
 		parameters: short_windows(),
 	}
 }

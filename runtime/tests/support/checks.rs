@@ -4,7 +4,7 @@
 //! about, read from public storage.
 
 use blyan_primitives::{tree::list_root, H256};
-use blyan_runtime::{AccountId, Balance, Bly, Runtime, RuntimeEvent, RuntimeHoldReason, System};
+use blyan_runtime::{invariants, AccountId, Balance, Bly, Runtime, RuntimeEvent, System};
 use pallet_bly::Shares;
 use pallet_datasets::Status;
 use pallet_rounds::Phase;
@@ -47,39 +47,7 @@ pub fn issuance() {
 
 /// What is held, by reason and account, is what pallets have recorded.
 fn holds() {
-	let bond: RuntimeHoldReason = pallet_workers::HoldReason::WorkerBond.into();
-	let model: RuntimeHoldReason = pallet_experts::HoldReason::Model.into();
-	let keys: RuntimeHoldReason = pallet_session::HoldReason::Keys.into();
-	let (mut bonds, mut deposits) = (BTreeMap::new(), BTreeMap::new());
-	for (who, holds) in pallet_balances::Holds::<Runtime>::iter() {
-		let mut held: Balance = 0;
-		for hold in holds {
-			held += hold.amount;
-			if hold.id == bond {
-				bonds.insert(who.clone(), hold.amount);
-			} else if hold.id == model {
-				deposits.insert(who.clone(), hold.amount);
-			} else {
-				assert!(hold.id == keys, "held for an unknown reason: {:?}", hold.id);
-				let deposit =
-					<<Runtime as pallet_session::Config>::KeyDeposit as Get<Balance>>::get();
-				assert_eq!(hold.amount, deposit);
-				assert!(pallet_session::NextKeys::<Runtime>::contains_key(&who));
-			}
-		}
-		let reserved = frame_system::Account::<Runtime>::get(&who).data.reserved;
-		assert_eq!(held, reserved, "something is reserved for no reason");
-	}
-	let recorded: BTreeMap<AccountId, Balance> = pallet_workers::pallet::Workers::<Runtime>::iter()
-		.filter(|(_, worker)| worker.bond > 0)
-		.map(|(who, worker)| (who, worker.bond))
-		.collect();
-	assert_eq!(bonds, recorded, "what is held for bonds is not what is recorded");
-	let mut recorded: BTreeMap<AccountId, Balance> = BTreeMap::new();
-	for record in pallet_experts::Registry::<Runtime>::iter_values() {
-		*recorded.entry(record.owner).or_default() += record.deposit;
-	}
-	assert_eq!(deposits, recorded, "what is held for models is not what is recorded");
+	invariants::holds().expect("holds and records agree");
 }
 
 /// Pots are covered, and points are the sum of what accounts have.
@@ -161,18 +129,29 @@ fn rounds() {
 			assert_eq!(dataset.owner, used.owner);
 		}
 		let trainers = pallet_rounds::Trainers::<Runtime>::get(id);
+		let posters = pallet_rounds::Merges::<Runtime>::get(id).posters;
 		for evaluator in pallet_rounds::Evaluators::<Runtime>::get(id) {
-			assert!(!trainers.contains(&evaluator.who), "a trainer evaluates its own work");
+			let who = &evaluator.who;
+			assert!(!trainers.contains(who), "a trainer evaluates its own work");
+			assert!(!posters.contains(who), "an aggregator evaluates its own work");
+			assert!(!owns_data(id, who), "an owner evaluates what its data taught");
 		}
 	}
 }
 
-/// Nobody verifies what was trained in a round that they train in, nor audits their own data.
+/// Whether an account owns a dataset of a round.
+fn owns_data(round: u32, who: &AccountId) -> bool {
+	pallet_rounds::Mixtures::<Runtime>::get(round).iter().any(|dataset| dataset.owner == *who)
+}
+
+/// Nobody verifies what was trained in a round that they train in or that learns from their data, nor
+/// audits their own data.
 fn audits() {
 	for (round, _, audit) in pallet_podl::Audits::<Runtime>::iter() {
 		let trainers = pallet_rounds::Trainers::<Runtime>::get(round);
 		for seat in audit.seats {
 			assert!(!trainers.contains(&seat.verifier), "a trainer verifies its own round");
+			assert!(!owns_data(round, &seat.verifier), "an owner verifies what its data taught");
 			assert!(!seat.earned || seat.verdict.is_some(), "silence is paid");
 		}
 	}

@@ -317,10 +317,12 @@ fn audit_data(keys: &Keys) {
 	let audits: Vec<_> = pallet_datasets::Audits::<Runtime>::iter().collect();
 	for (dataset, audit) in audits {
 		let report = report(if dataset % 4 == 3 { 500 } else { 980 });
+		let stored = pallet_datasets::AllDatasets::<Runtime>::get(dataset).expect("it is audited");
+		let payload = report.payload(dataset, stored.appealed, stored.draws);
 		for seat in audit.seats {
 			match audit.phase {
 				AuditPhase::Commit if seat.commitment.is_none() => {
-					let hash = commitment(&report.encode(), &SALT, seat.who.as_ref());
+					let hash = commitment(&payload, &SALT, seat.who.as_ref());
 					let call = pallet_datasets::Call::<Runtime>::commit_report { dataset, hash };
 					let _ = keys.send(&seat.who, call);
 				}
@@ -383,7 +385,7 @@ fn keep_rounds(keys: &Keys) {
 			Phase::Train => commit_updates(keys, id),
 			Phase::Reveal => reveal_updates(keys, id),
 			Phase::Audit if !round.drawing => give_verdicts(keys, id),
-			Phase::Merge if !round.disturbed => post_merge(keys, id, round.model),
+			Phase::Merge if !round.disturbed => post_merge(keys, id),
 			Phase::Evaluate if !round.drawing => evaluate(keys, id),
 			_ => (),
 		}
@@ -452,13 +454,13 @@ fn give_verdicts(keys: &Keys, round: u32) {
 	}
 }
 
-fn post_merge(keys: &Keys, round: u32, model: u32) {
+fn post_merge(keys: &Keys, round: u32) {
 	let merge = pallet_rounds::Merges::<Runtime>::get(round);
 	for component in merge.needed {
 		if merge.posts.iter().any(|post| post.component == component) {
 			continue;
 		}
-		let Some(owner) = Rounds::owner_of(model, component).into_iter().next() else { continue };
+		let Some(owner) = Rounds::owner_of(round, component).into_iter().next() else { continue };
 		let root = blake2b_256(&(b"merged", round, component).encode());
 		let call = pallet_rounds::Call::<Runtime>::post_merge {
 			round,

@@ -26,7 +26,7 @@ use sp_keyring::Sr25519Keyring;
 use sp_runtime::{generic::Era, ApplyExtrinsicResult, Digest, DigestItem};
 
 /// Milliseconds of a slot in the preset `dev`.
-const SLOT_MILLIS: u64 = 2_000;
+const SLOT_MILLIS: u64 = 1_000;
 /// The slot before the first block's: some time in the past.
 const FIRST_SLOT: u64 = 800_000_000;
 

@@ -134,6 +134,10 @@ fn data(rng: &mut Rng, keys: &Keys) -> ApplyExtrinsicResult {
 				data,
 			});
 		}
+		// The director has those register again who are to vote.
+		2 if pallet_datasets::Voters::<Runtime>::contains_key(&who) => {
+			pallet_datasets::Call::<Runtime>::leave_voters {}
+		}
 		2 => pallet_datasets::Call::<Runtime>::register_voter {
 			hardware_id: director::hardware(&who),
 		},

@@ -1,11 +1,7 @@
 //! The command line as types.
 
 use crate::worker;
-use blyan_primitives::{
-	record::{Availability, DatasetKind},
-	sampling::MixtureEntry,
-	H256,
-};
+use blyan_primitives::{record::DatasetKind, sampling::MixtureEntry, H256};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use std::{path::PathBuf, str::FromStr};
@@ -21,15 +17,10 @@ pub struct Cli {
 	/// Say more about what happens; twice for how, three times for everything.
 	#[arg(short, long, global = true, action = clap::ArgAction::Count)]
 	pub verbose: u8,
-	/// Where the node is reached.
-	#[arg(
-		long,
-		global = true,
-		env = "BLYAN_URL",
-		default_value = "ws://127.0.0.1:9944",
-		value_hint = ValueHint::Url
-	)]
-	pub url: String,
+	/// Where the node is reached; by default ws://127.0.0.1:9944, or for a worker the urls of its
+	/// configuration.
+	#[arg(long, global = true, env = "BLYAN_URL", value_hint = ValueHint::Url)]
+	pub url: Option<String>,
 	/// Folder of keys; by default blyan/keys in the user's data folder.
 	#[arg(long, global = true, env = "BLYAN_KEYSTORE", value_name = "DIR", value_hint = ValueHint::DirPath)]
 	pub keystore: Option<PathBuf>,
@@ -83,8 +74,10 @@ pub enum DatasetCommand {
 	List(DatasetListArgs),
 	/// Show one dataset: manifest, audit, votes, which models learned from it.
 	Show(DatasetShowArgs),
-	/// Vote on a dataset that passed its audit.
+	/// Vote on a dataset that passed its audit; the first vote of an account holds a deposit.
 	Vote(DatasetVoteArgs),
+	/// Stop being a voter and get the deposit back, a voting period after the last vote.
+	LeaveVoters(SignerArgs),
 	/// Check a prepared dataset and print its roots and hashes.
 	Root(DatasetRootArgs),
 	/// Prove that a record belongs to a prepared dataset.
@@ -118,9 +111,6 @@ pub struct PrepareArgs {
 	/// The most bytes of text in a record; longer text is cut.
 	#[arg(long, value_name = "BYTES", default_value_t = 1024)]
 	pub record_bytes: usize,
-	/// Who keeps the shards.
-	#[arg(long, value_enum, default_value_t = AvailabilityName::Chain)]
-	pub availability: AvailabilityName,
 }
 
 /// What records are, as the command line names it.
@@ -137,24 +127,6 @@ impl From<KindName> for DatasetKind {
 		match name {
 			KindName::Text => DatasetKind::Text,
 			KindName::Instruction => DatasetKind::Instruction,
-		}
-	}
-}
-
-/// Who keeps the shards, as the command line names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AvailabilityName {
-	/// The chain, as indexed transactions.
-	Chain,
-	/// The owner and whoever fetched them.
-	Peers,
-}
-
-impl From<AvailabilityName> for Availability {
-	fn from(name: AvailabilityName) -> Self {
-		match name {
-			AvailabilityName::Chain => Availability::Chain,
-			AvailabilityName::Peers => Availability::Peers,
 		}
 	}
 }
@@ -464,6 +436,22 @@ pub enum AccountCommand {
 	Claim(AccountClaimArgs),
 	/// Send BLY to another account.
 	Transfer(AccountTransferArgs),
+	/// Add to the bond of a worker, for more roles or after it was slashed.
+	Bond(AccountBondArgs),
+	/// Take a worker off the lists, so that its bond can be withdrawn after the unbonding period.
+	Leave(SignerArgs),
+	/// Get the bond of a worker back that has left.
+	Withdraw(SignerArgs),
+}
+
+/// Arguments of `account bond`.
+#[derive(Clone, Debug, Args)]
+pub struct AccountBondArgs {
+	/// How much to add, in BLY, such as 500.
+	pub amount: String,
+	/// Who signs, and is the worker.
+	#[command(flatten)]
+	pub signer: SignerArgs,
 }
 
 /// Arguments of `account balance`.

@@ -10,8 +10,8 @@ pub struct Context {
 	pub output: Output,
 	/// Where keys are.
 	pub keystore: Keystore,
-	/// Where the node is reached.
-	pub url: String,
+	/// Where the node is reached, if the command line says so.
+	pub url: Option<String>,
 }
 
 impl Context {

@@ -44,13 +44,15 @@ pub mod worker;
 use args::Cli;
 use clap::Parser;
 use context::{Context, Usage};
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 use tracing_subscriber::EnvFilter;
 
 /// Exit code of a command that failed.
 const FAILED: u8 = 1;
 /// Exit code of a command line that makes no sense; clap uses the same.
 const MISUSED: u8 = 2;
+/// How long threads may go on that still compute when the command has ended.
+const LAST_THREADS: Duration = Duration::from_secs(10);
 
 /// Runs the command that the command line asks for.
 pub fn run() -> ExitCode {
@@ -68,6 +70,8 @@ pub fn run() -> ExitCode {
 	};
 	let result = Context::new(&cli)
 		.and_then(|context| runtime.block_on(commands::dispatch(cli.command, &context)));
+	// Else a computation that nobody waits for any more would keep the process for hours.
+	runtime.shutdown_timeout(LAST_THREADS);
 	match result {
 		Ok(()) => ExitCode::SUCCESS,
 		Err(error) => report(&error, json),

@@ -1,7 +1,8 @@
 //! Tables for people, JSON for programs, from the same rows.
 //!
 //! A row is anything that serialises to an object: its fields, in their order, are the columns. So a
-//! table can never show something else than the JSON.
+//! table can never show something else than the JSON. Only what [`is_exact`] is left out of tables:
+//! it stands beside the same value as people read it.
 
 use anyhow::Context as _;
 use comfy_table::{presets, Table};
@@ -117,6 +118,11 @@ impl Output {
 	}
 }
 
+/// Whether a field is for programs: a loss to the last digit, beside the one that is rounded.
+pub fn is_exact(name: &str) -> bool {
+	name.ends_with("_micronats")
+}
+
 /// Writes one line to standard output. Whoever stops reading has seen enough.
 pub fn print_text(text: &str) -> anyhow::Result<()> {
 	let mut out = io::stdout().lock();
@@ -140,7 +146,9 @@ fn table(rows: &[Value]) -> String {
 	let mut table = Table::new();
 	table.load_preset(presets::NOTHING);
 	let names: Vec<String> = match rows.first() {
-		Some(Value::Object(first)) => first.keys().cloned().collect(),
+		Some(Value::Object(first)) => {
+			first.keys().filter(|name| !is_exact(name)).cloned().collect()
+		}
 		_ => Vec::new(),
 	};
 	if names.is_empty() {
@@ -162,7 +170,7 @@ fn fields(value: &Value) -> String {
 	let Value::Object(fields) = value else { return cell(value) };
 	let mut table = Table::new();
 	table.load_preset(presets::NOTHING);
-	for (name, value) in fields {
+	for (name, value) in fields.iter().filter(|(name, _)| !is_exact(name)) {
 		table.add_row(vec![title(name), cell(value)]);
 	}
 	table.trim_fmt()
@@ -185,6 +193,7 @@ fn cell(value: &Value) -> String {
 		Value::Array(values) => values.iter().map(cell).collect::<Vec<String>>().join(", "),
 		Value::Object(fields) => fields
 			.iter()
+			.filter(|(name, _)| !is_exact(name))
 			.map(|(name, value)| format!("{} {}", title(name), cell(value)))
 			.collect::<Vec<String>>()
 			.join(" "),
@@ -329,6 +338,15 @@ mod tests {
 		let text = fields(&rows()[0]);
 		assert_eq!(text.lines().count(), 4);
 		assert!(text.lines().next().unwrap().contains("first"));
+	}
+
+	#[test]
+	fn exact_losses_are_for_programs() {
+		let row = serde_json::json!({ "loss": "1.500", "loss_micronats": 1_500_123 });
+		let nested = serde_json::json!({ "losses": [row] });
+		for text in [table(std::slice::from_ref(&row)), fields(&row), fields(&nested)] {
+			assert!(text.contains("1.500") && !text.contains("1500123"), "{text}");
+		}
 	}
 
 	#[test]

@@ -50,6 +50,13 @@ impl Staging {
 		hidden.push(name);
 		hidden.push(format!(".{}.unfinished", process::id()));
 		let unfinished = target.with_file_name(hidden);
+		// A process of the same number that was killed may have left one; in a container all have it.
+		match fs::remove_dir_all(&unfinished) {
+			Err(error) if error.kind() != io::ErrorKind::NotFound => {
+				return Err(refused("remove", &unfinished)(error));
+			}
+			_ => {}
+		}
 		fs::create_dir_all(&unfinished).map_err(refused("create the folder", &unfinished))?;
 		Ok(Self { target: target.to_path_buf(), unfinished, finished: false })
 	}
@@ -109,6 +116,21 @@ mod tests {
 		staging.finish().unwrap();
 		assert_eq!(fs::read_to_string(target.join("file")).unwrap(), "2");
 		assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
+	}
+
+	#[test]
+	fn what_a_killed_process_left_does_not_get_into_the_folder() {
+		let folder = tempfile::tempdir().unwrap();
+		let target = folder.path().join("target");
+		let killed = Staging::begin(&target).unwrap();
+		fs::write(killed.path().join("old"), "1").unwrap();
+		// As if it had never been dropped.
+		std::mem::forget(killed);
+		let staging = Staging::begin(&target).unwrap();
+		fs::write(staging.path().join("new"), "2").unwrap();
+		staging.finish().unwrap();
+		assert!(!target.join("old").exists());
+		assert_eq!(fs::read_to_string(target.join("new")).unwrap(), "2");
 	}
 
 	#[test]

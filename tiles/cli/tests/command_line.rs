@@ -7,15 +7,19 @@ use support::Place;
 #[test]
 fn every_command_has_help() {
 	let place = Place::new();
-	let commands: [&[&str]; 12] = [
+	let commands: [&[&str]; 16] = [
 		&[],
 		&["dataset"],
 		&["dataset", "prepare"],
 		&["dataset", "vote"],
+		&["dataset", "leave-voters"],
 		&["worker"],
 		&["round", "open"],
 		&["model", "pull"],
 		&["account", "import"],
+		&["account", "bond"],
+		&["account", "leave"],
+		&["account", "withdraw"],
 		&["tile", "prove"],
 		&["delta", "merge"],
 		&["sample"],
@@ -38,6 +42,8 @@ fn completions_are_written_for_every_shell() {
 		let ran = place.run(&["completions", shell]).success();
 		assert!(ran.out.contains("blyan") && ran.out.contains("prepare"), "{shell}");
 	}
+	let ran = place.run(&["completions", "bash", "--json"]).success();
+	assert!(ran.out.starts_with('{') && ran.out.contains("\"script\""), "{ran:?}");
 	place.run(&["completions", "tcsh"]).failure(2, "tcsh");
 }
 

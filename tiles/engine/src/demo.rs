@@ -20,8 +20,17 @@ pub const ARCHITECTURE: Architecture = Architecture {
 /// A round of half a minute on two cores: 64 steps of 2,048 bytes, in four segments.
 ///
 /// Learning rate and weight decay are those that trained this architecture for 2 million bytes to
-/// 1.71 nats a byte. The tolerance leaves two orders of magnitude above what processors differ by,
-/// the alignment leaves room for error feedback.
+/// 1.71 nats a byte. The alignment leaves room for error feedback.
+///
+/// The tolerance is what tells training from none. Machines that sum in another order drift apart: a
+/// token near the border of two experts goes to the other one, and everything after it differs. In a
+/// simulation of these 64 steps with the sums in another order, two of nine runs ended up to 14 % apart,
+/// while a trainer that stops at step 48 is off by 29 %, and one that stops at half the way by 56 %.
+///
+/// A demonstration has a few rounds, so each must carry most of what was learned: the budget is 16
+/// times smaller than f32. Long runs can do with 112 bytes, because error feedback makes up for what a
+/// round leaves out, given hundreds of them; in three rounds they learn hardly the frequencies of
+/// letters.
 pub const RECIPE: Recipe = Recipe {
 	numeric: Numeric::F32,
 	steps: 64,
@@ -30,9 +39,9 @@ pub const RECIPE: Recipe = Recipe {
 	learning_rate_nano: 2_000_000,
 	weight_decay_ppm: 100_000,
 	warmup_steps: 8,
-	tolerance_ppm: 10_000,
+	tolerance_ppm: 200_000,
 	min_alignment_ppm: 200_000,
-	delta_bytes_per_chunk: 112,
+	delta_bytes_per_chunk: 1_040,
 	evaluation_records: 64,
 	margin_micronats: 1_000,
 	max_delta_norm: 1 << 34,

@@ -43,8 +43,10 @@
 //!
 //! - On one machine, with one build, the same weights, state and batches give the same bits on the
 //!   processor: kernels split work over outputs and never over a sum (but for a loss over 4 million
-//!   bytes or more). Other machines and graphics cards agree within the recipe's tolerance; on
-//!   graphics cards even two runs may differ.
+//!   bytes or more). Other machines sum in another order, and on graphics cards even two runs do.
+//!   That is about 10⁻⁷ a step, until a token near the border of two experts goes to the other one:
+//!   from there on runs drift apart, the further the more steps there are. The recipe's tolerance
+//!   must leave room for it, so longer rounds need a larger one.
 //! - Padding between tensors is zero and stays zero.
 //! - Merging and applying deltas is integer arithmetic of `blyan_primitives::delta`, so its bits
 //!   are the same everywhere.

@@ -60,7 +60,9 @@ fn write_unfinished(
 	path: &Path,
 	fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
-	let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+	// A process that was killed may have left a file of this name: in a container every process has
+	// the same number, and counts from zero again.
+	let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
 	let mut writer = BufWriter::with_capacity(BUFFER_BYTES, file);
 	fill(&mut writer)?;
 	writer.flush()?;
@@ -68,7 +70,7 @@ fn write_unfinished(
 	writer.get_ref().sync_all()
 }
 
-/// A hidden name in the same folder that nobody else uses: a rename works only within one file
+/// A hidden name in the same folder that nobody else uses now: a rename works only within one file
 /// system, and two writers of one file must not write into one another's.
 fn unfinished_name(path: &Path) -> PathBuf {
 	static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -95,4 +97,18 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_folder: &Path) -> io::Result<()> {
 	Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn what_a_killed_process_of_the_same_number_left_is_overwritten() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join(".note.1.0.unfinished");
+		fs::write(&path, "half of something longer").unwrap();
+		write_unfinished(&path, |file| file.write_all(b"whole")).unwrap();
+		assert_eq!(fs::read(&path).unwrap(), b"whole");
+	}
 }

@@ -28,7 +28,9 @@ fn attempt(action: u8, a: u8, b: u8) {
 		6 => Datasets::flag(root(), id),
 		7 => Datasets::resolve_flag(root(), id, b.is_multiple_of(2)),
 		8 => appeal(id),
-		9 => {
+		9 if Voters::<Test>::contains_key(account(voter)) => leave(voter),
+		9 => Datasets::register_voter(RuntimeOrigin::signed(account(voter)), hardware(voter)),
+		10 => {
 			HasRandomness::set(!b.is_multiple_of(4));
 			Ok(())
 		}
@@ -45,7 +47,7 @@ proptest! {
 	/// Whatever is tried, in whatever order: the invariants hold after each step.
 	#[test]
 	fn the_invariants_hold_after_any_calls(
-		steps in prop::collection::vec((0u8..14, any::<u8>(), any::<u8>()), 1..120),
+		steps in prop::collection::vec((0u8..15, any::<u8>(), any::<u8>()), 1..120),
 	) {
 		ExtBuilder::build_and_execute(|| {
 			voters(101..=106);

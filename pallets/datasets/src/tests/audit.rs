@@ -24,7 +24,7 @@ fn blocks_without_randomness_draw_nobody() {
 	ExtBuilder::build_and_execute(|| {
 		HasRandomness::set(false);
 		let id = uploaded(1);
-		run(10);
+		run(COMMIT + REVEAL - 2);
 		assert!(!Audits::<Test>::contains_key(id));
 		HasRandomness::set(true);
 		run(1);
@@ -37,13 +37,48 @@ fn a_dataset_waits_while_there_are_too_few_auditors_and_does_not_hold_up_others(
 	ExtBuilder::build_and_execute(|| {
 		AuditorPool::set(vec![11, 12]);
 		let ids: Vec<u32> = (1..=5).map(uploaded).collect();
-		run(10);
+		run(5);
 		assert!(ids.iter().all(|id| !Audits::<Test>::contains_key(id)));
 		assert_ok!(Datasets::do_try_state());
 		AuditorPool::set(vec![11, 12, 13]);
 		// Two a block.
 		run(3);
 		assert!(ids.iter().all(Audits::<Test>::contains_key));
+	});
+}
+
+#[test]
+fn a_dataset_for_which_there_are_too_few_auditors_is_rejected_after_the_time_of_an_audit() {
+	ExtBuilder::build_and_execute(|| {
+		AuditorPool::set(vec![11, 12]);
+		let ids: Vec<u32> = (1..=5).map(uploaded).collect();
+		run(COMMIT + REVEAL - 1);
+		assert!(ids.iter().all(|id| status(*id) == Status::Auditing));
+		// Four a block.
+		run(2);
+		assert!(ids.iter().all(|id| status(*id) == Status::Rejected(Reason::AuditIncomplete)));
+		assert_eq!(Queue::<Test>::iter().count(), 0);
+		assert_eq!(QueuePositions::<Test>::iter().count(), 0);
+		// Neither the owner's fault nor anybody else's, and it may be tried again.
+		assert!(Noted::get().is_empty());
+		assert_eq!(Live::<Test>::get(owner()), 0);
+		AuditorPool::set(vec![11, 12, 13]);
+		assert_ok!(appeal(ids[0]));
+		run(2);
+		assert!(Audits::<Test>::contains_key(ids[0]));
+	});
+}
+
+#[test]
+fn a_repeated_audit_does_not_wait_for_ever_either() {
+	ExtBuilder::build_and_execute(|| {
+		let id = drawn(1);
+		AuditorPool::set(vec![11]);
+		run(COMMIT);
+		System::assert_has_event(Event::AuditRepeated { dataset: id }.into());
+		assert_ok!(Datasets::do_try_state());
+		run(COMMIT + REVEAL);
+		assert_eq!(status(id), Status::Rejected(Reason::AuditIncomplete));
 	});
 }
 
@@ -167,6 +202,31 @@ fn reveal_report_fails_when_it_is_another_report_or_somebody_elses() {
 		assert_noop!(reveal(id, &auditors[0], report(901)), Error::<Test>::CommitmentMismatch);
 		assert_noop!(reveal(id, &auditors[1], report(900)), Error::<Test>::CommitmentMismatch);
 	});
+}
+
+#[test]
+fn reveal_report_fails_when_it_was_sealed_for_another_dataset_or_draw() {
+	ExtBuilder::build_and_execute(|| {
+		AuditorPool::set(vec![11, 12, 13]);
+		let (other, id) = (drawn(1), drawn(2));
+		let auditors = auditors(id);
+		let elsewhere = [(other, false, 1), (id, true, 1), (id, false, 2)];
+		for (who, (dataset, appealed, draw)) in auditors.iter().zip(elsewhere) {
+			let payload = report(900).payload(dataset, appealed, draw);
+			let hash = commitment(&payload, &SALT, who.as_ref());
+			assert_ok!(Datasets::commit_report(RuntimeOrigin::signed(who.clone()), id, hash));
+		}
+		for who in &auditors {
+			assert_noop!(reveal(id, who, report(900)), Error::<Test>::CommitmentMismatch);
+		}
+	});
+}
+
+#[test]
+fn what_an_auditor_commits_to_is_the_documented_encoding() {
+	let report = report(900);
+	let expected = [vec![5, 0, 0, 0], vec![1], vec![2], report.encode()].concat();
+	assert_eq!(report.payload(5, true, 2), expected);
 }
 
 #[test]

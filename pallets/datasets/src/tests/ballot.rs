@@ -25,6 +25,93 @@ fn register_voter_fails_when_another_voter_has_the_machine() {
 }
 
 #[test]
+fn register_voter_fails_when_the_deposit_cannot_be_paid() {
+	ExtBuilder::build_and_execute(|| {
+		assert_noop!(
+			Datasets::register_voter(RuntimeOrigin::signed(account(1)), hardware(1)),
+			TokenError::FundsUnavailable
+		);
+	});
+}
+
+#[test]
+fn a_voter_gets_back_what_was_held_of_it_and_frees_the_machine() {
+	ExtBuilder::build_and_execute(|| {
+		let origin = || RuntimeOrigin::signed(account(101));
+		assert_ok!(Datasets::register_voter(origin(), hardware(1)));
+		assert_eq!(Balances::free_balance(account(101)), ENDOWMENT - DEPOSIT);
+		assert_eq!(Balances::reserved_balance(account(101)), DEPOSIT);
+		// What others pay now is another matter.
+		VoterDeposit::set(DEPOSIT + 1);
+		// It has not voted, so nothing binds it.
+		assert_ok!(leave(101));
+		System::assert_last_event(Event::VoterLeft { who: account(101), deposit: DEPOSIT }.into());
+		assert_eq!(Balances::free_balance(account(101)), ENDOWMENT);
+		assert_eq!(Balances::reserved_balance(account(101)), 0);
+		assert!(!Voters::<Test>::contains_key(account(101)));
+		assert!(!VoterHardware::<Test>::contains_key(hardware(1)));
+		let other = RuntimeOrigin::signed(account(102));
+		assert_ok!(Datasets::register_voter(other, hardware(1)));
+	});
+}
+
+#[test]
+fn leave_voters_fails_when_the_account_is_no_voter() {
+	ExtBuilder::build_and_execute(|| {
+		assert_noop!(leave(101), Error::<Test>::NotVoter);
+	});
+}
+
+#[test]
+fn leave_voters_fails_until_a_voting_period_after_the_last_vote() {
+	ExtBuilder::build_and_execute(|| {
+		voters(101..=101);
+		let id = voting(1);
+		run(2);
+		assert_ok!(vote(id, 101, true));
+		run(VOTING - 1);
+		assert_eq!(status(id), Status::Rejected(Reason::NoQuorum));
+		assert_noop!(leave(101), Error::<Test>::VoterBound);
+		run(1);
+		assert_ok!(leave(101));
+	});
+}
+
+#[test]
+fn leave_voters_fails_while_a_vote_goes_on_that_began_when_the_period_was_longer() {
+	ExtBuilder::build_and_execute(|| {
+		voters(101..=101);
+		let id = voting(1);
+		VotingPeriod::set(1);
+		assert_ok!(vote(id, 101, true));
+		run(VOTING - 1);
+		assert_eq!(status(id), Status::Voting);
+		assert_noop!(leave(101), Error::<Test>::VoterBound);
+		run(1);
+		assert_ok!(leave(101));
+	});
+}
+
+#[test]
+fn voters_may_leave_while_only_the_count_waits_and_their_votes_count() {
+	ExtBuilder::build_and_execute(|| {
+		voters(101..=103);
+		let id = voting(1);
+		for n in 101..=103 {
+			assert_ok!(vote(id, n, true));
+		}
+		HasRandomness::set(false);
+		run(VOTING);
+		assert_eq!(status(id), Status::Voting);
+		assert_ok!(leave(101));
+		assert_ok!(Datasets::do_try_state());
+		HasRandomness::set(true);
+		run(1);
+		assert!(is_approved(id));
+	});
+}
+
+#[test]
 fn vote_fails_when_the_dataset_is_not_put_to_it() {
 	ExtBuilder::build_and_execute(|| {
 		voters(101..=101);

@@ -2,12 +2,17 @@
 
 use crate::{
 	mock::*,
-	rules::{audit_quorum, median, median_scores, next_difficulty},
+	rules::{
+		audit_points, audit_quorum, median, median_scores, next_difficulty, BYTES_PER_POINT,
+		MAX_AUDIT_POINTS,
+	},
 	AllDatasets, AuditResults, Audits, Blocks, Call, ChainHead, CurrentPrice, DatasetBlock, Error,
-	Event, FormerAuditors, Head, Live, Manifests, Phase, Reason, RecordsRoots, Report, Scores,
-	Status, Tallies, Tally, Thresholds, Tier, Upload, Uploads, Votes, MAX_DRAWS, VOTES_PER_TASK,
+	Event, FormerAuditors, Head, Live, Manifests, Phase, Queue, QueuePositions, Reason,
+	RecordsRoots, Report, Scores, Status, Tallies, Tally, Thresholds, Tier, Upload, Uploads,
+	VoterHardware, Voters, Votes, MAX_DRAWS, VOTES_PER_TASK,
 };
 use blyan_primitives::{
+	commit::commitment,
 	hash::blake2b_256,
 	pow,
 	record::{Availability, Manifest},
@@ -24,7 +29,7 @@ use sp_keyring::Sr25519Keyring;
 use sp_runtime::traits::ValidateUnsigned;
 use sp_runtime::{
 	transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidityError},
-	DispatchError,
+	DispatchError, TokenError,
 };
 
 mod afterwards;

@@ -10,6 +10,16 @@ fn an_audit_needs_two_thirds() {
 }
 
 #[test]
+fn an_audit_earns_a_point_for_each_64_kib_begun_up_to_a_bound() {
+	let points = [0, 1, BYTES_PER_POINT, BYTES_PER_POINT + 1].map(audit_points);
+	assert_eq!(points, [0, 1, 1, 2]);
+	// 1,024 shards of 1 MiB.
+	assert_eq!(audit_points(1 << 30), 16_384);
+	assert_eq!(MAX_AUDIT_POINTS, 16_384);
+	assert_eq!(audit_points(u64::MAX), MAX_AUDIT_POINTS);
+}
+
+#[test]
 fn the_median_of_none_is_none() {
 	assert_eq!(median(vec![]), None);
 	assert_eq!(median_scores(&[]), None);

@@ -295,6 +295,32 @@ fn the_pool_refuses_with_the_index_of_the_error() {
 	});
 }
 
+#[test]
+#[allow(deprecated)]
+fn a_full_block_leaves_shards_in_the_pool() {
+	ExtBuilder::build_and_execute(|| {
+		let (id, shards) = submitted(1, 1);
+		let shard = Call::store_shard { dataset: id, index: 0, data: shards[0].clone() };
+		HasRoom::set(false);
+		// The pool keeps it; an author who sees this error tries it again in the next block.
+		assert_ok!(Datasets::validate_unsigned(TransactionSource::External, &shard));
+		assert_eq!(
+			Datasets::pre_dispatch(&shard),
+			Err(TransactionValidityError::Invalid(InvalidTransaction::ExhaustsResources))
+		);
+		// What stores nothing needs no room.
+		let sample = sample(2, 1);
+		assert_ok!(Datasets::pre_dispatch(&Call::submit {
+			manifest: sample.manifest.clone(),
+			owner: owner(),
+			signature: signed(&sample.manifest, OWNER),
+			nonce: work(&sample.manifest, OWNER),
+		}));
+		HasRoom::set(true);
+		assert_ok!(Datasets::pre_dispatch(&shard));
+	});
+}
+
 // Difficulty.
 
 #[test]

@@ -10,6 +10,8 @@ fn every_update_gets_a_committee_and_segments() {
 			let audit = audit_of(trainer);
 			assert_eq!(audit.seats.len(), 3);
 			assert_eq!(audit.segments.len(), 2);
+			// The last of four is always among them.
+			assert_eq!(audit.segments.last(), Some(&3));
 			assert!(audit.waiting);
 			assert_eq!(
 				Podl::update_view(ROUND, &account(trainer)).and_then(|view| view.audit),
@@ -21,21 +23,18 @@ fn every_update_gets_a_committee_and_segments() {
 }
 
 #[test]
-fn a_block_draws_a_bounded_number_of_committees() {
+fn all_committees_of_a_round_are_drawn_at_once() {
 	ExtBuilder.build_and_execute(|| {
 		Trainers::set(vec![1, 2, 3, 4, 5]);
 		for trainer in 1..=5 {
 			assert_ok!(submit(trainer, honest_update(trainer)));
 		}
 		RoundPhase::set(Some(Phase::Audit));
-		let seed = H256::repeat_byte(1);
-		let drawn = || crate::Audits::<Test>::iter_prefix(ROUND).count();
-		assert!(!<Podl as Updates<AccountId>>::start_audit(ROUND, &seed));
-		assert_eq!(drawn(), 2);
-		assert!(!<Podl as Updates<AccountId>>::start_audit(ROUND, &seed));
-		assert_eq!(drawn(), 4);
-		assert!(<Podl as Updates<AccountId>>::start_audit(ROUND, &seed));
-		assert_eq!(drawn(), 5);
+		draw(1);
+		assert_eq!(crate::Audits::<Test>::iter_prefix(ROUND).count(), 5);
+		let awaits = crate::Submissions::<Test>::iter_prefix_values(ROUND)
+			.any(|submission| submission.awaits_draw);
+		assert!(!awaits);
 	});
 }
 
@@ -55,6 +54,18 @@ fn trainers_and_accounts_on_their_hardware_are_not_drawn() {
 	ExtBuilder.build_and_execute(|| {
 		VerifierPool::set(vec![1, 2, 21, 22]);
 		SharedHardware::mutate(|shared| shared.insert(21, 2));
+		audit();
+		assert_eq!(committee(1), vec![account(22)]);
+		assert_eq!(committee(2), vec![account(22)]);
+	});
+}
+
+#[test]
+fn owners_of_datasets_and_accounts_on_their_hardware_are_not_drawn() {
+	ExtBuilder.build_and_execute(|| {
+		// The round's datasets belong to accounts 40 and 41.
+		VerifierPool::set(vec![21, 22, 40, 41]);
+		SharedHardware::mutate(|shared| shared.insert(21, 41));
 		audit();
 		assert_eq!(committee(1), vec![account(22)]);
 		assert_eq!(committee(2), vec![account(22)]);

@@ -214,18 +214,80 @@ fn silent_verifiers_lose_reputation_and_fee_only() {
 		assert_ok!(submit(1, honest_update(1)));
 		RoundPhase::set(Some(Phase::Audit));
 		draw(1);
-		judge(1, &[Verdict::Match]);
+		judge(1, &[Verdict::Match; 2]);
 		// All who committed have revealed, and nobody else may commit.
 		assert_eq!(standing(1), Standing::Accepted);
 		let who = committee(1);
-		for silent in &who[1..] {
-			assert_eq!(noted(silent), vec![(Subject::Verification, Outcome::Missed)]);
-			assert!(slashed(silent).is_empty());
-		}
+		assert_eq!(noted(&who[2]), vec![(Subject::Verification, Outcome::Missed)]);
+		assert!(slashed(&who[2]).is_empty());
 		assert!(slashed(&account(1)).is_empty());
 		end(true);
 		assert_eq!(credited(&who[0]), 2 * POINTS_PER_SEGMENT);
-		assert_eq!(credited(&who[1]), 0);
+		assert_eq!(credited(&who[2]), 0);
+	});
+}
+
+#[test]
+fn one_voice_of_three_accepts_nothing_and_widens_the_committee() {
+	ExtBuilder.build_and_execute(|| {
+		assert_ok!(submit(1, honest_update(1)));
+		RoundPhase::set(Some(Phase::Audit));
+		draw(1);
+		judge(1, &[Verdict::Match]);
+		assert_eq!(standing(1), Standing::Revealed);
+		assert!(!close(false));
+		draw(2);
+		assert_eq!(committee(1).len(), 7);
+		// Two of seven are no quorum, but there is no third draw.
+		judge_from(3, 1, &[Verdict::Match]);
+		assert_eq!(standing(1), Standing::Revealed);
+		assert!(close(true));
+		assert_eq!(standing(1), Standing::Accepted);
+	});
+}
+
+#[test]
+fn one_voice_accepts_nothing_at_the_last_chance_either() {
+	ExtBuilder.build_and_execute(|| {
+		VerifierPool::set(vec![21]);
+		assert_ok!(submit(1, honest_update(1)));
+		RoundPhase::set(Some(Phase::Audit));
+		draw(1);
+		judge(1, &[Verdict::Match]);
+		assert!(!close(false));
+		draw(2);
+		assert!(close(true));
+		assert_eq!(standing(1), Standing::Unverified);
+		assert!(Slashed::get().is_empty());
+	});
+}
+
+#[test]
+fn a_committee_smaller_than_wanted_refutes_nothing_alone() {
+	ExtBuilder.build_and_execute(|| {
+		VerifierPool::set(vec![21]);
+		assert_ok!(submit(1, honest_update(1)));
+		RoundPhase::set(Some(Phase::Audit));
+		draw(1);
+		judge(1, &[mismatch(1)]);
+		assert!(!close(false));
+		draw(2);
+		assert!(close(true));
+		assert_eq!(standing(1), Standing::Unverified);
+		assert!(Slashed::get().is_empty());
+	});
+}
+
+#[test]
+fn one_voice_decides_where_one_verifier_is_wanted() {
+	ExtBuilder.build_and_execute(|| {
+		VerifiersPerUpdate::set(1);
+		audit();
+		judge(1, &[Verdict::Match]);
+		assert_eq!(standing(1), Standing::Accepted);
+		judge(2, &[mismatch(2)]);
+		assert_eq!(standing(2), Standing::Refuted);
+		assert!(close(false));
 	});
 }
 
@@ -247,23 +309,43 @@ fn one_accuser_among_silent_ones_does_not_cost_the_trainer_anything() {
 }
 
 #[test]
-fn the_deadline_accepts_what_two_thirds_of_the_revealed_confirm() {
+fn the_deadline_accepts_what_most_confirm_and_slashes_who_does_not_reveal() {
 	ExtBuilder.build_and_execute(|| {
 		audit();
 		let who = committee(1);
 		for verifier in &who[..2] {
 			assert_ok!(commit_verdict(verifier, 1, Verdict::Match));
 		}
-		System::set_block_number(100);
-		assert_ok!(reveal_verdict(&who[0], 1, Verdict::Match));
-		// The second one has committed and is waited for until the deadline.
+		assert_ok!(commit_verdict(&who[2], 1, mismatch(1)));
+		for verifier in &who[..2] {
+			assert_ok!(reveal_verdict(verifier, 1, Verdict::Match));
+		}
+		// The third one has committed and is waited for until the deadline.
 		assert_eq!(standing(1), Standing::Revealed);
 		assert!(!<Podl as Updates<AccountId>>::audit_settled(ROUND));
 		assert!(!close(false));
 		assert_eq!(standing(1), Standing::Accepted);
-		assert_eq!(noted(&who[1]), vec![(Subject::Verification, Outcome::Missed)]);
+		assert_eq!(slashed(&who[2]), vec![VerifierSlash::get()]);
+		assert_eq!(noted(&who[2]), vec![(Subject::Verification, Outcome::Failure)]);
 		// Nobody has looked at the other one.
 		assert_eq!(standing(2), Standing::Revealed);
+	});
+}
+
+#[test]
+fn whoever_does_not_reveal_is_not_slashed_when_nothing_was_decided() {
+	ExtBuilder.build_and_execute(|| {
+		assert_ok!(submit(1, honest_update(1)));
+		RoundPhase::set(Some(Phase::Audit));
+		draw(1);
+		let who = committee(1);
+		assert_ok!(commit_verdict(&who[0], 1, Verdict::Match));
+		assert!(!close(false));
+		draw(2);
+		assert!(close(true));
+		assert_eq!(standing(1), Standing::Unverified);
+		assert!(Slashed::get().is_empty());
+		assert_eq!(noted(&who[0]), vec![(Subject::Verification, Outcome::Missed)]);
 	});
 }
 

@@ -3,19 +3,39 @@
 use super::*;
 
 #[test]
-fn the_draw_uses_one_seed_however_many_blocks_it_takes() {
+fn committees_are_drawn_at_once_with_fresh_randomness() {
 	ExtBuilder.build_and_execute(|| {
-		let id = open_and_join(&[1, 2]);
-		with_round(id, |round| round.draws = 3);
-		set_standing(id, 1, Standing::Revealed);
-		set_standing(id, 2, Standing::Revealed);
-		run_until(id, Phase::Audit);
+		let id = audit(&[1, 2]);
 		let seeds = mock_round(id).seeds;
-		assert_eq!(seeds.len(), 3);
-		assert!(seeds.iter().all(|seed| Some(*seed) == round(id).audit_seed));
+		assert_eq!(seeds.len(), 1);
+		assert_eq!(seeds.first().copied(), round(id).audit_seed);
 		assert_ne!(round(id).audit_seed, round(id).seed);
-		// Time for verdicts counts from the end of the draw.
+		// Time for verdicts counts from the draw.
 		assert_eq!(round(id).since, System::block_number());
+	});
+}
+
+#[test]
+fn at_most_one_round_draws_committees_in_a_block() {
+	ExtBuilder.build_and_execute(|| {
+		let ready = |model: u32| {
+			let id = crate::NextRound::<Test>::get();
+			let datasets = BoundedVec::truncate_from(vec![(1, 1)]);
+			assert_ok!(Rounds::open(signed(OWNER), model, datasets, recipe()));
+			for trainer in [1, 2] {
+				assert_ok!(Rounds::join(signed(trainer), id));
+				set_standing(id, trainer, Standing::Revealed);
+			}
+			id
+		};
+		let (first, second) = (ready(MODEL), ready(MODEL + 1));
+		run_until(first, Phase::Audit);
+		assert_eq!(mock_round(first).seeds.len(), 1);
+		assert_eq!((phase(second), round(second).drawing), (Phase::Audit, true));
+		assert!(mock_round(second).seeds.is_empty());
+		run(1);
+		assert!(!round(second).drawing);
+		assert_eq!(mock_round(second).seeds.len(), 1);
 	});
 }
 

@@ -53,7 +53,7 @@ fn nothing_is_posted_between_a_refutation_and_the_new_merge() {
 	ExtBuilder.build_and_execute(|| {
 		let id = merge(&[1, 2, 3]);
 		refute(id, 3);
-		let owner = Rounds::owner_of(MODEL, 0)[0].clone();
+		let owner = Rounds::owner_of(id, 0)[0].clone();
 		assert_noop!(
 			Rounds::post_merge(RuntimeOrigin::signed(owner), id, posts(&[(0, merged_root(0))])),
 			Error::<Test>::WrongPhase

@@ -91,6 +91,20 @@ fn one_liar_among_three_evaluators_changes_nothing_and_is_noted() {
 }
 
 #[test]
+fn an_evaluator_whose_losses_are_near_but_whose_improvement_is_not_is_not_paid() {
+	ExtBuilder.build_and_execute(|| {
+		let id = evaluate(&[1, 2]);
+		let who = evaluators(id);
+		// Each loss is within 5 % of its median; the improvement is not within 5 % of 2,000 of 500.
+		end_with(id, &[(2_000, 1_500), (2_000, 1_500), (2_060, 1_450)]);
+		assert_eq!(phase(id), Phase::Final);
+		assert_eq!(credited(&who[0], Share::Verifiers), POINTS_PER_EVALUATION);
+		assert_eq!(credited(&who[2], Share::Verifiers), 0);
+		assert_eq!(noted(&who[2]), vec![(Subject::Evaluation, Outcome::Failure)]);
+	});
+}
+
+#[test]
 fn of_two_evaluators_who_differ_the_sceptic_counts_and_nobody_is_blamed() {
 	ExtBuilder.build_and_execute(|| {
 		EvaluatorPool::set(vec![21, 22]);

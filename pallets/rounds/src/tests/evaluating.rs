@@ -2,6 +2,13 @@
 
 use super::*;
 
+/// The drawn evaluators in the order of their accounts.
+fn sorted_evaluators(id: u32) -> Vec<AccountId> {
+	let mut drawn = evaluators(id);
+	drawn.sort();
+	drawn
+}
+
 #[test]
 fn evaluators_are_drawn_with_fresh_randomness() {
 	ExtBuilder.build_and_execute(|| {
@@ -18,25 +25,73 @@ fn evaluators_are_drawn_with_fresh_randomness() {
 #[test]
 fn trainers_and_accounts_on_their_hardware_do_not_evaluate() {
 	ExtBuilder.build_and_execute(|| {
-		EvaluatorPool::set(vec![1, 21, 22]);
+		EvaluatorPool::set(vec![1, 21, 22, 23]);
 		SharedHardware::mutate(|shared| shared.insert(21, 2));
 		let id = evaluate(&[1, 2]);
-		assert_eq!(evaluators(id), vec![account(22)]);
+		assert_eq!(sorted_evaluators(id), vec![account(22), account(23)]);
 	});
 }
 
 #[test]
-fn posters_evaluate_only_if_others_are_too_few() {
+fn posters_and_accounts_on_their_hardware_do_not_evaluate() {
 	ExtBuilder.build_and_execute(|| {
-		AggregatorPool::set(vec![21]);
+		AggregatorPool::set(vec![20]);
+		EvaluatorPool::set(vec![20, 21, 22, 23]);
+		SharedHardware::mutate(|shared| shared.insert(21, 20));
 		let id = evaluate(&[1, 2]);
-		assert!(!evaluators(id).contains(&account(21)));
-		end_with(id, &[(2_000, 1_500); 3]);
+		assert_eq!(sorted_evaluators(id), vec![account(22), account(23)]);
+	});
+}
 
-		EvaluatorPool::set(vec![21, 22, 23]);
+#[test]
+fn owners_of_datasets_and_accounts_on_their_hardware_do_not_evaluate() {
+	ExtBuilder.build_and_execute(|| {
+		// Rounds learn from datasets 1 and 2, not from 3.
+		EvaluatorPool::set(vec![21, 22, 41, 42, 43]);
+		SharedHardware::mutate(|shared| shared.insert(21, 41));
 		let id = evaluate(&[1, 2]);
-		assert_eq!(evaluators(id).len(), 3);
-		assert_eq!(evaluators(id)[2], account(21));
+		assert_eq!(sorted_evaluators(id), vec![account(22), account(43)]);
+	});
+}
+
+#[test]
+fn a_round_waits_until_a_majority_of_the_evaluators_can_be_drawn() {
+	ExtBuilder.build_and_execute(|| {
+		EvaluatorPool::set(vec![21]);
+		let id = merge(&[1, 2]);
+		post_all(id);
+		run(9);
+		assert_eq!((phase(id), round(id).drawing), (Phase::Evaluate, true));
+		assert!(evaluators(id).is_empty());
+		EvaluatorPool::set(vec![21, 22]);
+		run(1);
+		assert!(!round(id).drawing);
+		assert_eq!(sorted_evaluators(id), vec![account(21), account(22)]);
+	});
+}
+
+#[test]
+fn those_drawn_without_a_majority_are_not_engaged() {
+	ExtBuilder.build_and_execute(|| {
+		EvaluatorPool::set(vec![21, 22]);
+		Unengageable::set(vec![21]);
+		let id = merge(&[1, 2]);
+		post_all(id);
+		run(9);
+		assert_eq!((phase(id), round(id).drawing), (Phase::Evaluate, true));
+		assert!(!Engaged::get().contains_key(&account(22)));
+	});
+}
+
+#[test]
+fn one_evaluator_is_enough_where_one_is_wanted() {
+	ExtBuilder.build_and_execute(|| {
+		EvaluatorsPerRound::set(1);
+		EvaluatorPool::set(vec![21]);
+		let id = evaluate(&[1, 2]);
+		assert_eq!(evaluators(id), vec![account(21)]);
+		end_with(id, &[(2_000, 1_500)]);
+		assert_eq!(phase(id), Phase::Final);
 	});
 }
 
@@ -70,10 +125,10 @@ fn a_round_whose_evaluators_cannot_be_drawn_is_abandoned() {
 #[test]
 fn somebody_who_cannot_be_engaged_is_passed_over() {
 	ExtBuilder.build_and_execute(|| {
-		EvaluatorPool::set(vec![21, 22]);
+		EvaluatorPool::set(vec![21, 22, 23]);
 		Unengageable::set(vec![21]);
 		let id = evaluate(&[1, 2]);
-		assert_eq!(evaluators(id), vec![account(22)]);
+		assert_eq!(sorted_evaluators(id), vec![account(22), account(23)]);
 	});
 }
 
@@ -195,7 +250,43 @@ fn reveal_fails_for_a_base_that_is_said_to_mismatch() {
 }
 
 #[test]
+fn reveal_fails_for_losses_that_no_model_has() {
+	ExtBuilder.build_and_execute(|| {
+		let id = evaluate(&[1, 2]);
+		let who = evaluators(id);
+		let measured =
+			[losses(MAX_LOSS + 1, 1), losses(2, MAX_LOSS + 1), losses(MAX_LOSS, LOSS_OF_MISMATCH)];
+		for (evaluator, losses) in who.iter().zip(measured) {
+			assert_ok!(commit_evaluation(id, evaluator, losses));
+		}
+		for (evaluator, losses) in who.iter().zip(measured).take(2) {
+			assert_noop!(reveal_evaluation(id, evaluator, losses), Error::<Test>::LossTooLarge);
+		}
+		assert_ok!(reveal_evaluation(id, &who[2], measured[2]));
+	});
+}
+
+#[test]
 fn the_round_does_not_wait_for_evaluators_who_did_not_commit() {
+	ExtBuilder.build_and_execute(|| {
+		let id = evaluate(&[1, 2]);
+		let who = evaluators(id);
+		for evaluator in &who[..2] {
+			assert_ok!(commit_evaluation(id, evaluator, losses(2_000, 1_500)));
+		}
+		run(4);
+		for evaluator in &who[..2] {
+			assert_ok!(reveal_evaluation(id, evaluator, losses(2_000, 1_500)));
+		}
+		run(1);
+		assert_eq!(phase(id), Phase::Final);
+		assert_eq!(noted(&who[0]), vec![(Subject::Evaluation, Outcome::Success)]);
+		assert_eq!(noted(&who[2]), vec![(Subject::Evaluation, Outcome::Missed)]);
+	});
+}
+
+#[test]
+fn a_round_that_one_of_three_evaluates_is_abandoned() {
 	ExtBuilder.build_and_execute(|| {
 		let id = evaluate(&[1, 2]);
 		let who = evaluators(id);
@@ -203,9 +294,15 @@ fn the_round_does_not_wait_for_evaluators_who_did_not_commit() {
 		run(4);
 		assert_ok!(reveal_evaluation(id, &who[0], losses(2_000, 1_500)));
 		run(1);
-		assert_eq!(phase(id), Phase::Final);
-		assert_eq!(noted(&who[0]), vec![(Subject::Evaluation, Outcome::Success)]);
-		assert_eq!(noted(&who[1]), vec![(Subject::Evaluation, Outcome::Missed)]);
+		assert_eq!(phase(id), Phase::Abandoned);
+		assert_eq!(Rounds::summary(id).and_then(|summary| summary.losses), None);
+		// Whoever did its work is not to blame.
+		assert_eq!(noted(&who[0]), vec![]);
+		for silent in &who[1..] {
+			assert_eq!(noted(silent), vec![(Subject::Evaluation, Outcome::Missed)]);
+		}
+		assert!(Advanced::get().is_empty());
+		assert!(Credited::get().is_empty());
 	});
 }
 

@@ -2,9 +2,9 @@
 
 use super::*;
 
-/// The owners of component 0, by number.
-fn owners() -> Vec<AccountId> {
-	Rounds::owner_of(MODEL, 0)
+/// The owners of component 0 in a round.
+fn owners(id: u32) -> Vec<AccountId> {
+	Rounds::owner_of(id, 0)
 }
 
 fn post(who: &AccountId, id: u32, component: u16) -> Result<(), DispatchError> {
@@ -20,6 +20,32 @@ fn only_components_that_updates_touch_are_needed() {
 		post_all(id);
 		run(1);
 		assert_eq!(phase(id), Phase::Challenge);
+	});
+}
+
+#[test]
+fn owners_depend_on_the_seed_of_the_round() {
+	ExtBuilder.build_and_execute(|| {
+		AggregatorPool::set((31..=60).collect());
+		let id = open();
+		assert!(owners(id).is_empty());
+		let mut firsts = Vec::new();
+		for n in 0..8 {
+			crate::Rounds::<Test>::mutate(id, |round| {
+				if let Some(round) = round {
+					round.seed = Some(H256::repeat_byte(n));
+				}
+			});
+			firsts.push(owners(id)[0].clone());
+		}
+		firsts.dedup();
+		assert!(firsts.len() > 1);
+		crate::Rounds::<Test>::mutate(id, |round| {
+			if let Some(round) = round {
+				round.seed = None;
+			}
+		});
+		assert!(Rounds::owner_of(99, 0).is_empty());
 	});
 }
 
@@ -64,8 +90,8 @@ fn post_merge_fails_for_a_component_that_is_not_needed() {
 fn post_merge_fails_for_a_component_that_was_posted() {
 	ExtBuilder.build_and_execute(|| {
 		let id = merge(&[1, 2]);
-		assert_ok!(post(&owners()[0], id, 0));
-		assert_noop!(post(&owners()[0], id, 0), Error::<Test>::AlreadyPosted);
+		assert_ok!(post(&owners(id)[0], id, 0));
+		assert_noop!(post(&owners(id)[0], id, 0), Error::<Test>::AlreadyPosted);
 	});
 }
 
@@ -81,7 +107,7 @@ fn post_merge_fails_for_an_account_that_owns_nothing() {
 fn post_merge_fails_before_its_turn_and_works_from_then_on() {
 	ExtBuilder.build_and_execute(|| {
 		let id = merge(&[1, 2]);
-		let successor = owners()[1].clone();
+		let successor = owners(id)[1].clone();
 		run(3);
 		assert_noop!(post(&successor, id, 0), Error::<Test>::NotYourTurn);
 		run(1);
@@ -94,7 +120,7 @@ fn an_owner_keeps_the_right_until_somebody_posts() {
 	ExtBuilder.build_and_execute(|| {
 		let id = merge(&[1, 2]);
 		run(8);
-		assert_ok!(post(&owners()[0], id, 0));
+		assert_ok!(post(&owners(id)[0], id, 0));
 	});
 }
 
@@ -104,9 +130,9 @@ fn an_owner_who_was_late_is_noted_when_the_round_ends() {
 		Touched::set(vec![0]);
 		let id = merge(&[1, 2]);
 		run(4);
-		assert_ok!(post(&owners()[1], id, 0));
+		assert_ok!(post(&owners(id)[1], id, 0));
 		run_until(id, Phase::Evaluate);
-		let (late, poster) = (owners()[0].clone(), owners()[1].clone());
+		let (late, poster) = (owners(id)[0].clone(), owners(id)[1].clone());
 		end_with(id, &[(2_000, 1_500); 3]);
 		assert_eq!(noted(&late), vec![(Subject::Aggregation, Outcome::Missed)]);
 		assert_eq!(noted(&poster), vec![(Subject::Aggregation, Outcome::Success)]);
@@ -123,8 +149,29 @@ fn post_merge_fails_when_too_many_have_posted() {
 			id,
 			Merge { posters: BoundedVec::truncate_from(posters), ..before.clone() },
 		);
-		assert_noop!(post(&owners()[0], id, 0), Error::<Test>::TooManyAggregators);
+		assert_noop!(post(&owners(id)[0], id, 0), Error::<Test>::TooManyAggregators);
 		crate::Merges::<Test>::insert(id, before);
+	});
+}
+
+#[test]
+fn as_many_may_post_as_may_be_aggregators() {
+	ExtBuilder.build_and_execute(|| {
+		let id = merge(&[1, 2]);
+		let before = crate::Merges::<Test>::get(id);
+		let posters = (1..MAX_AGGREGATORS).map(|n| account(100 + n as u8)).collect();
+		crate::Merges::<Test>::insert(
+			id,
+			Merge { posters: BoundedVec::truncate_from(posters), ..before.clone() },
+		);
+		let owner = owners(id)[0].clone();
+		assert_ok!(post(&owner, id, 0));
+		let merge = crate::Merges::<Test>::get(id);
+		assert_eq!(merge.posters.last(), Some(&owner));
+		// Only the one who posted is engaged.
+		let posters = BoundedVec::truncate_from(vec![owner]);
+		let posts = BoundedVec::new();
+		crate::Merges::<Test>::insert(id, Merge { posters, posts, ..before });
 	});
 }
 
@@ -132,7 +179,7 @@ fn post_merge_fails_when_too_many_have_posted() {
 fn post_merge_fails_in_another_phase() {
 	ExtBuilder.build_and_execute(|| {
 		let id = audit(&[1, 2]);
-		assert_noop!(post(&owners()[0], id, 0), Error::<Test>::WrongPhase);
+		assert_noop!(post(&owners(id)[0], id, 0), Error::<Test>::WrongPhase);
 	});
 }
 
@@ -140,8 +187,8 @@ fn post_merge_fails_in_another_phase() {
 fn a_merge_that_nobody_finishes_is_abandoned_after_all_turns() {
 	ExtBuilder.build_and_execute(|| {
 		let id = merge(&[1, 2]);
-		assert_ok!(post(&owners()[0], id, 0));
-		let owner = owners()[0].clone();
+		assert_ok!(post(&owners(id)[0], id, 0));
+		let owner = owners(id)[0].clone();
 		run(11);
 		assert_eq!(phase(id), Phase::Merge);
 		run(1);

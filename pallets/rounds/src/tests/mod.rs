@@ -12,7 +12,7 @@ mod training;
 
 use crate::{
 	mock::*, Error, Event, Losses, Merge, MixtureDataset, Phase, Standing, LOSS_OF_MISMATCH,
-	MAX_AGGREGATORS,
+	MAX_AGGREGATORS, MAX_LOSS,
 };
 use blyan_primitives::{tree, H256};
 use frame_support::{assert_noop, assert_ok, traits::ConstU32, BoundedVec};

@@ -16,6 +16,8 @@
 //! | licence | records that say something else about their licence; everything, if the licence is none | ten times the part |
 //! | language | of up to 512 records spread evenly, those that are surely in another language | the same part |
 //!
+//! A dataset of more than [`MAX_RECORDS`] counts as unreadable, for everybody alike.
+//!
 //! Perplexity is for those who have a model; see [`Report::with_perplexity`].
 //!
 //! # What a report does not say
@@ -43,6 +45,9 @@ use std::{collections::HashSet, sync::LazyLock};
 pub const MAX_SCORE: u16 = 1_000;
 /// The only version of [`Report`].
 pub const REPORT_VERSION: u8 = 1;
+/// Records beyond which a dataset is not looked at: a manifest may promise a hundred million of a
+/// few bytes each, and whoever sends it pays nothing. At this bound an audit takes a gigabyte.
+pub const MAX_RECORDS: u32 = 4_000_000;
 /// Findings that a report names; those beyond are counted.
 pub const MAX_FINDINGS: usize = 1_000;
 /// Records whose language is looked at: telling it takes longer than everything else together.
@@ -245,36 +250,83 @@ impl Report {
 /// Looks at all records of a dataset, in file order. `known` are the hashes of records that other
 /// datasets have.
 pub fn audit(manifest: &Manifest, records: &[Record], known: &HashSet<H256>) -> Report {
-	let declared = Declared::of(manifest);
-	let mut tally = Tally::default();
-	let mut seen = HashSet::with_capacity(records.len());
-	let mut hashes = Vec::with_capacity(records.len());
-	let spacing = records.len().div_ceil(MAX_LANGUAGE_RECORDS).max(1);
-	for (number, record) in (0u32..).zip(records) {
-		let texts = texts_of(record);
-		tally.counts.records += 1;
-		tally.counts.bytes += texts.iter().map(|text| text.len() as u64).sum::<u64>();
-		tally.look_at_format(number, record, &texts, manifest);
-		// What has no canonical bytes has no hash, and cannot have come out of a shard.
-		if let Ok(hash) = record.hash() {
-			tally.look_at_duplicates(number, hash, &mut seen, known);
-			hashes.push(hash);
-		}
-		tally.look_at_contents(number, &texts, &declared);
-		if (number as usize).is_multiple_of(spacing) {
-			tally.look_at_language(number, &texts, &declared);
+	if let Some(report) = too_large(manifest) {
+		return report;
+	}
+	let mut audit = Audit::begin(manifest, known);
+	records.iter().for_each(|record| audit.look_at(record));
+	audit.finish()
+}
+
+/// The report on a dataset of more than [`MAX_RECORDS`]; none if it has fewer.
+pub fn too_large(manifest: &Manifest) -> Option<Report> {
+	// The same words for everybody: the report is hashed.
+	let problem = || format!("more than the {MAX_RECORDS} records that an auditor looks at");
+	(manifest.records > MAX_RECORDS).then(|| Report::unreadable(manifest, problem()))
+}
+
+/// An audit that is handed one record after another, so that it needs none of them twice: of each
+/// it keeps two hashes.
+pub struct Audit<'a> {
+	manifest: &'a Manifest,
+	known: &'a HashSet<H256>,
+	declared: Declared,
+	tally: Tally,
+	seen: HashSet<H256>,
+	hashes: Vec<H256>,
+	/// Records from one whose language is looked at to the next.
+	spacing: usize,
+	/// The number of the next record.
+	next: u32,
+}
+
+impl<'a> Audit<'a> {
+	/// Begins the audit of a dataset that is not [`too_large`].
+	pub fn begin(manifest: &'a Manifest, known: &'a HashSet<H256>) -> Self {
+		Self {
+			manifest,
+			known,
+			declared: Declared::of(manifest),
+			tally: Tally::default(),
+			seen: HashSet::new(),
+			hashes: Vec::new(),
+			spacing: (manifest.records as usize).div_ceil(MAX_LANGUAGE_RECORDS).max(1),
+			next: 0,
 		}
 	}
-	let problems = problems_of(manifest, &hashes, &declared);
-	let scores = tally.scores(&problems, &declared);
-	Report {
-		version: REPORT_VERSION,
-		manifest_hash: manifest.hash(),
-		scores,
-		counts: tally.counts,
-		problems: problems.into_iter().map(|(_, text)| text).collect(),
-		findings: tally.findings,
-		findings_left_out: tally.findings_left_out,
+
+	/// Looks at the next record.
+	pub fn look_at(&mut self, record: &Record) {
+		let (number, declared) = (self.next, &self.declared);
+		self.next = self.next.saturating_add(1);
+		let texts = texts_of(record);
+		self.tally.counts.records += 1;
+		self.tally.counts.bytes += texts.iter().map(|text| text.len() as u64).sum::<u64>();
+		self.tally.look_at_format(number, record, &texts, self.manifest);
+		// What has no canonical bytes has no hash, and cannot have come out of a shard.
+		if let Ok(hash) = record.hash() {
+			self.tally.look_at_duplicates(number, hash, &mut self.seen, self.known);
+			self.hashes.push(hash);
+		}
+		self.tally.look_at_contents(number, &texts, declared);
+		if (number as usize).is_multiple_of(self.spacing) {
+			self.tally.look_at_language(number, &texts, declared);
+		}
+	}
+
+	/// The report on what was looked at.
+	pub fn finish(self) -> Report {
+		let problems = problems_of(self.manifest, &self.hashes, &self.declared);
+		let scores = self.tally.scores(&problems, &self.declared);
+		Report {
+			version: REPORT_VERSION,
+			manifest_hash: self.manifest.hash(),
+			scores,
+			counts: self.tally.counts,
+			problems: problems.into_iter().map(|(_, text)| text).collect(),
+			findings: self.tally.findings,
+			findings_left_out: self.tally.findings_left_out,
+		}
 	}
 }
 
@@ -594,6 +646,20 @@ mod tests {
 		assert_eq!(report.scores, best);
 		assert!(report.findings.is_empty() && report.problems.is_empty());
 		assert_eq!(report.counts.language_checked, 100);
+	}
+
+	#[test]
+	fn more_records_than_fit_into_memory_are_unreadable() {
+		let records = texts(100);
+		let mut large = manifest(&records, "CC0-1.0", "en");
+		large.records = MAX_RECORDS;
+		assert_eq!(too_large(&large), None);
+		large.records += 1;
+		let report = audit(&large, &records, &HashSet::new());
+		assert_eq!(report.scores.format, 0);
+		assert_eq!(report.counts, Counts::default());
+		assert_eq!(report.problems.len(), 1);
+		assert_eq!(report, audit(&large, &[], &HashSet::new()));
 	}
 
 	#[test]

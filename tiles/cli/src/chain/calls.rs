@@ -43,9 +43,14 @@ pub fn reveal_report(dataset: u32, report: Report, salt: H256) -> impl Payload {
 	dynamic("Datasets", "reveal_report", (dataset, report, salt))
 }
 
-/// Registers as a voter.
+/// Registers as a voter, for a deposit.
 pub fn register_voter(hardware_id: H256) -> impl Payload {
 	api::tx().datasets().register_voter(hardware_id)
+}
+
+/// Stops being a voter, and gets the deposit back.
+pub fn leave_voters() -> impl Payload {
+	dynamic("Datasets", "leave_voters", Vec::<()>::new())
 }
 
 /// Votes on a dataset.

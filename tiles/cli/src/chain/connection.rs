@@ -1,4 +1,4 @@
-//! A connection to a node that is made anew when it breaks.
+//! A connection to a node that is made anew when it breaks, with another node if that one is silent.
 
 use std::{sync::Arc, time::Duration};
 use subxt::{
@@ -6,7 +6,7 @@ use subxt::{
 		futures::StreamExt as _,
 		jsonrpsee::{
 			client_transport::ws::{Url, WsTransportClientBuilder},
-			core::client::Client,
+			core::client::{async_client::PingConfig, Client},
 		},
 	},
 	rpcs::{
@@ -20,6 +20,13 @@ use tokio::{sync::Mutex, time::sleep};
 const MAX_MESSAGE_BYTES: u32 = 32 << 20;
 /// How long a node may think about a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often an open connection is tried. One whose other end went away without a word, be it a
+/// machine or a router, would count as open until the kernel gives up after a quarter of an hour.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// How long nothing may be heard before that counts as a failure.
+const INACTIVE_LIMIT: Duration = Duration::from_secs(30);
+/// Failures after which a connection is closed.
+const MAX_PINGS_MISSED: usize = 2;
 /// How long a node may take to answer the phone.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a node is called before it counts as unreachable.
@@ -39,61 +46,111 @@ pub(super) struct Unreachable {
 	reason: String,
 }
 
-/// A connection to one node. Requests that fail because it broke are reported as such, so that
-/// whoever asked may ask again; the next request dials anew.
+/// A connection to one of several nodes of one chain. Requests that fail because it broke are
+/// reported as such, so that whoever asked may ask again; the next request dials anew, beginning with
+/// the node that answered last.
 pub(super) struct Connection {
-	url: String,
-	client: Mutex<Option<Arc<Client>>>,
+	urls: Vec<String>,
+	line: Mutex<Line>,
+}
+
+/// What is open, and to whom.
+#[derive(Default)]
+struct Line {
+	client: Option<Arc<Client>>,
+	/// Place among the addresses of the node that is called first.
+	place: usize,
+	/// The hash of the first block of the first node's chain, as it was sent: another node must have
+	/// the same.
+	genesis: Option<String>,
 }
 
 impl Connection {
-	/// A connection to the node at `url`, which is dialled with the first request.
-	pub(super) fn new(url: &str) -> Self {
-		Self { url: url.to_owned(), client: Mutex::new(None) }
+	/// A connection to the first of the nodes at `urls` that answers; they are dialled with the first
+	/// request.
+	pub(super) fn new(urls: &[String]) -> Self {
+		Self { urls: urls.to_vec(), line: Mutex::new(Line::default()) }
 	}
 
 	/// The open connection, or a new one.
 	async fn client(&self) -> Result<Arc<Client>, RpcError> {
-		let mut client = self.client.lock().await;
-		if let Some(open) = client.as_ref().filter(|open| open.is_connected()) {
+		let mut line = self.line.lock().await;
+		if let Some(open) = line.client.as_ref().filter(|open| open.is_connected()) {
 			return Ok(open.clone());
 		}
-		let fresh = Arc::new(self.dial_patiently().await?);
-		*client = Some(fresh.clone());
+		let fresh = Arc::new(self.dial_patiently(&mut line).await?);
+		line.client = Some(fresh.clone());
 		Ok(fresh)
 	}
 
-	async fn dial_patiently(&self) -> Result<Client, RpcError> {
+	/// Calls one node after another, all of them several times.
+	async fn dial_patiently(&self, line: &mut Line) -> Result<Client, RpcError> {
 		let mut pause = FIRST_PAUSE;
-		let mut reason = String::new();
+		let mut failed = (String::new(), String::from("no address of a node is given"));
 		for attempt in 1..=ATTEMPTS {
-			match self.dial().await {
-				Ok(client) => return Ok(client),
-				Err(error) => reason = error,
+			for further in 0..self.urls.len() {
+				// There is one at least.
+				let place = (line.place + further) % self.urls.len();
+				let Some(url) = self.urls.get(place) else { continue };
+				match dial_chain(url, &mut line.genesis).await {
+					Ok(client) => {
+						if place != line.place {
+							tracing::warn!("the node at {url} takes over: {}", failed.1);
+						}
+						line.place = place;
+						return Ok(client);
+					}
+					Err(reason) => {
+						tracing::debug!("attempt {attempt} to reach {url}: {reason}");
+						failed = (url.clone(), reason);
+					}
+				}
 			}
 			if attempt < ATTEMPTS {
-				tracing::debug!("attempt {attempt} to reach {}: {reason}", self.url);
 				sleep(pause).await;
 				pause = pause.saturating_mul(2);
 			}
 		}
-		Err(RpcError::Client(Box::new(Unreachable { url: self.url.clone(), reason })))
+		let (url, reason) = failed;
+		Err(RpcError::Client(Box::new(Unreachable { url, reason })))
 	}
+}
 
-	async fn dial(&self) -> Result<Client, String> {
-		let url = Url::parse(&self.url).map_err(|error| error.to_string())?;
-		let (sender, receiver) = WsTransportClientBuilder::default()
-			.max_request_size(MAX_MESSAGE_BYTES)
-			.max_response_size(MAX_MESSAGE_BYTES)
-			.connection_timeout(CONNECTION_TIMEOUT)
-			.build(url)
-			.await
-			.map_err(|error| error.to_string())?;
-		Ok(Client::builder()
-			.request_timeout(REQUEST_TIMEOUT)
-			.max_buffer_capacity_per_subscription(BUFFERED_NOTIFICATIONS)
-			.build_with_tokio(sender, receiver))
+/// Calls a node, which must be of the chain with this first block; of any, if that is not known yet.
+async fn dial_chain(url: &str, genesis: &mut Option<String>) -> Result<Client, String> {
+	let client = dial(url).await?;
+	let first = RawValue::from_string(String::from("[0]")).map_err(|error| error.to_string())?;
+	let found = RpcClientT::request_raw(&client, "chain_getBlockHash", Some(first)).await;
+	let found = found.map_err(|error| error.to_string())?.get().to_owned();
+	match genesis {
+		Some(known) if *known != found => Err(String::from("it is of another chain")),
+		Some(_) => Ok(client),
+		None => {
+			*genesis = Some(found);
+			Ok(client)
+		}
 	}
+}
+
+async fn dial(url: &str) -> Result<Client, String> {
+	let url = Url::parse(url).map_err(|error| error.to_string())?;
+	let (sender, receiver) = WsTransportClientBuilder::default()
+		.max_request_size(MAX_MESSAGE_BYTES)
+		.max_response_size(MAX_MESSAGE_BYTES)
+		.connection_timeout(CONNECTION_TIMEOUT)
+		.build(url)
+		.await
+		.map_err(|error| error.to_string())?;
+	Ok(Client::builder()
+		.request_timeout(REQUEST_TIMEOUT)
+		.enable_ws_ping(
+			PingConfig::new()
+				.ping_interval(PING_INTERVAL)
+				.inactive_limit(INACTIVE_LIMIT)
+				.max_failures(MAX_PINGS_MISSED),
+		)
+		.max_buffer_capacity_per_subscription(BUFFERED_NOTIFICATIONS)
+		.build_with_tokio(sender, receiver))
 }
 
 /// What `error` means: either what the node said, or that the connection broke.
@@ -142,10 +199,10 @@ mod tests {
 
 	#[tokio::test]
 	async fn address_that_is_none_is_named() {
-		let connection = Connection::new("not an address");
-		let error = connection.dial().await.map(|_| ()).unwrap_err();
+		let url = String::from("not an address");
+		let error = dial(&url).await.map(|_| ()).unwrap_err();
 		assert!(!error.is_empty());
-		let shown = Unreachable { url: connection.url, reason: error }.to_string();
+		let shown = Unreachable { url, reason: error }.to_string();
 		assert!(shown.contains("not an address"), "{shown}");
 	}
 }

@@ -416,13 +416,13 @@ impl View {
 		self.read(api::storage().rounds().summaries(), (id,)).await
 	}
 
-	/// The aggregators of a component, its owner first, then its successors in order.
+	/// The aggregators of a component in a live round, its owner first, then its successors in order.
 	pub async fn owners_of(
 		&self,
-		model: u32,
+		round: u32,
 		component: u16,
 	) -> Result<Vec<AccountId>, ChainError> {
-		self.ask("RoundsApi_owner_of", (model, component)).await
+		self.ask("RoundsApi_owner_of", (round, component)).await
 	}
 
 	// Proofs.

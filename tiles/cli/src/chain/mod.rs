@@ -53,6 +53,9 @@ use subxt::{
 };
 use tokio::time::{sleep, timeout};
 
+// The macro below reads the file without telling cargo, which must build again when it changes.
+const _: &[u8] = include_bytes!("../../metadata.scale");
+
 /// What this program says to the chain, and the chain to it, as the chain's metadata describes it.
 ///
 /// Made from `metadata.scale`, which a node of the same version wrote.
@@ -124,12 +127,21 @@ impl Chain {
 	/// Connects to the node at `url`. Tries for 16 s; afterwards the connection is made anew
 	/// whenever it breaks.
 	pub async fn connect(url: &str) -> Result<Self, ChainError> {
-		if !url.starts_with("ws://") && !url.starts_with("wss://") {
+		Self::connect_any(&[url.to_owned()]).await
+	}
+
+	/// Connects to the first of these nodes that answers, and to another one of the same chain
+	/// whenever it falls silent.
+	pub async fn connect_any(urls: &[String]) -> Result<Self, ChainError> {
+		let none = || ChainError::Unsuitable(String::from("no address of a node is given"));
+		let first = urls.first().ok_or_else(none)?;
+		let is_url = |url: &&String| url.starts_with("ws://") || url.starts_with("wss://");
+		if let Some(url) = urls.iter().find(|url| !is_url(url)) {
 			return Err(ChainError::Unsuitable(format!(
 				"{url} is no address of a node; write one like ws://127.0.0.1:9944"
 			)));
 		}
-		let rpc = RpcClient::new(Connection::new(url));
+		let rpc = RpcClient::new(Connection::new(urls));
 		// Asked first, since it tells best what is wrong with a node.
 		let _: String =
 			rpc.request("system_chain", rpc_params![]).await.map_err(|error| from_rpc(&error))?;
@@ -139,7 +151,7 @@ impl Chain {
 				.await
 				.map_err(wrap)?;
 		let inner = Inner {
-			url: url.to_owned(),
+			url: first.clone(),
 			rpc,
 			client,
 			newest: Mutex::new(None),
@@ -156,22 +168,7 @@ impl Chain {
 		Ok(chain)
 	}
 
-	/// Connects to the first of these nodes that answers.
-	pub async fn connect_any(urls: &[String]) -> Result<Self, ChainError> {
-		let mut last = ChainError::Unsuitable(String::from("no address of a node is given"));
-		for url in urls {
-			match Self::connect(url).await {
-				Ok(chain) => return Ok(chain),
-				Err(error) => {
-					tracing::warn!("{error}");
-					last = error;
-				}
-			}
-		}
-		Err(last)
-	}
-
-	/// Where the node is reached.
+	/// Where the node is reached that is called first.
 	pub fn url(&self) -> &str {
 		&self.inner.url
 	}
@@ -308,12 +305,14 @@ impl Blocks {
 				// Either the chain stands still or the connection is dead without saying so.
 				Err(_) => {
 					self.stream = None;
-					let id = match self.finalised {
-						true => self.chain.finalised_block().await?,
-						false => self.chain.best_block().await?,
+					let newest = match self.finalised {
+						true => self.chain.finalised_block().await,
+						false => self.chain.best_block().await,
 					};
-					if self.last.replace(id.hash) != Some(id.hash) {
-						return Ok(id);
+					match newest {
+						Ok(id) if self.last.replace(id.hash) != Some(id.hash) => return Ok(id),
+						Ok(_) => {}
+						Err(error) => self.fail(error).await?,
 					}
 				}
 			}

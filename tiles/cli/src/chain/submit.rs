@@ -17,10 +17,11 @@ use std::{
 };
 use subxt::{
 	client::OnlineClientAtBlockImpl,
-	config::DefaultExtrinsicParamsBuilder,
+	config::{DefaultExtrinsicParamsBuilder, RpcConfigFor},
 	error::{DispatchError, ExtrinsicError},
 	events::DecodeAsEvent,
 	extrinsics::ExtrinsicEvents,
+	rpcs::methods::LegacyRpcMethods,
 	tx::{Payload, Signer, SubmittableTransaction, TransactionProgress, TransactionStatus},
 };
 use tokio::{
@@ -79,6 +80,8 @@ impl Submitted {
 /// A transaction that the node has taken, and where to look for it.
 struct Sent {
 	hash: H256,
+	/// All of it, in case the node loses it.
+	bytes: Vec<u8>,
 	progress: Option<Progress>,
 	/// Height of the chain when it was sent.
 	since: u32,
@@ -184,6 +187,7 @@ impl Chain {
 					*next = Some(nonce.saturating_add(1));
 					return Ok(Sent {
 						hash: transaction.hash(),
+						bytes: transaction.into_encoded(),
 						progress: Some(progress),
 						since: view.number(),
 						account: Some(account),
@@ -196,6 +200,7 @@ impl Chain {
 						Answer::Known => {
 							return Ok(Sent {
 								hash: transaction.hash(),
+								bytes: transaction.into_encoded(),
 								progress: None,
 								since: view.number(),
 								account: Some(account),
@@ -222,7 +227,8 @@ impl Chain {
 			Err(error) if answer(&error) == Answer::Known => None,
 			Err(error) => return Err(self.explain(&view, call.pallet_name(), error)),
 		};
-		Ok(Sent { hash, progress, since: view.number(), account: None })
+		let bytes = transaction.into_encoded();
+		Ok(Sent { hash, bytes, progress, since: view.number(), account: None })
 	}
 
 	/// The queue of an account.
@@ -293,7 +299,7 @@ impl Chain {
 		&self,
 		sent: Sent,
 	) -> Result<(H256, Option<ExtrinsicEvents<Config>>), ChainError> {
-		let Sent { hash, progress, since, account } = sent;
+		let Sent { hash, bytes, progress, since, account } = sent;
 		let begun = Instant::now();
 		let seen = match progress {
 			Some(progress) => watch(progress).await,
@@ -305,7 +311,7 @@ impl Chain {
 				self.forget_number(account).await;
 				Err(ChainError::Invalid(why))
 			}
-			Seen::Lost => match self.search(hash, since, begun).await {
+			Seen::Lost => match self.search(hash, &bytes, since, begun).await {
 				Ok((block, events)) => Ok((block, Some(events))),
 				Err(error) => {
 					self.forget_number(account).await;
@@ -315,10 +321,13 @@ impl Chain {
 		}
 	}
 
-	/// Looks for a transaction in all blocks from `since` on, as they come.
+	/// Looks for a transaction in all blocks from `since` on, as they come, and keeps handing it to
+	/// the node: one that was started anew has forgotten what waited for a block. Without it, what
+	/// the account sends next would wait for its number in vain.
 	async fn search(
 		&self,
 		hash: H256,
+		bytes: &[u8],
 		since: u32,
 		begun: Instant,
 	) -> Result<(H256, ExtrinsicEvents<Config>), ChainError> {
@@ -332,6 +341,12 @@ impl Chain {
 					}
 				}
 				next = next.saturating_add(1);
+			}
+			// It cannot get into two blocks; if it is known or too late, the node says so, and what
+			// became of it is in the blocks.
+			let methods = LegacyRpcMethods::<RpcConfigFor<Config>>::new(self.inner.rpc.clone());
+			if let Err(error) = methods.author_submit_extrinsic(bytes).await {
+				tracing::debug!("transaction {hash:?} handed over again: {error}");
 			}
 			sleep(PAUSE).await;
 		}

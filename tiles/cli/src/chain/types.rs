@@ -56,7 +56,7 @@ pub enum Reason {
 	NotUploaded,
 	/// A median score of the auditors is below its threshold.
 	AuditFailed,
-	/// Too few auditors reported, however often they were drawn.
+	/// There were too few auditors, or too few of them reported, however often they were drawn.
 	AuditIncomplete,
 	/// Too few voted.
 	NoQuorum,
@@ -234,13 +234,14 @@ pub struct Report {
 }
 
 impl Report {
-	/// What an auditor commits to: the SCALE encoding of the report.
-	pub fn payload(&self) -> Vec<u8> {
+	/// What an auditor of `dataset` commits to, with what the dataset's `appealed` and `draws` are:
+	/// the SCALE encoding of all of it.
+	pub fn payload(&self, dataset: u32, appealed: bool, draw: u8) -> Vec<u8> {
 		use codec::Encode;
 		let Scores { format, duplicates, personal_data, toxicity, licence, language, perplexity } =
 			self.scores;
 		let scores = (format, duplicates, personal_data, toxicity, licence, language, perplexity);
-		(scores, self.report_hash).encode()
+		(dataset, appealed, draw, scores, self.report_hash).encode()
 	}
 }
 
@@ -308,6 +309,10 @@ pub struct Voter {
 	pub hardware_id: H256,
 	/// When it registered.
 	pub since: BlockNumber,
+	/// First block in which it may leave.
+	pub bound_until: BlockNumber,
+	/// What is held of it.
+	pub deposit: Balance,
 }
 
 // Models.
@@ -1075,8 +1080,9 @@ mod tests {
 			perplexity: Some(7),
 		};
 		let report = Report { scores, report_hash: H256([8; 32]) };
-		let expected = [vec![1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 1, 7, 0], vec![8; 32]].concat();
-		assert_eq!(report.payload(), expected);
+		let draw = vec![9, 0, 0, 0, 1, 2];
+		let scores = vec![1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 1, 7, 0];
+		assert_eq!(report.payload(9, true, 2), [draw, scores, vec![8; 32]].concat());
 	}
 
 	#[test]

@@ -8,7 +8,11 @@ use crate::{
 	prepare::{self, Error, Options, Prepared},
 };
 use anyhow::Context as _;
-use blyan_primitives::{record::DatasetKind, tree::Kind, H256};
+use blyan_primitives::{
+	record::{Availability, DatasetKind},
+	tree::Kind,
+	H256,
+};
 use serde::Serialize;
 use std::{collections::HashSet, fs};
 
@@ -21,7 +25,8 @@ pub fn prepare(args: PrepareArgs, context: &Context) -> anyhow::Result<()> {
 		language: args.language,
 		source: args.source,
 		record_bytes: args.record_bytes,
-		availability: args.availability.into(),
+		// The chain takes no others yet.
+		availability: Availability::Chain,
 	};
 	let progress = context.output.progress_bytes("reading", 0);
 	let summary = prepare::prepare(&args.inputs, &args.out, &options, &progress);

@@ -16,12 +16,12 @@ use crate::{
 		TileCommand,
 	},
 	context::Context,
-	output::print_text,
 	worker,
 };
 use anyhow::Context as _;
 use clap::CommandFactory;
 use clap_complete::Shell;
+use serde_json::json;
 
 /// Runs a command.
 pub async fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
@@ -44,7 +44,7 @@ pub async fn dispatch(command: Command, context: &Context) -> anyhow::Result<()>
 			DeltaCommand::Inspect(args) => delta::inspect(args, context),
 		},
 		Command::Sample(args) => sample::sample(args, context),
-		Command::Completions { shell } => completions(shell),
+		Command::Completions { shell } => completions(shell, context),
 	}
 }
 
@@ -58,6 +58,7 @@ async fn dispatch_dataset(command: DatasetCommand, context: &Context) -> anyhow:
 		DatasetCommand::List(args) => online::dataset_list(args, context).await,
 		DatasetCommand::Show(args) => online::dataset_show(args, context).await,
 		DatasetCommand::Vote(args) => online::dataset_vote(args, context).await,
+		DatasetCommand::LeaveVoters(args) => online::dataset_leave_voters(args, context).await,
 	}
 }
 
@@ -90,6 +91,11 @@ async fn dispatch_account(command: AccountCommand, context: &Context) -> anyhow:
 		AccountCommand::Import(args) => account::import(args, context),
 		AccountCommand::Balance(args) => online::account_balance(&args.account, context).await,
 		AccountCommand::Claim(args) => online::account_claim(&args.signer.account, context).await,
+		AccountCommand::Bond(args) => {
+			online::account_bond(&args.signer.account, &args.amount, context).await
+		}
+		AccountCommand::Leave(args) => online::account_leave(&args.account, context).await,
+		AccountCommand::Withdraw(args) => online::account_withdraw(&args.account, context).await,
 		AccountCommand::Transfer(args) => {
 			let from = &args.signer.account;
 			online::account_transfer(from, &args.to, &args.amount, context).await
@@ -98,9 +104,11 @@ async fn dispatch_account(command: AccountCommand, context: &Context) -> anyhow:
 }
 
 /// Prints the completions of a shell.
-fn completions(shell: Shell) -> anyhow::Result<()> {
+fn completions(shell: Shell, context: &Context) -> anyhow::Result<()> {
 	let mut script = Vec::new();
 	let mut command = Cli::command();
 	clap_complete::generate(shell, &mut command, "blyan", &mut script);
-	print_text(String::from_utf8(script).context("the completions are no text")?.trim_end())
+	let script = String::from_utf8(script).context("the completions are no text")?;
+	let value = json!({ "shell": shell.to_string(), "script": script });
+	context.output.text(script.trim_end(), &value)
 }

@@ -40,6 +40,7 @@ pub use cut::{cut_all, Cutter, Piece};
 pub use prepared::{is_of_kind, Prepared};
 
 use crate::{
+	audit::MAX_RECORDS,
 	output::one_line,
 	staging::{self, Staging},
 };
@@ -322,7 +323,11 @@ struct Place<'a> {
 }
 
 /// Nothing more fits.
-const FULL: Reason = Reason { what: "the dataset is full: it has 1,024 shards", detail: None };
+const FULL: Reason =
+	Reason { what: "the dataset is full: it has 1,024 shards or 4,000,000 records", detail: None };
+
+// As the words say.
+const _: () = assert!(MAX_SHARDS == 1_024 && MAX_RECORDS == 4_000_000);
 
 /// The dataset while its records come in.
 struct Builder<'a> {
@@ -551,6 +556,8 @@ impl<'a> Builder<'a> {
 		}
 		self.seen.insert(hash);
 		self.hashes.push(hash);
+		// More than that no auditor looks at.
+		self.is_full = self.hashes.len() >= MAX_RECORDS as usize;
 		Ok(())
 	}
 

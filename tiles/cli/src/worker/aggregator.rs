@@ -5,7 +5,7 @@ use super::{
 	error::Result,
 	files::{read_note, write_note},
 	look::{components_to_merge, stage_of},
-	plan::{Account, Stage},
+	plan::{Account, Stage, Task},
 	Worker,
 };
 use crate::chain::{calls, types::RoundView, View};
@@ -25,11 +25,16 @@ pub async fn merge(worker: &Arc<Worker>, view: &View, id: u32) -> Result<()> {
 	if stage_of(round.round.phase, round.round.drawing, round.round.disturbed) != Stage::Merge {
 		return Ok(());
 	}
-	let roots = merged_roots(worker, view, id, &round).await?;
+	let (roots, merged) = (merged_roots(worker, view, id, &round).await?, name_of(&round));
 	// Merging took a while: what is still to be posted, and by whom, is asked anew.
 	let view = worker.chain.view().await?;
 	let Some(round) = view.round(id).await? else { return Ok(()) };
 	if stage_of(round.round.phase, round.round.drawing, round.round.disturbed) != Stage::Merge {
+		return Ok(());
+	}
+	if name_of(&round) != merged {
+		// An update was refuted meanwhile, so these are the roots of something else. The task comes
+		// again.
 		return Ok(());
 	}
 	let aggregators = view.active(Role::Aggregator).await?;
@@ -69,6 +74,7 @@ async fn merged_roots(
 	if let Some((_, roots)) = known.filter(|(merged, _)| *merged == name) {
 		return Ok(roots);
 	}
+	let _working = worker.begin_work(Task::Merge { round: id }).await?;
 	let both = build(worker, view, id, round).await?;
 	write_note(&path, &(name, &both.candidate.roots))?;
 	let fields = json!({

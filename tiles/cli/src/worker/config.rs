@@ -217,7 +217,7 @@ fn parse_hash(digits: &str) -> Option<H256> {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-	/// Where nodes are reached, tried in order.
+	/// Where nodes of the chain are reached; the next one takes over when one falls silent.
 	pub urls: Vec<String>,
 	/// Name of a key in the key store.
 	#[serde(default)]
@@ -235,7 +235,7 @@ pub struct Config {
 	/// Processor threads to compute with; all if not told.
 	#[serde(default)]
 	pub threads: Option<u16>,
-	/// Disk for what can be fetched again, in MiB.
+	/// Disk for shards and blobs, which can be fetched again, in MiB. Weights come on top.
 	#[serde(default = "default_disk_limit")]
 	pub disk_limit_mib: u64,
 	/// Models to work for; all if empty.

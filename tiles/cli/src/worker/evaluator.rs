@@ -2,6 +2,7 @@
 
 use super::{
 	candidate::{build, has_posted_roots},
+	data::hex,
 	error::{Error, Result},
 	files::{read_note, seal, Sealed},
 	plan::Task,
@@ -16,16 +17,18 @@ use crate::{
 	output::nats,
 };
 use blyan_engine::Recipe as _;
-use blyan_primitives::H256;
+use blyan_primitives::{recipe::MAX_MARGIN_MICRONATS, H256};
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
 
 /// File of the sealed losses: base, candidate.
 const LOSSES_FILE: &str = "losses";
 
-/// Where the losses of an evaluation are sealed.
+/// Where the losses of an evaluation are sealed. Those on other held-out records are another file: if
+/// blocks are taken back, the chain may draw anew.
 fn losses_path(worker: &Worker, id: u32, round: &RoundView) -> Option<PathBuf> {
-	Some(worker.files.round(id, &round.round.seed?).join(LOSSES_FILE))
+	let folder = worker.files.round(id, &round.round.seed?);
+	Some(folder.join(format!("{LOSSES_FILE}-{}", hex(round.round.evaluation_seed?.as_bytes()))))
 }
 
 /// Measures, unless that was done, and commits to the losses.
@@ -40,12 +43,22 @@ pub async fn evaluate(worker: &Arc<Worker>, view: &View, id: u32) -> Result<()> 
 			seal(&path, || Ok((losses.base, losses.candidate)))?
 		}
 	};
+	// Measuring took a while: losses on a draw that the chain took back are worth nothing.
+	let now = worker.chain.view().await?.round_record(id).await?;
+	if now.is_none_or(|now| now.seed != round.round.seed || now.evaluation_seed != Some(seed)) {
+		return Err(Error::Stopped);
+	}
 	let (base, candidate) = sealed.value;
 	let payload = Losses { base, candidate }.payload(id);
 	let hash = sealed.commitment(&payload, &worker.me);
 	worker.submit(&calls::commit_evaluation(id, hash)).await?;
 	worker.report.event("evaluation_committed", json!({ "round": id }));
 	Ok(())
+}
+
+/// A loss as the chain takes it: nothing above its largest one.
+fn reported(loss: u32) -> u32 {
+	loss.min(MAX_MARGIN_MICRONATS)
 }
 
 async fn measure(
@@ -55,6 +68,7 @@ async fn measure(
 	round: &RoundView,
 	seed: H256,
 ) -> Result<Losses> {
+	let _working = worker.begin_work(Task::Evaluate { round: id }).await?;
 	let both = build(worker, view, id, round).await?;
 	let posted = has_posted_roots(&both.candidate, round);
 	let mut library = worker.library(view, round).await?;
@@ -67,12 +81,10 @@ async fn measure(
 			let architecture = *both.base.architecture();
 			let windows = library.evaluation(&architecture, &seed, recipe.evaluation_records)?;
 			let windows = [windows];
-			// The largest number has a meaning of its own.
-			let largest = LOSS_OF_MISMATCH - 1;
-			let base = engine.loss(&both.base, &windows)?.min(largest);
+			let base = reported(engine.loss(&both.base, &windows)?);
 			worker.go_on(task)?;
 			let candidate = match posted {
-				true => engine.loss(&both.candidate.weights, &windows)?.min(largest),
+				true => reported(engine.loss(&both.candidate.weights, &windows)?),
 				false => LOSS_OF_MISMATCH,
 			};
 			Ok(Losses { base, candidate })
@@ -93,11 +105,30 @@ pub async fn reveal(worker: &Worker, view: &View, id: u32) -> Result<()> {
 	})?;
 	let (base, candidate) = sealed.value;
 	worker.submit(&calls::reveal_evaluation(id, base, candidate, sealed.salt)).await?;
-	let shown = match candidate {
-		LOSS_OF_MISMATCH => String::from("wrong roots"),
-		loss => nats(loss),
+	let (shown, exact) = match candidate {
+		LOSS_OF_MISMATCH => (String::from("wrong roots"), None),
+		loss => (nats(loss), Some(loss)),
 	};
-	let fields = json!({ "round": id, "base_loss": nats(base), "candidate_loss": shown });
+	let fields = json!({
+		"round": id,
+		"base_loss": nats(base),
+		"base_loss_micronats": base,
+		"candidate_loss": shown,
+		"candidate_loss_micronats": exact,
+	});
 	worker.report.event("evaluation_revealed", fields);
 	Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn losses_are_reported_up_to_twenty_nats() {
+		assert_eq!(reported(1_234_567), 1_234_567);
+		assert_eq!(reported(20_000_000), 20_000_000);
+		assert_eq!(reported(20_000_001), 20_000_000);
+		assert_eq!(reported(LOSS_OF_MISMATCH), 20_000_000);
+	}
 }

@@ -9,12 +9,13 @@
 //!     weights/<model>/<snapshot>/<component>.blyt
 //!     models/<model>/           residual, merged updates of rounds that ended
 //!     rounds/<round>-<seed>/    training, update, verdicts, losses
-//!     audits/<dataset>-<draw>/  report
+//!     audits/<dataset>-<draw>-<manifest>/  report
 //!     manifests/<records root>  what the chain may forget while a round goes on
 //! ```
 //!
-//! A chain is told by its genesis and its first block, and a round by its seed, so that a development
-//! chain that was started anew finds nothing of the one before.
+//! A chain is told by its genesis and its first block, a round by its seed and an audit by the hash
+//! of its manifest, so that a development chain that was started anew finds nothing of the one before,
+//! and nothing is taken for what stood in blocks that were taken back.
 //!
 //! # Secrets
 //!
@@ -41,6 +42,8 @@ const MAX_NOTE_BYTES: u64 = 4 << 20;
 const KEPT_ROUNDS: usize = 16;
 /// Folders of audits that are kept.
 const KEPT_AUDITS: usize = 64;
+/// How deep the folders lie in one another that are swept: `rounds/<round>/rerun-<trainer>`.
+const SWEPT_DEPTH: u32 = 2;
 
 /// Something that was, or will be, committed to, with the salt of the commitment.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -111,8 +114,24 @@ impl DataDir {
 		let name = format!("{}-{}", short(genesis), short(first));
 		let root = self.root.join("chains").join(name);
 		fs::create_dir_all(&root).map_err(Error::io("create the folder", &root))?;
+		// The folder is locked and nothing runs yet, so nobody writes there.
+		for folder in ["models", "rounds", "audits", "manifests"] {
+			sweep_all(&root.join(folder), SWEPT_DEPTH)?;
+		}
 		Ok(Files { root })
 	}
+}
+
+/// Removes what interrupted writes left in a folder and in those within it.
+fn sweep_all(folder: &Path, depth: u32) -> Result<()> {
+	atomic::sweep(folder)?;
+	if depth == 0 {
+		return Ok(());
+	}
+	for within in folders(folder)? {
+		sweep_all(&within, depth - 1)?;
+	}
+	Ok(())
 }
 
 /// The files of one chain.
@@ -143,16 +162,13 @@ impl Files {
 		self.root.join("rounds").join(format!("{round:08}-{}", short(seed)))
 	}
 
-	/// The folder of a round whose seed is not known any more, if it is here.
-	pub fn ended_round(&self, round: u32) -> Option<PathBuf> {
+	/// The folders of a round whose seed is not known any more: one, or several if the chain drew
+	/// the seed anew after blocks were taken back.
+	pub fn ended_round(&self, round: u32) -> Result<Vec<PathBuf>> {
 		let prefix = format!("{round:08}-");
-		let mut found: Vec<PathBuf> = folders(&self.root.join("rounds"))
-			.ok()?
-			.into_iter()
-			.filter(|path| name_of(path).starts_with(&prefix))
-			.collect();
-		// With the chain in the path there is one at most.
-		found.pop()
+		let mut found = folders(&self.root.join("rounds"))?;
+		found.retain(|path| name_of(path).starts_with(&prefix));
+		Ok(found)
 	}
 
 	/// Rounds that have a folder, in ascending order.
@@ -171,7 +187,10 @@ impl Files {
 			.iter()
 			.filter(|path| path.join(name).is_file())
 			.filter_map(|path| name_of(path).split('-').next().and_then(|n| n.parse().ok()));
-		Ok(numbers.collect())
+		let mut numbers: Vec<u32> = numbers.collect();
+		// A round may have several folders.
+		numbers.dedup();
+		Ok(numbers)
 	}
 
 	/// The manifest of the dataset with these records.
@@ -179,9 +198,10 @@ impl Files {
 		self.root.join("manifests").join(hex(records_root.as_bytes()))
 	}
 
-	/// The folder of an audit, told from others of the same dataset by its draw.
-	pub fn audit(&self, dataset: u32, draw: u8) -> PathBuf {
-		self.root.join("audits").join(format!("{dataset:08}-{draw}"))
+	/// The folder of an audit, told from others of the same dataset by its draw, and from those of
+	/// another dataset that had this number before blocks were taken back by its manifest.
+	pub fn audit(&self, dataset: u32, draw: u8, manifest: &H256) -> PathBuf {
+		self.root.join("audits").join(format!("{dataset:08}-{draw}-{}", short(manifest)))
 	}
 
 	/// Removes the oldest folders of rounds and audits, but none of `live` rounds.
@@ -339,12 +359,58 @@ mod tests {
 		let (a, b) = (files.round(3, &H256([1; 32])), files.round(3, &H256([2; 32])));
 		assert_ne!(a, b);
 		fs::create_dir_all(&a).unwrap();
-		assert_eq!(files.ended_round(3), Some(a));
-		assert_eq!(files.ended_round(33), None);
+		assert_eq!(files.ended_round(3).unwrap(), [a]);
+		assert!(files.ended_round(33).unwrap().is_empty());
 		assert_eq!(files.rounds().unwrap(), [3]);
 		assert!(files.rounds_with("note").unwrap().is_empty());
 		write_note(&files.round(3, &H256([1; 32])).join("note"), &1u8).unwrap();
 		assert_eq!(files.rounds_with("note").unwrap(), [3]);
+	}
+
+	#[test]
+	fn round_whose_seed_was_drawn_anew_has_two_folders() {
+		let folder = tempfile::tempdir().unwrap();
+		let files = Files::at(folder.path().to_path_buf());
+		let (a, b) = (files.round(3, &H256([1; 32])), files.round(3, &H256([2; 32])));
+		for path in [&a, &b, &files.round(4, &H256([1; 32]))] {
+			fs::create_dir_all(path).unwrap();
+		}
+		for path in [&a, &b] {
+			write_note(&path.join("note"), &1u8).unwrap();
+		}
+		assert_eq!(files.ended_round(3).unwrap(), [a, b]);
+		assert_eq!(files.rounds_with("note").unwrap(), [3]);
+	}
+
+	#[test]
+	fn audits_of_other_datasets_with_the_same_number_are_told_apart() {
+		let files = Files::at(PathBuf::from("files"));
+		let (a, b) = (H256([1; 32]), H256([2; 32]));
+		assert_eq!(files.audit(3, 0, &a), files.audit(3, 0, &a));
+		assert_ne!(files.audit(3, 0, &a), files.audit(3, 0, &b));
+		assert_ne!(files.audit(3, 0, &a), files.audit(3, 1, &a));
+	}
+
+	#[test]
+	fn what_a_killed_worker_left_unfinished_is_swept_when_it_starts() {
+		let folder = tempfile::tempdir().unwrap();
+		let data = DataDir::open(folder.path()).unwrap();
+		let (genesis, first) = (H256([1; 32]), H256([2; 32]));
+		let files = data.chain(&genesis, &first).unwrap();
+		let round = files.round(3, &H256([3; 32]));
+		let left = [
+			round.join(".training.state.1.7.unfinished"),
+			round.join("rerun-ab").join(".training.trace.1.8.unfinished"),
+			files.model(0).join(".residual.1.9.unfinished"),
+		];
+		for path in &left {
+			fs::create_dir_all(path.parent().unwrap()).unwrap();
+			fs::write(path, "half").unwrap();
+		}
+		write_note(&round.join("update"), &1u8).unwrap();
+		data.chain(&genesis, &first).unwrap();
+		assert!(left.iter().all(|path| !path.exists()));
+		assert_eq!(read_note::<u8>(&round.join("update")).unwrap(), Some(1));
 	}
 
 	#[test]

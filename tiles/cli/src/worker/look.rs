@@ -10,11 +10,10 @@ use super::{
 	state, Worker,
 };
 use crate::chain::{
-	types::{AccountId, AuditPhase, Phase, RoundView, Standing, UpdateAudit, BLY},
+	types::{AccountId, AuditPhase, Phase, RoundView, Standing, UpdateAudit, WorkerState, BLY},
 	Parameter, View,
 };
-use blyan_primitives::{hash::blake2b_256, ownership, roles::Role, H256};
-use codec::Encode;
+use blyan_primitives::{ownership, roles::Role};
 
 /// Live rounds that are looked at, oldest first; the chain allows about as many.
 pub const MAX_ROUNDS: usize = 64;
@@ -36,6 +35,8 @@ pub struct Slow {
 	heartbeat_interval: u64,
 	/// Epochs with something to claim.
 	claimable: Vec<u32>,
+	/// Whether the worker was seen leaving. Nobody registers it again then.
+	has_left: bool,
 }
 
 impl Slow {
@@ -59,11 +60,6 @@ pub fn stage_of(phase: Phase, drawing: bool, disturbed: bool) -> Stage {
 	}
 }
 
-/// The name under which aggregators are ordered for a component, as the chain computes it.
-pub fn component_key(model: u32, component: u16) -> H256 {
-	blake2b_256(&(model, component).encode())
-}
-
 /// Turns of a merge that have begun `elapsed` blocks after the first one did.
 fn turns_begun(elapsed: u32, turn: u32) -> usize {
 	(elapsed / turn.max(1)) as usize + 1
@@ -77,10 +73,12 @@ pub fn components_to_merge(
 	now: u32,
 ) -> Vec<u16> {
 	let round = &view.round;
+	let Some(seed) = round.seed else { return Vec::new() };
 	let elapsed = now.saturating_add(1).saturating_sub(round.since);
 	let turns = turns_begun(elapsed, round.limits.merge_turn).min(MAX_OWNERS);
 	let is_mine = |component: u16| {
-		ownership::order(&component_key(round.model, component), aggregators)
+		let key = ownership::component_key(&seed, round.model, component);
+		ownership::order(&key, aggregators)
 			.into_iter()
 			.take(turns)
 			.any(|place| aggregators.get(place).is_some_and(|(account, _)| account == me))
@@ -178,13 +176,21 @@ pub async fn look(worker: &Worker, view: &View, slow: &mut Slow) -> Result<Situa
 		});
 	}
 	let unsettled = worker.files.rounds_with(PROPOSED_FILE)?;
+	let registered = view.worker(AccountId(worker.me)).await?;
+	let state = registered.as_ref().map(|registered| registered.state);
+	let is_leaving = matches!(state, Some(WorkerState::Unbonding { .. }));
+	slow.has_left |= is_leaving;
 	Ok(Situation {
 		now,
 		rounds,
 		audits: audits(worker, view).await?,
 		claimable: slow.claimable.clone(),
 		unsettled: unsettled.into_iter().filter(|round| !all_live.contains(round)).collect(),
-		heartbeat_due: heartbeat_due(worker, view, slow).await?,
+		heartbeat_due: !is_leaving
+			&& registered.as_ref().is_some_and(|registered| {
+				is_heartbeat_due(now, registered.heartbeat_at, slow.heartbeat_interval)
+			}),
+		unregistered: registered.is_none() && !slow.has_left,
 	})
 }
 
@@ -203,13 +209,6 @@ async fn look_slowly(worker: &Worker, view: &View, slow: &mut Slow) -> Result<()
 		.collect();
 	slow.looked_at = Some(now);
 	Ok(())
-}
-
-async fn heartbeat_due(worker: &Worker, view: &View, slow: &Slow) -> Result<bool> {
-	let registered = view.worker(AccountId(worker.me)).await?;
-	Ok(registered.is_some_and(|registered| {
-		is_heartbeat_due(view.number(), registered.heartbeat_at, slow.heartbeat_interval)
-	}))
 }
 
 async fn own_update(worker: &Worker, view: &View, id: u32, round: &RoundView) -> Result<Own> {
@@ -270,6 +269,7 @@ pub(crate) mod tests {
 		Evaluator, Limits, Losses, MixtureDataset, Round, Static, Verdict, VerifierSeat,
 	};
 	use blyan_engine::demo;
+	use blyan_primitives::H256;
 
 	/// A round of model 3 in its merge, which began in block 100.
 	pub(crate) fn round_view() -> RoundView {
@@ -410,11 +410,5 @@ pub(crate) mod tests {
 		assert!(!is_heartbeat_due(128, 100, 60));
 		assert!(is_heartbeat_due(129, 100, 60));
 		assert!(!is_heartbeat_due(100, 100, 60));
-	}
-
-	#[test]
-	fn key_of_a_component_is_that_of_the_chain() {
-		let bytes = [7, 0, 0, 0, 2, 1];
-		assert_eq!(component_key(7, 258), blake2b_256(&bytes));
 	}
 }

@@ -27,7 +27,9 @@
 //! - What a commitment hides is on disk before the commitment is sent.
 //! - Nobody is found guilty for something that this machine did wrong: what cannot be fetched or
 //!   computed here is an error that is tried again, never a verdict.
-//! - Everything is bounded: rounds and audits that are looked at, tries, memory of shards, disk.
+//! - Everything is bounded: rounds and audits that are looked at, tries, disk; and memory, by having
+//!   the weights, blobs and records of one task at a time, and by what a dataset and an audit may
+//!   have of records.
 //! - Secrets are neither logged nor told: verdicts, losses and reports only after they are revealed.
 //!
 //! # One at a time
@@ -88,7 +90,7 @@ use std::{
 };
 use subxt::tx::Payload;
 use tokio::{
-	sync::{watch, Mutex, Notify, Semaphore},
+	sync::{watch, Mutex, MutexGuard, Notify, Semaphore},
 	task::{spawn_blocking, JoinSet},
 	time::{sleep, timeout},
 };
@@ -99,6 +101,8 @@ const FAREWELL: Duration = Duration::from_secs(60);
 const FIRST_BLOCK_PAUSE: Duration = Duration::from_secs(1);
 /// How often a chain is asked for its first block.
 const FIRST_BLOCK_TRIES: u32 = 120;
+/// The pause before a node is called again that could not be reached for minutes.
+const REDIAL_PAUSE: Duration = Duration::from_secs(10);
 /// Parts of the disk's limit, of which blobs get one and shards the rest.
 const DISK_PARTS: u64 = 4;
 /// Name of the variable with which the engine is told how many threads to use.
@@ -192,6 +196,9 @@ pub struct Worker {
 	pub(crate) stop: Stop,
 	/// Held while a snapshot is rebuilt.
 	pub(crate) building: Mutex<()>,
+	/// Held by whoever has weights, blobs and records of a round in memory, see
+	/// [`Worker::begin_work`].
+	working: Mutex<()>,
 	/// Tasks that run though nobody wants what comes out of them any more.
 	stale: std::sync::Mutex<HashSet<Task>>,
 	key: Key,
@@ -221,6 +228,17 @@ impl Worker {
 			return Err(Error::Stopped);
 		}
 		Ok(())
+	}
+
+	/// Waits for its turn to have the weights, blobs and records of a round in memory. Whoever waits
+	/// has none yet, so that memory does not grow with the number of tasks.
+	///
+	/// It is the first thing that a task waits for: whoever has its turn may wait for
+	/// [`Worker::building`] and [`Worker::compute`], and nobody who has one of those waits for a turn.
+	pub(crate) async fn begin_work(&self, task: Task) -> Result<MutexGuard<'_, ()>> {
+		let turn = self.working.lock().await;
+		self.go_on(task)?;
+		Ok(turn)
 	}
 
 	/// Computes on a thread of its own, after whatever computes already.
@@ -267,7 +285,9 @@ async fn start(config: Config, options: &Options, context: &Context) -> Result<W
 	let name = config.dev.as_deref().or(config.key.as_deref()).unwrap_or_default();
 	let key = context.keystore.key(name)?;
 	let folder = DataDir::open(&config.data_dir)?;
-	let chain = Chain::connect_any(&config.urls).await?;
+	// What the command line names counts more than the file.
+	let urls = context.url.as_ref().map_or(config.urls.clone(), |url| vec![url.clone()]);
+	let chain = Chain::connect_any(&urls).await?;
 	let first = first_block(&chain).await?;
 	let files = folder.chain(&chain.genesis(), &first)?;
 	let disk = config.disk_limit();
@@ -281,6 +301,7 @@ async fn start(config: Config, options: &Options, context: &Context) -> Result<W
 		shift: u32::from(options.cheat == Some(Cheat::Data)),
 		stop: Stop::default(),
 		building: Mutex::new(()),
+		working: Mutex::new(()),
 		stale: std::sync::Mutex::default(),
 		computing: Semaphore::new(1),
 		_folder: folder,
@@ -373,13 +394,23 @@ async fn register(worker: &Worker) -> Result<()> {
 	if let WorkerState::Unbonding { until } = known.state {
 		return Err(Error::refused(
 			format!("the account {who}"),
-			format!("it is leaving; withdraw its bond at block {until}, or use another key"),
+			format!(
+				"it is leaving; `blyan account withdraw` gives its bond back from block {until} on; \
+				 or use another key"
+			),
 		));
 	}
 	if known.state == WorkerState::Suspended {
 		tracing::warn!(
 			"{who} is suspended: a heartbeat brings it back if its bond of {} BLY still suffices",
 			bly(known.bond)
+		);
+	}
+	if known.bond < worker.config.bond() {
+		tracing::warn!(
+			"the bond of {who} is {} BLY and not the {} of worker.toml; `blyan account bond` adds to it",
+			bly(known.bond),
+			bly(worker.config.bond())
 		);
 	}
 	if known.hardware_id != hardware_id {
@@ -424,16 +455,26 @@ fn role_names(worker: &Worker) -> Vec<String> {
 /// A block's height, or why there are no more blocks.
 type Tick = std::result::Result<u32, ChainError>;
 
-/// Follows the best chain on a task of its own, so that no block's arrival is cut off.
+/// Follows the best chain on a task of its own, so that no block's arrival is cut off. A node that
+/// cannot be reached is called for ever: the worker has work on its disk, and may be needed still.
 fn spawn_blocks(chain: &Chain) -> watch::Receiver<Option<Tick>> {
 	let (sender, receiver) = watch::channel(None);
+	let chain = chain.clone();
 	let mut blocks = chain.blocks();
 	tokio::spawn(async move {
 		loop {
 			let tick = blocks.next().await.map(|block| block.number);
-			let is_end = tick.is_err();
+			let (failed, is_end) = match &tick {
+				Ok(_) => (false, false),
+				Err(error) => (true, !error.is_passing()),
+			};
 			if sender.send(Some(tick)).is_err() || is_end {
 				break;
+			}
+			if failed {
+				// It has given up; another one has not.
+				blocks = chain.blocks();
+				sleep(REDIAL_PAUSE).await;
 			}
 		}
 	});
@@ -444,6 +485,7 @@ fn spawn_blocks(chain: &Chain) -> watch::Receiver<Option<Tick>> {
 async fn follow(worker: &Arc<Worker>, options: &Options) -> Result<()> {
 	let mut ticks = spawn_blocks(&worker.chain);
 	let mut state = Following::default();
+	let mut result = Ok(());
 	loop {
 		tokio::select! {
 			_ = worker.stop.requested() => break,
@@ -452,14 +494,25 @@ async fn follow(worker: &Arc<Worker>, options: &Options) -> Result<()> {
 					break;
 				}
 				let tick = ticks.borrow_and_update().clone();
-				match tick {
-					Some(Ok(number)) => state.now = number,
-					Some(Err(error)) => return Err(error.into()),
+				let begun = match tick {
+					Some(Ok(number)) => {
+						state.now = number;
+						state.begin(worker).await
+					}
+					Some(Err(error)) if error.is_passing() => Err(error.into()),
+					Some(Err(error)) => {
+						result = Err(error.into());
+						break;
+					}
 					None => continue,
-				}
-				state.begin(worker).await;
+				};
 				if options.once {
+					result = begun;
 					break;
+				}
+				if let Err(error) = begun {
+					// The next block is another chance.
+					tracing::warn!("block {}: {error}", state.now);
 				}
 			}
 			Some(done) = state.tasks.join_next() => state.end(worker, done.ok()),
@@ -468,8 +521,9 @@ async fn follow(worker: &Arc<Worker>, options: &Options) -> Result<()> {
 			worker.stop.request();
 		}
 	}
+	// Whatever happened, what runs comes to a point from which it can be taken up again.
 	state.finish(worker, options).await;
-	Ok(())
+	result
 }
 
 /// What is known while blocks are followed.
@@ -483,15 +537,8 @@ struct Following {
 
 impl Following {
 	/// Looks at the newest block, and begins what can be begun.
-	async fn begin(&mut self, worker: &Arc<Worker>) {
-		let situation = match self.look(worker).await {
-			Ok(situation) => situation,
-			Err(error) => {
-				// The next block is another chance.
-				tracing::warn!("block {}: {error}", self.now);
-				return;
-			}
-		};
+	async fn begin(&mut self, worker: &Arc<Worker>) -> Result<()> {
+		let situation = self.look(worker).await?;
 		self.now = situation.now;
 		let tasks = plan(&situation, worker.config.roles());
 		let stale = self.board.stale(&tasks);
@@ -512,6 +559,7 @@ impl Following {
 		if let Err(error) = worker.files.prune(&kept) {
 			tracing::warn!("{error}");
 		}
+		Ok(())
 	}
 
 	async fn look(&mut self, worker: &Worker) -> Result<plan::Situation> {
@@ -587,6 +635,7 @@ impl Following {
 async fn act(worker: Arc<Worker>, task: Task) -> Result<()> {
 	let view = worker.chain.view().await?;
 	match task {
+		Task::Register => register(&worker).await,
 		Task::Heartbeat => {
 			worker.submit(&calls::heartbeat()).await?;
 			worker.report.event("heartbeat", json!({ "block": view.number() }));

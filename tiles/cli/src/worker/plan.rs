@@ -18,6 +18,8 @@ const LONGEST_RETRY_BLOCKS: u32 = 32;
 /// Something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Task {
+	/// Register once more: the block in which it had happened was taken back.
+	Register,
 	/// Tell the chain that the worker is there.
 	Heartbeat,
 	/// Reveal the update that was committed to.
@@ -95,6 +97,7 @@ impl Task {
 	/// What the task is called in logs and events.
 	pub fn name(&self) -> &'static str {
 		match self {
+			Self::Register => "register",
 			Self::Heartbeat => "heartbeat",
 			Self::RevealUpdate { .. } => "reveal_update",
 			Self::RevealVerdict { .. } => "reveal_verdict",
@@ -125,7 +128,8 @@ impl Task {
 			| Self::Evaluate { round }
 			| Self::Verify { round, .. }
 			| Self::Train { round } => Some(*round),
-			Self::Heartbeat
+			Self::Register
+			| Self::Heartbeat
 			| Self::RevealReport { .. }
 			| Self::Claim { .. }
 			| Self::Audit { .. } => None,
@@ -244,11 +248,16 @@ pub struct Situation {
 	pub unsettled: Vec<u32>,
 	/// Whether a heartbeat is due.
 	pub heartbeat_due: bool,
+	/// Whether the chain does not know the worker, though it has not left.
+	pub unregistered: bool,
 }
 
 /// What there is to do, most urgent first: what is quick comes before what takes long.
 pub fn plan(situation: &Situation, roles: Roles) -> Vec<Task> {
 	let mut tasks = Vec::new();
+	if situation.unregistered {
+		tasks.push(Task::Register);
+	}
 	if situation.heartbeat_due {
 		tasks.push(Task::Heartbeat);
 	}
@@ -263,6 +272,9 @@ pub fn plan(situation: &Situation, roles: Roles) -> Vec<Task> {
 			(dataset, false) => Task::Audit { dataset },
 		}));
 	}
+	// One training at a time is what a machine can promise.
+	let mut joins = false;
+	tasks.retain(|task| !matches!(task, Task::Join { .. }) || !std::mem::replace(&mut joins, true));
 	tasks.sort();
 	tasks
 }
@@ -278,7 +290,6 @@ fn plan_round(situation: &Situation, state: &RoundState, roles: Roles, tasks: &m
 	match state.stage {
 		Stage::Open => {
 			let joins = state.own == Own::Stranger && state.has_room;
-			// One training at a time is what a machine can promise.
 			let is_busy = situation.rounds.iter().any(|other| other.own == Own::Silent);
 			if roles.contains(Role::Trainer) && joins && !is_busy {
 				tasks.push(Task::Join { round });
@@ -452,6 +463,20 @@ mod tests {
 		let rounds = vec![done, round(Stage::Open)];
 		let situation = Situation { now: 105, rounds, ..Situation::default() };
 		assert_eq!(plan(&situation, Roles::ALL), [Task::Join { round: 7 }]);
+	}
+
+	#[test]
+	fn trainer_joins_one_of_several_open_rounds() {
+		let rounds = vec![round(Stage::Open), RoundState { id: 8, ..round(Stage::Open) }];
+		let situation = Situation { now: 105, rounds, ..Situation::default() };
+		assert_eq!(plan(&situation, Roles::ALL), [Task::Join { round: 7 }]);
+	}
+
+	#[test]
+	fn registration_that_was_taken_back_is_repeated_before_anything_else() {
+		let situation =
+			Situation { unregistered: true, heartbeat_due: true, ..Situation::default() };
+		assert_eq!(plan(&situation, Roles::ALL), [Task::Register, Task::Heartbeat]);
 	}
 
 	#[test]

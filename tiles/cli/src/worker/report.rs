@@ -3,7 +3,7 @@
 //! With `--json` a line is an object whose first field is `event`; without, the same in words. Both
 //! go to standard output: events are the worker's result. Secrets are no events.
 
-use crate::output::{one_line, print_text};
+use crate::output::{is_exact, one_line, print_text};
 use serde_json::{Map, Value};
 
 /// Tells what happens.
@@ -38,7 +38,8 @@ impl Report {
 			line.extend(fields);
 			return Value::Object(line).to_string();
 		}
-		let words = fields.iter().map(|(name, value)| {
+		let shown = fields.iter().filter(|(name, _)| !is_exact(name));
+		let words = shown.map(|(name, value)| {
 			let value = match value {
 				Value::String(text) => one_line(text),
 				other => other.to_string(),
@@ -61,12 +62,18 @@ mod tests {
 
 	#[test]
 	fn event_is_one_line_with_its_fields_in_order() {
-		let fields = json!({ "round": 3, "loss": "2.500", "why": "a\nb" });
+		let fields = json!({
+			"round": 3,
+			"loss": "2.500",
+			"loss_micronats": 2_500_123,
+			"why": "a\nb",
+		});
 		let line = Report::new(true).line("training", fields.clone());
 		assert!(line.starts_with(r#"{"event":"training","round":3,"#), "{line}");
 		assert!(!line.contains('\n'));
+		assert!(line.contains(r#""loss_micronats":2500123"#), "{line}");
 		let line = Report::new(false).line("round_ended", fields);
-		assert!(line.starts_with("round ended: round=3 loss=2.500"), "{line}");
+		assert!(line.starts_with("round ended: round=3 loss=2.500 why="), "{line}");
 		assert!(!line.contains('\n'));
 		assert_eq!(Report::new(false).line("stopped", Value::Null), "stopped:");
 	}

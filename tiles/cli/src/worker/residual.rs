@@ -149,7 +149,7 @@ impl Residuals {
 mod tests {
 	use super::*;
 	use crate::worker::training::tests::{architecture, base, recipe};
-	use blyan_primitives::recipe::PPM;
+	use blyan_primitives::recipe::{MAX_ALIGNMENT_PPM, MIN_ALIGNMENT_PPM, PPM};
 
 	/// Increments that fall off from one place to the next, begun elsewhere for each seed.
 	fn trained(seed: usize) -> Vec<Vec<i32>> {
@@ -184,14 +184,15 @@ mod tests {
 
 	#[test]
 	fn residual_is_carried_where_the_recipe_has_room() {
-		let carried = compress(&architecture(), &demanding(0), &trained(0), &left_out()).unwrap();
+		let lenient = demanding(MIN_ALIGNMENT_PPM);
+		let carried = compress(&architecture(), &lenient, &trained(0), &left_out()).unwrap();
 		assert!(carried.with_residual);
 		assert_ne!(carried.proposed, left_out());
 	}
 
 	#[test]
 	fn residual_is_left_out_where_verifiers_would_refuse() {
-		let strict = demanding(PPM);
+		let strict = demanding(MAX_ALIGNMENT_PPM);
 		let alone = compress(&architecture(), &strict, &trained(0), &left_out()).unwrap();
 		assert!(!alone.with_residual);
 		// It waits.
@@ -205,7 +206,7 @@ mod tests {
 
 	#[test]
 	fn residual_is_left_out_where_the_norm_would_be_exceeded() {
-		let narrow = Recipe { max_delta_norm: 1, ..demanding(0) };
+		let narrow = Recipe { max_delta_norm: 1, ..demanding(MIN_ALIGNMENT_PPM) };
 		let alone = compress(&architecture(), &narrow, &trained(0), &left_out()).unwrap();
 		assert!(!alone.with_residual);
 	}

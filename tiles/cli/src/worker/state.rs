@@ -18,14 +18,14 @@ use super::{
 };
 use crate::chain::{
 	types::{Phase, Snapshot},
-	View,
+	ChainError, View,
 };
 use blyan_engine::Weights;
 use blyan_primitives::{model::Architecture, recipe::Recipe, tree::list_root, H256};
 use codec::{Decode, Encode};
 use serde_json::json;
 use std::{
-	fs,
+	fs, io,
 	path::{Path, PathBuf},
 	sync::Arc,
 };
@@ -61,6 +61,18 @@ pub fn is_remembered(files: &Files, model: u32, round: u32) -> bool {
 /// What was merged in a round, if it is noted.
 pub fn remembered(files: &Files, model: u32, round: u32) -> Result<Option<Merged>> {
 	read_note(&note_path(files, model, round))
+}
+
+/// Removes the note of what was merged in a round: it is wrong.
+fn forget(files: &Files, model: u32, round: u32) -> Result<()> {
+	let path = note_path(files, model, round);
+	tracing::warn!("what was noted of round {round} is of another chain, and is removed");
+	match fs::remove_file(&path) {
+		Err(error) if error.kind() != io::ErrorKind::NotFound => {
+			Err(Error::io("remove", &path)(error))
+		}
+		_ => Ok(()),
+	}
 }
 
 /// Notes what is merged in a round whose merge cannot change any more, and keeps the deltas.
@@ -208,8 +220,62 @@ async fn replay(
 			"no round made it; migrations cannot be replayed",
 		)
 	})?;
-	let heads_root = record.heads_root;
-	for merged in choices(worker, model, round).await? {
+	let target = Target { model, number, round, heads_root: record.heads_root };
+	let mut missing = None;
+	if let Some(merged) = remembered(&worker.files, model, round)? {
+		match target.rebuild(worker, &parent, merged).await {
+			Ok(Some(weights)) => return Ok(weights),
+			// Blocks were taken back since, or the chain was started anew.
+			Ok(None) => forget(&worker.files, model, round)?,
+			Err(error) => missing = Some(passed_over(error)?),
+		}
+	}
+	let choices = match choices(worker, round).await {
+		Ok(choices) => choices,
+		Err(error) => return Err(missing.unwrap_or(error)),
+	};
+	for merged in choices {
+		match target.rebuild(worker, &parent, merged).await {
+			Ok(Some(weights)) => return Ok(weights),
+			Ok(None) => {}
+			Err(error) => missing = Some(passed_over(error)?),
+		}
+	}
+	Err(missing.unwrap_or_else(|| {
+		Error::refused(
+			format!("the merge of round {round}"),
+			format!("the updates that are known do not give snapshot {number} of model {model}"),
+		)
+	}))
+}
+
+/// The error, if it only says that some set of updates cannot be tried: an update that was not
+/// accepted may never have been stored, and another set is the right one.
+fn passed_over(error: Error) -> Result<Error> {
+	match error {
+		Error::Chain(ChainError::NotStored(_)) => Ok(error),
+		error => Err(error),
+	}
+}
+
+/// A snapshot to rebuild.
+#[derive(Clone, Copy)]
+struct Target {
+	model: u32,
+	number: u32,
+	round: u32,
+	heads_root: H256,
+}
+
+impl Target {
+	/// Merges and keeps the snapshot, if it is what these updates give.
+	async fn rebuild(
+		self,
+		worker: &Arc<Worker>,
+		parent: &Weights,
+		merged: Merged,
+	) -> Result<Option<Weights>> {
+		let Self { model, number, round, heads_root } = self;
 		let recipe = merged.recipe;
 		let updates = worker.with_blobs(merged.updates).await?;
 		let base = parent.clone();
@@ -223,23 +289,16 @@ async fn replay(
 				Ok(Some(candidate.weights))
 			})
 			.await?;
-		if let Some(weights) = rebuilt {
+		if rebuilt.is_some() {
 			let fields = json!({ "model": model, "snapshot": number, "round": round });
 			worker.report.event("snapshot_rebuilt", fields);
-			return Ok(weights);
 		}
+		Ok(rebuilt)
 	}
-	Err(Error::refused(
-		format!("the merge of round {round}"),
-		format!("the updates that are known do not give snapshot {number} of model {model}"),
-	))
 }
 
 /// What may have been merged in a round that is over: one possibility if it is known.
-async fn choices(worker: &Worker, model: u32, round: u32) -> Result<Vec<Merged>> {
-	if let Some(merged) = remembered(&worker.files, model, round)? {
-		return Ok(vec![merged]);
-	}
+async fn choices(worker: &Worker, round: u32) -> Result<Vec<Merged>> {
 	let progress = |done: u32, total: u32| {
 		tracing::debug!("read {done} of {total} blocks of round {round}");
 	};
@@ -323,6 +382,18 @@ mod tests {
 		assert!(is_remembered(&files, 2, 7));
 		assert_eq!(remembered(&files, 2, 7).unwrap(), Some(merged));
 		assert_eq!(remembered(&files, 2, 8).unwrap(), None);
+		forget(&files, 2, 7).unwrap();
+		forget(&files, 2, 7).unwrap();
+		assert_eq!(remembered(&files, 2, 7).unwrap(), None);
+	}
+
+	#[test]
+	fn only_what_is_stored_nowhere_is_passed_over() {
+		let withheld = Error::Chain(ChainError::NotStored(H256::zero()));
+		assert!(passed_over(withheld).is_ok());
+		let silent = Error::Chain(ChainError::Rpc(String::from("busy")));
+		assert!(passed_over(silent).is_err());
+		assert!(matches!(passed_over(Error::Stopped), Err(Error::Stopped)));
 	}
 
 	#[test]

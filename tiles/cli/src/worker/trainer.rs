@@ -71,12 +71,22 @@ pub async fn train(worker: &Arc<Worker>, view: &View, id: u32) -> Result<()> {
 	let folder = worker.files.round(id, &seed);
 	let sealed = match read_note(&folder.join(UPDATE_FILE))? {
 		Some(sealed) => sealed,
-		None => make_update(worker, view, id, round, seed, folder).await?,
+		None => make_update(worker, id, round, seed, folder).await?,
 	};
+	// Training took a while: an update for a seed that the chain took back is worth nothing.
+	if !is_seed_of(&worker.chain.view().await?, id, &seed).await? {
+		return Err(Error::Stopped);
+	}
 	let hash = sealed.value.commitment(&sealed.salt, &worker.me);
 	worker.submit(&calls::commit_update(id, hash)).await?;
 	worker.report.event("update_committed", json!({ "round": id }));
 	Ok(())
+}
+
+/// Whether a live round still has this seed.
+async fn is_seed_of(view: &View, id: u32, seed: &H256) -> Result<bool> {
+	let round = view.round_record(id).await?;
+	Ok(round.is_some_and(|round| round.seed.as_ref() == Some(seed)))
 }
 
 /// What a training needs, all of it in memory.
@@ -92,12 +102,14 @@ struct Training {
 
 async fn make_update(
 	worker: &Arc<Worker>,
-	view: &View,
 	id: u32,
 	round: RoundView,
 	seed: H256,
 	folder: PathBuf,
 ) -> Result<Sealed<Update>> {
+	let _working = worker.begin_work(Task::Train { round: id }).await?;
+	// It may have been waited for long, and nodes forget old states.
+	let view = &worker.chain.view().await?;
 	let model = round.round.model;
 	let base = state::base(worker, view, model, round.round.base_snapshot).await?;
 	let library = worker.library(view, &round).await?;
@@ -136,7 +148,9 @@ impl Training {
 				"round": self.id,
 				"samples": sealed.value.samples,
 				"loss_before": nats(sealed.value.loss_before),
+				"loss_before_micronats": sealed.value.loss_before,
 				"loss_after": nats(sealed.value.loss_after),
+				"loss_after_micronats": sealed.value.loss_after,
 				"delta_bytes": deltas.len(),
 				"with_residual": compressed.with_residual,
 			}),
@@ -251,6 +265,7 @@ impl Meter {
 				"step": progress.done,
 				"steps": progress.steps,
 				"loss": nats(progress.loss_micronats),
+				"loss_micronats": progress.loss_micronats,
 				"tokens_per_second": rate,
 			}),
 		);
@@ -282,10 +297,23 @@ pub async fn reveal(worker: &Worker, view: &View, id: u32) -> Result<()> {
 /// Takes on, or throws away, what the update of a round that is over left out.
 pub async fn settle(worker: &Worker, view: &View, id: u32) -> Result<()> {
 	let Some(summary) = view.summary(id).await? else { return Ok(()) };
-	let Some(folder) = worker.files.ended_round(id) else { return Ok(()) };
-	let merged = summary.outcome == Phase::Final && was_merged(worker, summary.model, id).await?;
-	let fate = if merged { Fate::Merged } else { Fate::Dropped };
-	Residuals::new(worker.files.model(summary.model)).settle(&folder, fate)?;
+	let folders = worker.files.ended_round(id)?;
+	if folders.is_empty() {
+		return Ok(());
+	}
+	let update = match summary.outcome {
+		Phase::Final => merged_update(worker, summary.model, id).await?,
+		_ => None,
+	};
+	let residuals = Residuals::new(worker.files.model(summary.model));
+	let mut merged = false;
+	for folder in &folders {
+		let sealed: Option<Sealed<Update>> = read_note(&folder.join(UPDATE_FILE))?;
+		// Of several updates for several seeds at most one was merged.
+		let is_merged = update.is_some() && sealed.map(|sealed| sealed.value) == update;
+		residuals.settle(folder, if is_merged { Fate::Merged } else { Fate::Dropped })?;
+		merged |= is_merged;
+	}
 	let fields = json!({
 		"round": id,
 		"outcome": summary.outcome.to_string(),
@@ -296,20 +324,24 @@ pub async fn settle(worker: &Worker, view: &View, id: u32) -> Result<()> {
 	Ok(())
 }
 
-/// Whether the own update was among those that a final round merged. Where nobody remembers, it
+/// The own update, if it was among those that a final round merged. Where nobody remembers, it
 /// counts as not merged: then a little that was learned is lost, and nothing is added twice.
-async fn was_merged(worker: &Worker, model: u32, id: u32) -> Result<bool> {
+async fn merged_update(worker: &Worker, model: u32, id: u32) -> Result<Option<Update>> {
 	if let Some(merged) = state::remembered(&worker.files, model, id)? {
-		return Ok(merged.updates.iter().any(|accepted| accepted.trainer == worker.me));
+		let mut updates = merged.updates.into_iter();
+		let own = updates.find(|accepted| accepted.trainer == worker.me);
+		return Ok(own.map(|accepted| accepted.update));
 	}
 	match worker.chain.past_round(id, |_, _| {}).await {
-		Ok(past) => {
-			let is_known = past.accepted == past.updates.len();
-			Ok(is_known && past.updates.iter().any(|update| update.trainer.0 == worker.me))
+		// Else it is not known which ones were merged.
+		Ok(past) if past.accepted == past.updates.len() => {
+			let own = past.updates.into_iter().find(|update| update.trainer.0 == worker.me);
+			Ok(own.map(|past| past.update))
 		}
+		Ok(_) => Ok(None),
 		Err(error @ (ChainError::Pruned { .. } | ChainError::Unknown(_))) => {
 			tracing::warn!("round {id}: {error}");
-			Ok(false)
+			Ok(None)
 		}
 		Err(error) => Err(error.into()),
 	}

@@ -9,15 +9,19 @@
 //! 3. Re-run from the base, the state at the end of every drawn segment is the claimed one: its root
 //!    is the same, or the sketches of all components are within the recipe's tolerance. If not:
 //!    `Mismatch`.
-//! 4. If the last segment is among the drawn ones, the deltas point where the training went
-//!    (`alignment`). If not: `Mismatch`.
+//! 4. The deltas point where the training went (`alignment`); the last segment, at whose end they are
+//!    compared, is always among the drawn ones. If not: `Mismatch`.
 //!
 //! Segments are re-run from the base, since a trainer's states in between are not served yet; so the
-//! steps before a drawn segment are checked along with it.
+//! steps before a drawn segment are checked along with it, and what machines differ by adds up over
+//! all of them.
+//!
+//! A verdict is kept by the trainer and the drawn segments, and committed to only if the chain still
+//! asks for these: blocks may be taken back while a segment is re-run, and drawn anew.
 
 use super::{
 	alignment::alignment_ppm,
-	data::{Draw, Library},
+	data::{hex, Draw, Library},
 	error::{Error, Result},
 	evidence::{inspect, trace_of, Evidence, Finding},
 	files::{read_note, seal, write_note, Sealed},
@@ -36,12 +40,14 @@ use crate::chain::{
 };
 use blyan_engine::{delta::Delta, Recipe as _, Weights};
 use blyan_primitives::{
+	hash::blake2b_256,
 	model::Architecture,
 	recipe::Recipe,
 	trace::{within_tolerance, Checkpoint, Sketch, Trace},
 	update::Update,
 	H256,
 };
+use codec::Encode;
 use serde_json::json;
 use std::{
 	fs, io,
@@ -89,9 +95,28 @@ pub fn segment_for(step: Option<u32>, segments: &[u32], recipe: &Recipe) -> Opti
 	segments.iter().copied().find(ends_behind).or(segments.last().copied())
 }
 
-/// Where a verdict is sealed.
-fn verdict_path(folder: &Path, trainer: &Account) -> PathBuf {
-	folder.join(format!("verdict-{}", super::data::hex(trainer)))
+/// Where a verdict on these segments is sealed. Other segments are another file: if blocks are taken
+/// back, the chain may draw anew, and a verdict says nothing about segments that nobody looked at.
+fn verdict_path(folder: &Path, trainer: &Account, segments: &[u32]) -> PathBuf {
+	let drawn = blake2b_256(&segments.encode());
+	let drawn = hex(drawn.as_bytes().get(..6).unwrap_or_default());
+	folder.join(format!("verdict-{}-{drawn}", hex(trainer)))
+}
+
+/// Whether a live round still has this seed, and the audit of a trainer's update these segments.
+async fn is_drawn(
+	view: &View,
+	id: u32,
+	seed: &H256,
+	trainer: &Account,
+	segments: &[u32],
+) -> Result<bool> {
+	let round = view.round_record(id).await?;
+	if round.is_none_or(|round| round.seed.as_ref() != Some(seed)) {
+		return Ok(false);
+	}
+	let audit = view.update(id, AccountId(*trainer)).await?.and_then(|update| update.audit);
+	Ok(audit.is_some_and(|audit| audit.segments == segments))
 }
 
 /// One update to verify.
@@ -122,7 +147,8 @@ pub async fn verify(worker: &Arc<Worker>, view: &View, id: u32, trainer: Account
 	let Some(found) = view.update(id, AccountId(trainer)).await? else { return Ok(()) };
 	let (Some(update), Some(audit)) = (found.update, found.audit) else { return Ok(()) };
 	let folder = worker.files.round(id, &seed);
-	let path = verdict_path(&folder, &trainer);
+	let path = verdict_path(&folder, &trainer, &audit.segments);
+	let segments = audit.segments.clone();
 	let sealed: Sealed<Verdict> = match read_note(&path)? {
 		Some(sealed) => sealed,
 		None => {
@@ -136,13 +162,17 @@ pub async fn verify(worker: &Arc<Worker>, view: &View, id: u32, trainer: Account
 				seed,
 				folder,
 			};
-			match case.verdict(worker, view, &round).await? {
+			match case.verdict(worker, &round).await? {
 				Some(verdict) => seal(&path, || Ok(verdict))?,
 				// The update was refuted by proof: there is nothing left to vote on.
 				None => return Ok(()),
 			}
 		}
 	};
+	// Looking took a while: a verdict on a draw that the chain took back is worth nothing.
+	if !is_drawn(&worker.chain.view().await?, id, &seed, &trainer, &segments).await? {
+		return Err(Error::Stopped);
+	}
 	let hash = sealed.commitment(&sealed.value.payload(id, &trainer), &worker.me);
 	worker.submit(&calls::commit_verdict(id, AccountId(trainer), hash)).await?;
 	let fields = json!({ "round": id, "trainer": AccountId(trainer).to_string() });
@@ -154,7 +184,9 @@ pub async fn verify(worker: &Arc<Worker>, view: &View, id: u32, trainer: Account
 pub async fn reveal(worker: &Worker, view: &View, id: u32, trainer: Account) -> Result<()> {
 	let Some(round) = view.round(id).await? else { return Ok(()) };
 	let Some(seed) = round.round.seed else { return Ok(()) };
-	let path = verdict_path(&worker.files.round(id, &seed), &trainer);
+	let audit = view.update(id, AccountId(trainer)).await?.and_then(|update| update.audit);
+	let Some(audit) = audit else { return Ok(()) };
+	let path = verdict_path(&worker.files.round(id, &seed), &trainer, &audit.segments);
 	let sealed: Option<Sealed<Verdict>> = read_note(&path)?;
 	let sealed = sealed.ok_or_else(|| {
 		Error::refused(
@@ -175,16 +207,14 @@ pub async fn reveal(worker: &Worker, view: &View, id: u32, trainer: Account) -> 
 
 impl Case {
 	/// The verdict; none if the update was refuted by proof.
-	async fn verdict(
-		self,
-		worker: &Arc<Worker>,
-		view: &View,
-		round: &RoundView,
-	) -> Result<Option<Verdict>> {
+	async fn verdict(self, worker: &Arc<Worker>, round: &RoundView) -> Result<Option<Verdict>> {
 		let first = *self.segments.first().ok_or_else(|| {
 			Error::refused(format!("the audit of round {}", self.id), "no segment was drawn")
 		})?;
 		let unavailable = Verdict::Unavailable { segment: first };
+		let _working = worker.begin_work(self.task()).await?;
+		// It may have been waited for long, and nodes forget old states.
+		let view = &worker.chain.view().await?;
 		let Some((trace_blob, delta_blob)) = self.blobs(worker, view).await? else {
 			return Ok(Some(unavailable));
 		};
@@ -228,7 +258,7 @@ impl Case {
 		if let (Some(trace), Some(deltas)) = (trace, deltas) {
 			return Ok(Some((trace, deltas)));
 		}
-		let path = self.folder.join(format!("tries-{}", super::data::hex(&self.trainer)));
+		let path = self.folder.join(format!("tries-{}", hex(&self.trainer)));
 		let tries = read_note::<u32>(&path)?.unwrap_or(0).saturating_add(1);
 		write_note(&path, &tries)?;
 		if tries >= TRIES {
@@ -285,9 +315,10 @@ impl Case {
 		draw: &Draw,
 	) -> Result<Verdict> {
 		let engine = worker.engine(self.recipe)?;
+		// The chain always draws the last segment, so this runs to the end of the training.
 		let last = self.segments.last().copied().unwrap_or_default();
 		let end = self.recipe.checkpoint_step(last).unwrap_or(self.recipe.steps);
-		let folder = self.folder.join(format!("rerun-{}", super::data::hex(&self.trainer)));
+		let folder = self.folder.join(format!("rerun-{}", hex(&self.trainer)));
 		let session = Session::load(&folder, &self.architecture, &self.recipe)?
 			.filter(|session| session.state.step() <= end)
 			.unwrap_or_else(|| Session::start(base));
@@ -302,12 +333,11 @@ impl Case {
 				going
 			})?;
 		let mut verdict = judge(&session.trace, claimed, &self.segments, &self.recipe);
-		let least = self.recipe.min_alignment_ppm;
-		if verdict == Verdict::Match && end == self.recipe.steps && least > 0 {
+		if verdict == Verdict::Match {
 			let trained = engine.delta(&session.state, base)?;
 			let budget = self.recipe.delta_bytes_per_chunk;
 			let reached = alignment_ppm(&self.architecture, deltas, &trained, budget)?;
-			if reached < least {
+			if reached < self.recipe.min_alignment_ppm {
 				tracing::warn!("round {}: deltas with an alignment of {reached} ppm", self.id);
 				verdict = Verdict::Mismatch { segment: last };
 			}
@@ -414,6 +444,16 @@ mod tests {
 		fewer.checkpoints[2].0.state_root = H256([1; 32]);
 		fewer.checkpoints[2].1.pop();
 		assert_eq!(judge(&own, &fewer, &[2], &recipe()), Verdict::Mismatch { segment: 2 });
+	}
+
+	#[test]
+	fn verdict_on_other_segments_is_another_file() {
+		let path =
+			|trainer, segments: &[u32]| verdict_path(Path::new("round"), &[trainer; 32], segments);
+		assert_eq!(path(1, &[0, 2]), path(1, &[0, 2]));
+		assert_ne!(path(1, &[0, 2]), path(1, &[0, 3]));
+		assert_ne!(path(1, &[0, 2]), path(1, &[0]));
+		assert_ne!(path(1, &[0, 2]), path(2, &[0, 2]));
 	}
 
 	#[test]

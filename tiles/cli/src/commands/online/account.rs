@@ -1,15 +1,16 @@
-//! What the chain knows about accounts: balance and rewards.
+//! What the chain knows about accounts: balance, rewards and bonds.
 
-use super::{account_of, connect};
+use super::{account_of, connect, in_time};
 use crate::{
 	chain::{
 		calls,
-		types::{bly, AccountId, BLY},
-		View,
+		types::{bly, AccountId, Worker, WorkerState, BLY},
+		Chain, View,
 	},
 	context::{usage, Context},
 };
-use anyhow::bail;
+use anyhow::{bail, Context as _};
+use blyan_primitives::H256;
 use serde::Serialize;
 
 /// What an account has, does and earns.
@@ -103,9 +104,7 @@ pub async fn account_transfer(
 	amount: &str,
 	context: &Context,
 ) -> anyhow::Result<()> {
-	let units = parse_bly(amount).ok_or_else(|| {
-		usage(format!("{amount} is no amount; write BLY with up to 18 decimals, as in 12.5"))
-	})?;
+	let units = amount_of(amount)?;
 	let to = account_of(to, context)?;
 	let key = context.keystore.key(name)?;
 	let chain = connect(context).await?;
@@ -123,9 +122,122 @@ pub async fn account_transfer(
 	})
 }
 
+/// A worker's bond after it was changed.
+#[derive(Serialize)]
+struct BondRow {
+	account: String,
+	state: String,
+	bond_bly: String,
+	free_bly: String,
+	bond_free_from_block: Option<u32>,
+	bond_free_in: Option<String>,
+}
+
+/// The bond of an account in the block in which it was changed.
+async fn bond_row(chain: &Chain, block: H256, who: AccountId) -> anyhow::Result<BondRow> {
+	let view = chain.view_at(block).await?;
+	let worker = view.worker(who).await?;
+	let until = match worker.as_ref().map(|worker| worker.state) {
+		Some(WorkerState::Unbonding { until }) => Some(until),
+		_ => None,
+	};
+	Ok(BondRow {
+		account: who.to_string(),
+		state: String::from(state_word(worker.as_ref().map(|worker| worker.state))),
+		bond_bly: bly(worker.map_or(0, |worker| worker.bond)),
+		free_bly: bly(view.account(who).await?.data.free),
+		bond_free_from_block: until,
+		bond_free_in: match until {
+			Some(until) => Some(in_time(&view, until).await?),
+			None => None,
+		},
+	})
+}
+
+/// Where a worker stands, in a word.
+fn state_word(state: Option<WorkerState>) -> &'static str {
+	match state {
+		None => "no worker",
+		Some(WorkerState::Listed) => "listed",
+		Some(WorkerState::Suspended) => "suspended",
+		Some(WorkerState::Unbonding { .. }) => "leaving",
+	}
+}
+
+/// The worker that an account is, or what to do if it is none.
+async fn worker_of(view: &View, who: AccountId) -> anyhow::Result<Worker> {
+	let worker = view.worker(who).await?;
+	worker.with_context(|| format!("{who} is no worker; `blyan worker` registers it"))
+}
+
+/// Adds to the bond of the worker whose account a key is.
+pub async fn account_bond(name: &str, amount: &str, context: &Context) -> anyhow::Result<()> {
+	let units = amount_of(amount)?;
+	if units == 0 {
+		return Err(usage("nothing is to be added; write an amount above zero"));
+	}
+	let key = context.keystore.key(name)?;
+	let who = key.account();
+	let chain = connect(context).await?;
+	let view = chain.view().await?;
+	if let WorkerState::Unbonding { .. } = worker_of(&view, who).await?.state {
+		bail!(
+			"{who} is leaving, so its bond stays as it is; `blyan account withdraw` gives it back"
+		);
+	}
+	let free = view.account(who).await?.data.free;
+	if free < units {
+		bail!("{who} has only {} BLY", bly(free));
+	}
+	let submitted = chain.submit(&calls::add_bond(units), &key).await?;
+	context.output.record(&bond_row(&chain, submitted.block_hash, who).await?)
+}
+
+/// Takes the worker whose account a key is off the lists, and begins to free its bond.
+pub async fn account_leave(name: &str, context: &Context) -> anyhow::Result<()> {
+	let key = context.keystore.key(name)?;
+	let who = key.account();
+	let chain = connect(context).await?;
+	let view = chain.view().await?;
+	if let WorkerState::Unbonding { until } = worker_of(&view, who).await?.state {
+		bail!("{who} is leaving already; `blyan account withdraw` gives its bond back from block {until} on");
+	}
+	let engagements = view.engagements(who).await?;
+	if engagements > 0 {
+		bail!("{who} is engaged in {engagements} rounds or audits; try again when they are over");
+	}
+	let submitted = chain.submit(&calls::deregister(), &key).await?;
+	context.output.record(&bond_row(&chain, submitted.block_hash, who).await?)
+}
+
+/// Gives the bond of a worker that has left back.
+pub async fn account_withdraw(name: &str, context: &Context) -> anyhow::Result<()> {
+	let key = context.keystore.key(name)?;
+	let who = key.account();
+	let chain = connect(context).await?;
+	let view = chain.view().await?;
+	match worker_of(&view, who).await?.state {
+		WorkerState::Unbonding { until } if view.number().saturating_add(1) < until => {
+			let wait = in_time(&view, until).await?;
+			bail!("the bond of {who} is free from block {until} on; try again in {wait}");
+		}
+		WorkerState::Unbonding { .. } => {}
+		_ => bail!("{who} has not left; `blyan account leave` comes first"),
+	}
+	let submitted = chain.submit(&calls::withdraw(), &key).await?;
+	context.output.record(&bond_row(&chain, submitted.block_hash, who).await?)
+}
+
 fn sum(amounts: impl Iterator<Item = u128>) -> u128 {
 	// Amounts are below the cap, so the sum never saturates.
 	amounts.fold(0, u128::saturating_add)
+}
+
+/// The amount that a user means, in the smallest unit.
+fn amount_of(text: &str) -> anyhow::Result<u128> {
+	parse_bly(text).ok_or_else(|| {
+		usage(format!("{text} is no amount; write BLY with up to 18 decimals, as in 12.5"))
+	})
 }
 
 /// An amount of BLY with up to 18 decimals, in the smallest unit.
@@ -142,6 +254,19 @@ fn parse_bly(text: &str) -> Option<u128> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn every_state_of_a_worker_has_a_word() {
+		let states = [
+			None,
+			Some(WorkerState::Listed),
+			Some(WorkerState::Suspended),
+			Some(WorkerState::Unbonding { until: 7 }),
+		];
+		assert_eq!(states.map(state_word), ["no worker", "listed", "suspended", "leaving"]);
+		assert!(amount_of("12.5").is_ok());
+		assert!(amount_of("many").unwrap_err().is::<crate::context::Usage>());
+	}
 
 	#[test]
 	fn amounts_are_read_to_the_last_decimal() {

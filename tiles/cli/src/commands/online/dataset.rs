@@ -1,11 +1,13 @@
-//! `dataset submit`, `list`, `show` and `vote`.
+//! `dataset submit`, `list`, `show`, `vote` and `leave-voters`.
 
 use super::{account_of, connect, in_time, work};
 use crate::{
-	args::{Ballot, DatasetListArgs, DatasetShowArgs, DatasetSubmitArgs, DatasetVoteArgs},
+	args::{
+		Ballot, DatasetListArgs, DatasetShowArgs, DatasetSubmitArgs, DatasetVoteArgs, SignerArgs,
+	},
 	chain::{
 		api, calls,
-		types::{AuditResult, Dataset, Scores, Status, Upload},
+		types::{bly, AuditResult, Dataset, Scores, Status, Upload},
 		Chain, ChainError, Parameter, View,
 	},
 	context::{usage, Context},
@@ -85,7 +87,7 @@ async fn register(
 	let (hash, owner) = (manifest.hash(), key.account());
 	let view = chain.view().await?;
 	if manifest.availability != Availability::Chain {
-		bail!("the chain takes only datasets that it keeps itself; prepare it again with --availability chain");
+		bail!("the chain takes only datasets that it keeps itself; prepare it again with `blyan dataset prepare`");
 	}
 	if let Some(other) = view.dataset_of_records(manifest.records_root).await? {
 		bail!("dataset {other} has the same records; vote on it, or train on it");
@@ -332,6 +334,7 @@ struct LearnedRow {
 	snapshot: u32,
 	samples: u64,
 	improvement: String,
+	improvement_micronats: u32,
 }
 
 /// Shows one dataset.
@@ -394,6 +397,7 @@ async fn learned_from(view: &View, id: u32) -> anyhow::Result<Vec<LearnedRow>> {
 					snapshot,
 					samples: *samples,
 					improvement: nats(lineage.improvement_micronats),
+					improvement_micronats: lineage.improvement_micronats,
 				});
 			}
 		}
@@ -446,8 +450,13 @@ async fn come_of_age(
 			None => Hardware::default().hardware_id()?,
 		};
 		let submitted = chain.submit(&calls::register_voter(hardware), key).await?;
-		context.output.note("registered as a voter");
 		view = chain.view_at(submitted.block_hash).await?;
+		if let Some(voter) = view.voter(key.account()).await? {
+			context.output.note(format!(
+				"registered as a voter; {} BLY are held until `blyan dataset leave-voters`",
+				bly(voter.deposit)
+			));
+		}
 	}
 	let voter = view.voter(key.account()).await?;
 	let voter = voter.context("the registration as a voter is gone again; try once more")?;
@@ -460,6 +469,34 @@ async fn come_of_age(
 	let mut blocks = chain.blocks();
 	while blocks.next().await?.number < from {}
 	Ok(())
+}
+
+/// What a voter got back.
+#[derive(Serialize)]
+struct LeftRow {
+	voter: String,
+	released_bly: String,
+}
+
+/// Has an account leave the voters, which releases its deposit.
+pub async fn dataset_leave_voters(args: SignerArgs, context: &Context) -> anyhow::Result<()> {
+	let key = context.keystore.key(&args.account)?;
+	let chain = connect(context).await?;
+	let view = chain.view().await?;
+	let Some(voter) = view.voter(key.account()).await? else {
+		bail!("{} is no voter", key.account());
+	};
+	// What is sent now is in the next block at the earliest.
+	if voter.bound_until > view.number().saturating_add(1) {
+		let (from, wait) = (voter.bound_until, in_time(&view, voter.bound_until).await?);
+		bail!(
+			"your last vote binds you until block {from}, for {wait}; run the command again then"
+		);
+	}
+	chain.submit(&calls::leave_voters(), &key).await?;
+	context
+		.output
+		.record(&LeftRow { voter: key.account().to_string(), released_bly: bly(voter.deposit) })
 }
 
 /// Bytes of a manifest's field as text.

@@ -9,8 +9,10 @@ mod round;
 mod watch;
 mod work;
 
-pub use account::{account_balance, account_claim, account_transfer};
-pub use dataset::{dataset_list, dataset_show, dataset_submit, dataset_vote};
+pub use account::{
+	account_balance, account_bond, account_claim, account_leave, account_transfer, account_withdraw,
+};
+pub use dataset::{dataset_leave_voters, dataset_list, dataset_show, dataset_submit, dataset_vote};
 pub use model::{model_create, model_list, model_show};
 pub use pull::model_pull;
 pub use round::{round_list, round_open, round_show};
@@ -22,10 +24,13 @@ use crate::{
 	context::{usage, Context},
 };
 
+/// Where the node is reached if nobody says: on this machine.
+const DEFAULT_URL: &str = "ws://127.0.0.1:9944";
+
 /// The chain that the command line names.
 async fn connect(context: &Context) -> anyhow::Result<Chain> {
 	let spinner = context.output.spinner("connecting");
-	let chain = Chain::connect(&context.url).await;
+	let chain = Chain::connect(context.url.as_deref().unwrap_or(DEFAULT_URL)).await;
 	spinner.finish_and_clear();
 	Ok(chain?)
 }
@@ -76,7 +81,7 @@ mod tests {
 		let context = Context {
 			output: Output::new(false),
 			keystore: Keystore::new(folder.path()),
-			url: String::new(),
+			url: None,
 		};
 		let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 		assert_eq!(account_of(alice, &context).unwrap().to_string(), alice);

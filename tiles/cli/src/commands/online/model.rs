@@ -33,6 +33,7 @@ struct ModelRow {
 	spec: String,
 	snapshot: u32,
 	loss: Option<String>,
+	loss_micronats: Option<u32>,
 	live_round: Option<u32>,
 }
 
@@ -48,16 +49,17 @@ pub async fn model_list(context: &Context) -> anyhow::Result<()> {
 			owner: model.owner.to_string(),
 			spec: model.latest_spec.to_string(),
 			snapshot: model.snapshot,
-			loss: snapshot.and_then(|snapshot| loss_of(&snapshot)),
+			loss: snapshot.as_ref().and_then(loss_of).map(nats),
+			loss_micronats: snapshot.as_ref().and_then(loss_of),
 			live_round: view.live_round_of(id).await?,
 		});
 	}
 	context.output.rows(&rows, "no models; create one with `blyan model create`")
 }
 
-/// The loss that was measured of a snapshot. The first one was not measured.
-fn loss_of(snapshot: &Snapshot) -> Option<String> {
-	snapshot.round.map(|_| nats(snapshot.candidate_loss))
+/// The loss that was measured of a snapshot, in micro-nats. The first one was not measured.
+fn loss_of(snapshot: &Snapshot) -> Option<u32> {
+	snapshot.round.map(|_| snapshot.candidate_loss)
 }
 
 /// A spec of a model.
@@ -103,8 +105,11 @@ struct SnapshotRow {
 	round: Option<u32>,
 	block: u32,
 	base_loss: Option<String>,
+	base_loss_micronats: Option<u32>,
 	loss: Option<String>,
+	loss_micronats: Option<u32>,
 	improvement: Option<String>,
+	improvement_micronats: Option<u32>,
 	learned_from: Vec<String>,
 	heads_root: H256,
 }
@@ -216,8 +221,11 @@ async fn snapshot_row(
 		round: snapshot.round,
 		block: snapshot.at,
 		base_loss: learned.then(|| nats(snapshot.base_loss)),
-		loss: loss_of(&snapshot),
+		base_loss_micronats: learned.then_some(snapshot.base_loss),
+		loss: loss_of(&snapshot).map(nats),
+		loss_micronats: loss_of(&snapshot),
 		improvement: lineage.as_ref().map(|lineage| nats(lineage.improvement_micronats)),
+		improvement_micronats: lineage.as_ref().map(|lineage| lineage.improvement_micronats),
 		learned_from: lineage.map_or_else(Vec::new, |lineage| {
 			let datasets = lineage.datasets.into_iter();
 			datasets.map(|(id, samples)| format!("dataset {id} ({samples} samples)")).collect()

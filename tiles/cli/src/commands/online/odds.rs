@@ -2,13 +2,17 @@
 //!
 //! # Model
 //!
-//! A trainer cheats in `c` of `n` segments. All verifiers of the update re-run the same `k` segments,
-//! drawn without replacement, so they can see it if at least one of the `c` is among them:
-//! `1 − C(n − c, k) / C(n, k)`. The update is refuted if two thirds of the verifiers, and more than
-//! half of the committee, say so. A tenth of verifiers are taken to lie in the trainer's favour, each
-//! independently of the others; that a committee that does not decide is widened once is left out.
+//! A trainer cheats in `c` of `n` segments. All verifiers of the update re-run the same `k` segments:
+//! the last one, and `k − 1` of the others, drawn without replacement. A trainer who knows that spares
+//! the last one, so they can see it if at least one of the `c` is among the `k − 1` of `n − 1`:
+//! `1 − C(n − 1 − c, k − 1) / C(n − 1, k − 1)`. Who cheats in all segments is always seen. The update
+//! is refuted if two thirds of the verifiers, and more than half of the committee, say so. A tenth of
+//! verifiers are taken to lie in the trainer's favour, each independently of the others; that a
+//! committee that does not decide is widened once is left out.
 //!
 //! It is about training only. Using other records than told is refuted by proof, whatever is drawn.
+//! And it is the least there is: workers re-run a segment from the base now, so that what was false in
+//! a segment before it shows at its end, too.
 
 use serde::Serialize;
 
@@ -62,16 +66,18 @@ pub(super) fn table(total: u32, verifiers: u32, segments: u32) -> Vec<Odds> {
 	ways.into_iter().map(odds).collect()
 }
 
-/// The chance that at least one of `cheated` segments is among `drawn` ones of `total`.
+/// The chance that at least one of `cheated` segments is among `drawn` ones of `total`, where the last
+/// segment is always drawn and is cheated in only if all are.
 fn chance(total: u32, cheated: u32, drawn: u32) -> f64 {
 	if drawn >= total || cheated >= total {
 		return if cheated > 0 && drawn > 0 { 1.0 } else { 0.0 };
 	}
+	let others = total - 1;
 	let mut missed = 1.0;
-	for i in 0..drawn {
-		let left = f64::from(total - i);
+	for i in 0..drawn.saturating_sub(1) {
+		let left = f64::from(others - i);
 		// Zero as soon as there are not enough honest segments for all that are drawn.
-		missed *= f64::from((total - cheated).saturating_sub(i)) / left;
+		missed *= f64::from((others - cheated).saturating_sub(i)) / left;
 	}
 	1.0 - missed
 }
@@ -107,12 +113,16 @@ mod tests {
 	}
 
 	#[test]
-	fn chance_is_that_of_drawing_without_replacement() {
-		assert!(near(chance(4, 1, 1), 0.25));
-		assert!(near(chance(4, 1, 2), 0.5));
-		assert!(near(chance(4, 2, 2), 1.0 - 1.0 / 6.0));
+	fn chance_is_that_of_drawing_the_others_without_replacement() {
+		assert!(near(chance(4, 1, 1), 0.0));
+		assert!(near(chance(4, 3, 1), 0.0));
+		assert!(near(chance(4, 1, 2), 1.0 / 3.0));
+		assert!(near(chance(4, 2, 2), 2.0 / 3.0));
+		assert!(near(chance(4, 1, 3), 2.0 / 3.0));
+		assert!(near(chance(5, 2, 3), 1.0 - 1.0 / 6.0));
 		assert!(near(chance(4, 3, 2), 1.0));
 		assert!(near(chance(4, 4, 1), 1.0));
+		assert!(near(chance(1, 1, 1), 1.0));
 		assert!(near(chance(4, 1, 4), 1.0));
 		assert!(near(chance(4, 1, 9), 1.0));
 		assert!(near(chance(4, 1, 0), 0.0));

@@ -32,9 +32,8 @@ pub(super) struct RoundRow {
 	pub(super) phase: String,
 	trainers: u32,
 	accepted: Option<u32>,
-	base_loss: Option<String>,
-	candidate_loss: Option<String>,
-	improvement: Option<String>,
+	#[serde(flatten)]
+	losses: LossFields,
 	opened: u32,
 	ends: u32,
 }
@@ -50,9 +49,7 @@ impl RoundRow {
 			phase: phase.to_string(),
 			trainers: view.trainers.len() as u32,
 			accepted: is_audited(phase).then_some(view.accepted.len() as u32),
-			base_loss: None,
-			candidate_loss: None,
-			improvement: None,
+			losses: LossFields::default(),
 			opened,
 			ends: deadline,
 		}
@@ -60,7 +57,6 @@ impl RoundRow {
 
 	/// A round that has ended.
 	pub(super) fn ended(round: u32, summary: &RoundSummary) -> Self {
-		let (base_loss, candidate_loss, improvement) = shown(summary.losses);
 		Self {
 			round,
 			model: summary.model,
@@ -68,9 +64,7 @@ impl RoundRow {
 			phase: summary.outcome.to_string(),
 			trainers: summary.trainers,
 			accepted: Some(summary.accepted),
-			base_loss,
-			candidate_loss,
-			improvement,
+			losses: LossFields::of(summary.losses),
 			opened: summary.opened,
 			ends: summary.ended,
 		}
@@ -82,17 +76,41 @@ fn is_audited(phase: Phase) -> bool {
 	!matches!(phase, Phase::Open | Phase::Train | Phase::Reveal | Phase::Audit)
 }
 
-/// Losses of base and candidate and how much the latter is lower, as people read them.
-fn shown(losses: Option<Losses>) -> (Option<String>, Option<String>, Option<String>) {
-	let Some(Losses { base, candidate }) = losses else { return (None, None, None) };
-	if candidate == LOSS_OF_MISMATCH {
-		return (Some(nats(base)), Some(String::from("wrong weights")), None);
+/// Losses of base and candidate and how much the latter is lower: as people read them, and in the
+/// micro-nats that the chain counts and a recipe's margin is given in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+struct LossFields {
+	base_loss: Option<String>,
+	base_loss_micronats: Option<u32>,
+	candidate_loss: Option<String>,
+	candidate_loss_micronats: Option<u32>,
+	improvement: Option<String>,
+	improvement_micronats: Option<i64>,
+}
+
+impl LossFields {
+	fn of(losses: Option<Losses>) -> Self {
+		let Some(Losses { base, candidate }) = losses else { return Self::default() };
+		let of_base = Self {
+			base_loss: Some(nats(base)),
+			base_loss_micronats: Some(base),
+			..Self::default()
+		};
+		if candidate == LOSS_OF_MISMATCH {
+			return Self { candidate_loss: Some(String::from("wrong weights")), ..of_base };
+		}
+		let improvement = match base.checked_sub(candidate) {
+			Some(lower) => nats(lower),
+			None => format!("-{}", nats(candidate.saturating_sub(base))),
+		};
+		Self {
+			candidate_loss: Some(nats(candidate)),
+			candidate_loss_micronats: Some(candidate),
+			improvement: Some(improvement),
+			improvement_micronats: Some(i64::from(base) - i64::from(candidate)),
+			..of_base
+		}
 	}
-	let improvement = match base.checked_sub(candidate) {
-		Some(lower) => nats(lower),
-		None => format!("-{}", nats(candidate.saturating_sub(base))),
-	};
-	(Some(nats(base)), Some(nats(candidate)), Some(improvement))
 }
 
 /// A round, live or ended; none if it was never opened.
@@ -126,7 +144,9 @@ struct TrainerRow {
 	update: String,
 	samples: Option<u32>,
 	loss_before: Option<String>,
+	loss_before_micronats: Option<u32>,
 	loss_after: Option<String>,
+	loss_after_micronats: Option<u32>,
 	size: Option<String>,
 	segments: Vec<u32>,
 	verdicts: Vec<String>,
@@ -150,7 +170,9 @@ impl TrainerRow {
 			),
 			samples: update.map(|update| update.samples),
 			loss_before: update.map(|update| nats(update.loss_before)),
+			loss_before_micronats: update.map(|update| update.loss_before),
 			loss_after: update.map(|update| nats(update.loss_after)),
+			loss_after_micronats: update.map(|update| update.loss_after),
 			size: update.map(|update| crate::output::bytes(update.delta_bytes())),
 			segments: audit.map_or_else(Vec::new, |audit| audit.segments.clone()),
 			verdicts: seats
@@ -175,7 +197,9 @@ struct EvaluatorRow {
 	evaluator: String,
 	state: &'static str,
 	base_loss: Option<String>,
+	base_loss_micronats: Option<u32>,
 	candidate_loss: Option<String>,
+	candidate_loss_micronats: Option<u32>,
 }
 
 /// What a round needs and has.
@@ -197,6 +221,7 @@ struct RoundHead {
 	batch: u16,
 	segments: u32,
 	margin: String,
+	margin_micronats: u32,
 	seed: Option<H256>,
 }
 
@@ -302,18 +327,26 @@ fn head_of(id: u32, view: &RoundView, ends_in: String) -> RoundHead {
 		batch: round.recipe.batch,
 		segments: round.recipe.checkpoints(),
 		margin: nats(round.recipe.margin_micronats),
+		margin_micronats: round.recipe.margin_micronats,
 		seed: round.seed,
 	}
 }
 
 fn evaluator_row(evaluator: &crate::chain::types::Evaluator) -> EvaluatorRow {
-	let (base_loss, candidate_loss, _) = shown(evaluator.losses);
+	let losses = LossFields::of(evaluator.losses);
 	let state = match (evaluator.losses, evaluator.commitment) {
 		(Some(_), _) => "measured",
 		(None, Some(_)) => "committed",
 		(None, None) => "drawn",
 	};
-	EvaluatorRow { evaluator: evaluator.who.to_string(), state, base_loss, candidate_loss }
+	EvaluatorRow {
+		evaluator: evaluator.who.to_string(),
+		state,
+		base_loss: losses.base_loss,
+		base_loss_micronats: losses.base_loss_micronats,
+		candidate_loss: losses.candidate_loss,
+		candidate_loss_micronats: losses.candidate_loss_micronats,
+	}
 }
 
 /// A round that was opened.
@@ -394,11 +427,20 @@ mod tests {
 
 	#[test]
 	fn improvement_has_a_sign_and_wrong_weights_have_none() {
-		let of = |base, candidate| shown(Some(Losses { base, candidate })).2;
-		assert_eq!(of(2_500_000, 1_250_000), Some(String::from("1.250")));
-		assert_eq!(of(1_000_000, 1_250_000), Some(String::from("-0.250")));
-		assert_eq!(of(1_000_000, LOSS_OF_MISMATCH), None);
-		assert_eq!(shown(None), (None, None, None));
+		let of = |base, candidate| LossFields::of(Some(Losses { base, candidate }));
+		let shown = |base, candidate| of(base, candidate).improvement;
+		assert_eq!(shown(2_500_000, 1_250_000), Some(String::from("1.250")));
+		assert_eq!(shown(1_000_000, 1_250_000), Some(String::from("-0.250")));
+		assert_eq!(shown(1_000_000, LOSS_OF_MISMATCH), None);
+		assert_eq!(LossFields::of(None), LossFields::default());
+
+		// Both show as 0.001, and a margin of 1,000 micro-nats tells them apart.
+		let exact = |base, candidate| of(base, candidate).improvement_micronats;
+		assert_eq!(shown(1_001_400, 1_000_000), shown(1_000_600, 1_000_000));
+		assert_eq!(exact(1_001_400, 1_000_000), Some(1_400));
+		assert_eq!(exact(1_000_600, 1_000_000), Some(600));
+		assert_eq!(exact(1_000_000, 1_250_000), Some(-250_000));
+		assert_eq!(of(1, LOSS_OF_MISMATCH).candidate_loss_micronats, None);
 	}
 
 	#[test]
@@ -433,7 +475,10 @@ mod tests {
 		let row = RoundRow::ended(7, &summary);
 		assert_eq!(row.phase, "final");
 		assert_eq!(row.accepted, Some(2));
-		assert_eq!(row.improvement, Some(String::from("1.000")));
+		assert_eq!(row.losses.improvement, Some(String::from("1.000")));
+		let value = serde_json::to_value(&row).unwrap();
+		assert_eq!(value["base_loss"], "3.000");
+		assert_eq!(value["base_loss_micronats"], 3_000_000);
 		assert!(!is_audited(Phase::Audit) && is_audited(Phase::Merge));
 	}
 }

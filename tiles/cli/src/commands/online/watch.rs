@@ -8,7 +8,7 @@ use crate::{
 	args::RoundWatchArgs,
 	chain::{types::UpdateView, Chain, View},
 	context::Context,
-	output::loss_plot,
+	output::{is_exact, loss_plot},
 	worker::merging::join,
 };
 use anyhow::bail;
@@ -20,7 +20,7 @@ const PLOTTED_SNAPSHOTS: u32 = 512;
 
 /// Follows a round until it has ended, or all rounds of a model until stopped.
 ///
-/// With `--json`, prints the rounds as they were at the end.
+/// With `--json`, prints each round as it was at its end.
 pub async fn round_watch(args: RoundWatchArgs, context: &Context) -> anyhow::Result<()> {
 	let chain = connect(context).await?;
 	if let Some(model) = args.model {
@@ -69,7 +69,11 @@ async fn watch_model(chain: &Chain, model: u32, context: &Context) -> anyhow::Re
 			}
 		};
 		last = Some(id);
-		watch_round(chain, id, context).await?;
+		let row = watch_round(chain, id, context).await?;
+		// People were told already.
+		if context.output.is_json() {
+			context.output.record(&row)?;
+		}
 	}
 }
 
@@ -174,17 +178,18 @@ fn mean(traces: &[Vec<u32>]) -> Vec<u32> {
 fn line_of(row: &RoundRow) -> String {
 	let value = serde_json::to_value(row).unwrap_or_default();
 	let Some(fields) = value.as_object() else { return String::new() };
-	let shown = fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {
+	let shown = fields.iter().filter(|(name, value)| !value.is_null() && !is_exact(name));
+	let words = shown.map(|(name, value)| {
 		let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
 		format!("{} {text}", name.replace('_', " "))
 	});
-	shown.collect::<Vec<String>>().join(", ")
+	words.collect::<Vec<String>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::chain::types::{Phase, RoundSummary};
+	use crate::chain::types::{Losses, Phase, RoundSummary};
 
 	#[test]
 	fn mean_is_taken_over_those_who_took_the_step() {
@@ -210,5 +215,12 @@ mod tests {
 		let line = line_of(&RoundRow::ended(5, &summary));
 		assert!(line.starts_with("round 5, model 1, base snapshot 0, phase abandoned"), "{line}");
 		assert!(!line.contains("loss"), "{line}");
+
+		let losses = Some(Losses { base: 2_500_123, candidate: 1_250_000 });
+		let line = line_of(&RoundRow::ended(5, &RoundSummary { losses, ..summary }));
+		assert!(
+			line.contains("base loss 2.500, candidate loss 1.250, improvement 1.250"),
+			"{line}"
+		);
 	}
 }
