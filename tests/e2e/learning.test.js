@@ -1,0 +1,450 @@
+// Learning, and what it survives: every worker is killed in the middle of its work, then the node
+// is, and whoever comes later still gets the weights that all agree on.
+//
+// Nothing here is a matter of luck. There are two trainers, and two who check. Whoever is to be
+// killed between a commitment and its reveal waits for a partner who is away: as long as that one
+// has not committed, nobody can reveal.
+
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { u8aToHex } from '@polkadot/util';
+import { BLY, connect, wellKnown } from '../support/client.js';
+import { blake2b, bytesRoot } from '../support/formats.js';
+import { parseExact, stringifyExact } from '../support/json.js';
+import { command, Node, temporaryFolder } from '../support/node.js';
+import { REPOSITORY } from '../support/paths.js';
+import { cleanUp, setUp } from '../support/scope.js';
+import { blyan, Worker } from '../support/worker.js';
+
+/** Milliseconds of a slot. */
+const SLOT_MILLIS = 1_000;
+/** Committees of two, in which there is a place for everybody. */
+const COMMITTEES = {
+	auditorsPerDataset: 2,
+	verifiersPerUpdate: 2,
+	evaluatorsPerRound: 2,
+	minUpdates: 2,
+	maxTrainers: 2,
+	voteQuorum: 1,
+};
+/**
+ * Periods, in blocks. Those that end when everybody has acted are long: that costs nothing, and a
+ * machine that is busy needs it. A vote and a challenge take all their time.
+ */
+const PERIODS = {
+	uploadPeriod: 900,
+	auditPhase: 900,
+	votingPeriod: 10,
+	openPeriod: 900,
+	trainPeriod: 900,
+	revealPeriod: 900,
+	verifyPeriod: 1_800,
+	mergeTurn: 900,
+	challengePeriod: 2,
+	evaluatePeriod: 1_800,
+	heartbeatInterval: 900,
+	emissionEpoch: 900,
+};
+/** Until a round has changed its phase. */
+const PHASE_MS = 180_000;
+
+/** A small model that learns fast. */
+const ARCHITECTURE = {
+	vocab: 256,
+	d_model: 32,
+	layers: 1,
+	heads: 2,
+	context: 64,
+	experts: 2,
+	top_k: 2,
+	d_ff: 64,
+};
+/** Steps from one checkpoint to the next. */
+const CHECKPOINT_EVERY = 8;
+/** Every segment is drawn, so that whoever verifies does all that a trainer did. */
+const SEGMENTS = 8;
+/** A training of some seconds, in which there is time to be killed. */
+const RECIPE = {
+	numeric: 'f32',
+	steps: CHECKPOINT_EVERY * SEGMENTS,
+	batch: 48,
+	checkpoint_every: CHECKPOINT_EVERY,
+	learning_rate_nano: 5_000_000,
+	weight_decay_ppm: 100_000,
+	warmup_steps: 4,
+	tolerance_ppm: 10_000,
+	min_alignment_ppm: 200_000,
+	delta_bytes_per_chunk: 1_024,
+	evaluation_records: 16,
+	margin_micronats: 1_000,
+	max_delta_norm: 2 ** 34,
+};
+/** A few hundred records of at most so many bytes. */
+const TEXT = join(REPOSITORY, 'tests', 'data', 'state-of-the-union-extract.txt');
+const RECORD_BYTES = 512;
+/** Bytes of a tile file before its payload. */
+const HEADER_BYTES = 4_096;
+
+/** A flat table as TOML. */
+const toml = (table) =>
+	Object.entries(table)
+		.map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
+		.join('');
+
+/** Whether a training has come to a checkpoint that is not its last. */
+const isOnTheWay = (step) => step >= CHECKPOINT_EVERY && step < RECIPE.steps;
+
+describe('learning', () => {
+	const voter = wellKnown('One');
+	const asOwner = ['--account', '//Alice'];
+	const asContributor = ['--account', '//Ferdie'];
+	let folder;
+	let specification;
+	let node;
+	let client;
+	/** Two of each. The second one is the partner that is away when the first one commits. */
+	let trainers;
+	let checkers;
+	/** What each worker has at stake. */
+	let bonds;
+	let dataset;
+	let model;
+	/** A node that came later. */
+	let follower;
+	/** Name of the first test that failed. */
+	let broken;
+
+	/** A test that makes sense only after those before it. */
+	const step = (name, action) =>
+		it(name, async (context) => {
+			if (broken !== undefined) {
+				context.skip(`because of: ${broken}`);
+				return;
+			}
+			broken = name;
+			await action();
+			broken = undefined;
+		});
+
+	const workers = () => [...trainers, ...checkers];
+	const addressOf = (worker) => wellKnown(worker.account).address;
+
+	/** What the chain holds of each worker's balance. */
+	const held = () =>
+		Promise.all(
+			workers().map(async (worker) => {
+				const holds = await client.api.query.balances.holds(addressOf(worker));
+				return holds.reduce((sum, { amount }) => sum + amount.toBigInt(), 0n);
+			}),
+		);
+
+	/** Opens a round of the model; its number. */
+	const open = async () => {
+		const recipe = join(folder, 'recipe.toml');
+		writeFileSync(recipe, toml(RECIPE));
+		const about = ['--model', model, '--dataset', dataset, '--recipe', recipe];
+		return (await blyan(node, 'round', 'open', ...about, ...asOwner)).round;
+	};
+
+	/** Waits until a round is in this phase. */
+	const reach = async (round, phase) => {
+		const stored = await client.until(
+			client.api.query.rounds.rounds,
+			[round],
+			(value) => value.isNone || value.unwrap().phase.type === phase,
+			`round ${round} to be in the phase ${phase}`,
+			PHASE_MS,
+		);
+		assert.ok(stored.isSome, `round ${round} ended before the phase ${phase}`);
+	};
+
+	/** Waits until a round has ended as it should; what is kept of it. */
+	const end = async (round) => {
+		const stored = await client.until(
+			client.api.query.rounds.summaries,
+			[round],
+			(value) => value.isSome,
+			`round ${round} to end`,
+			PHASE_MS,
+		);
+		const summary = stored.unwrap();
+		assert.equal(summary.outcome.type, 'Final', `it ended in the phase ${summary.reached.type}`);
+		const { base, candidate } = summary.losses.unwrap();
+		assert.ok(candidate.lt(base), `the loss went from ${base} to ${candidate}`);
+		assert.equal(summary.trainers.toNumber(), trainers.length);
+		assert.equal(summary.accepted.toNumber(), trainers.length);
+		return summary;
+	};
+
+	/** What happened to updates in these blocks. */
+	const fates = async (first, last) => {
+		const blocks = Array.from({ length: last - first + 1 }, async (_, place) => {
+			const hash = await client.hashOf(first + place);
+			const records = await client.api.query.system.events.at(hash);
+			return records.map(({ event }) => event).filter(({ section }) => section === 'podl');
+		});
+		return (await Promise.all(blocks)).flat();
+	};
+
+	before(
+		setUp(async () => {
+			folder = temporaryFolder();
+			const { stdout } = await command('export-chain-spec', '--chain', 'dev');
+			const exported = parseExact(stdout);
+			const { network } = exported.genesis.runtimeGenesis.patch;
+			network.slotMillis = SLOT_MILLIS;
+			Object.assign(network.parameters, COMMITTEES, PERIODS, { segmentsPerUpdate: SEGMENTS });
+			specification = join(folder, 'chain.json');
+			writeFileSync(specification, stringifyExact(exported));
+			node = await Node.start(['--dev', '--chain', specification]);
+			client = await connect(node);
+			await client.best(1);
+
+			// Nobody measures what it has merged, so it is a trainer who merges.
+			const checks = ['auditor', 'verifier', 'evaluator'];
+			trainers = [
+				new Worker(node, 'Bob', ['trainer', 'aggregator']),
+				new Worker(node, 'Charlie', ['trainer']),
+			];
+			checkers = ['Dave', 'Eve'].map((name) => new Worker(node, name, checks));
+			const machine = u8aToHex(blake2b(voter.publicKey));
+			const voting = client.api.tx.datasets.registerVoter(machine);
+			await Promise.all([
+				...workers().map((worker) => worker.start()),
+				client.applied(voting, voter),
+			]);
+			bonds = await held();
+			assert.ok(bonds.every((bond) => bond >= 1_000n * BLY));
+		}),
+	);
+	after(cleanUp);
+
+	describe('from a dataset whose auditor is killed', () => {
+		step('an auditor killed after its commitment reveals when it is back', async () => {
+			const [first, second] = checkers;
+			const place = join(folder, 'dataset');
+			const about = [
+				...['--name', 'an-extract', '--licence', 'CC-PDDC', '--language', 'en'],
+				...['--source', 'tests/data', '--record-bytes', RECORD_BYTES],
+			];
+			await blyan(null, 'dataset', 'prepare', TEXT, '--out', place, ...about);
+			await second.kill();
+			const submit = ['dataset', 'submit', place, '--no-wait', ...asContributor];
+			({ dataset } = await blyan(node, ...submit));
+			await first.event('report_committed', { dataset });
+			await first.kill();
+			await second.start();
+			await second.event('report_revealed', { dataset });
+			const audit = (await client.api.query.datasets.audits(dataset)).unwrap();
+			assert.equal(audit.phase.type, 'Reveal');
+
+			await first.start();
+			await first.event('report_revealed', { dataset });
+			assert.deepEqual(first.seen('report_committed'), [], 'it judged again');
+		});
+
+		step('the dataset is approved, and a model is there to learn from it', async () => {
+			const { query, tx } = client.api;
+			const status = (name) =>
+				client.until(
+					query.datasets.allDatasets,
+					[dataset],
+					(value) => value.unwrap().status.type === name,
+					`dataset ${dataset} to be ${name}`,
+				);
+			await status('Voting');
+			await client.applied(tx.datasets.vote(dataset, true), voter);
+
+			const architecture = join(folder, 'architecture.toml');
+			writeFileSync(architecture, toml(ARCHITECTURE));
+			const place = join(folder, 'first');
+			const about = ['--architecture', architecture, '--seed', '01'.repeat(32)];
+			await blyan(null, 'model', 'init', '--out', place, ...about);
+			const create = ['model', 'create', place, '--name', 'orator', ...asOwner];
+			({ model } = await blyan(node, ...create));
+			await status('Approved');
+		});
+	});
+
+	describe('in a round in whose every phase a worker is killed', () => {
+		const round = 0;
+
+		step('a trainer killed at work goes on behind its last checkpoint', async () => {
+			const [first, second] = trainers;
+			assert.equal(await open(), round);
+			await second.event('training', { round, step: isOnTheWay });
+			await second.kill();
+			await first.event('update_committed', { round });
+			await first.kill();
+
+			await second.start();
+			const { step: resumed } = await second.event('training_resumed', { round });
+			assert.ok(resumed >= CHECKPOINT_EVERY, `it went back to step ${resumed}`);
+			await second.event('update_committed', { round });
+		});
+
+		step('a trainer killed after its commitment reveals the same update', async () => {
+			const [first, second] = trainers;
+			await second.event('update_revealed', { round });
+			await reach(round, 'Reveal');
+			await first.start();
+			await first.event('update_revealed', { round });
+			for (const name of ['training', 'trained', 'update_committed']) {
+				assert.deepEqual(first.seen(name), [], 'it trained again');
+			}
+		});
+
+		step('a verifier killed at work goes on behind its last checkpoint', async () => {
+			const [first, second] = checkers;
+			await second.event('verifying', { round, step: isOnTheWay });
+			await second.kill();
+			await first.event('verdict_committed', { round }, trainers.length);
+			await first.kill();
+
+			await second.start();
+			await second.event('verdict_committed', { round }, trainers.length);
+			// It tells of the first step of whatever it begins; those of both updates may be told in
+			// any order.
+			const steps = second.seen('verifying').map((event) => event.step);
+			const begun = steps.filter((number, place) => place === 0 || number <= steps[place - 1]);
+			assert.ok(Math.max(...begun) > CHECKPOINT_EVERY, `it began at ${begun.join(' and ')}`);
+		});
+
+		step('a verifier killed after its commitments reveals the same verdicts', async () => {
+			const [first, second] = checkers;
+			await second.event('verdict_revealed', { round, verdict: 'match' }, trainers.length);
+			// It is away until the first has measured the candidate: see below.
+			await second.kill();
+			await reach(round, 'Audit');
+			await first.start();
+			await first.event('verdict_revealed', { round, verdict: 'match' }, trainers.length);
+			for (const name of ['verifying', 'verdict_committed']) {
+				assert.deepEqual(first.seen(name), [], 'it verified again');
+			}
+		});
+
+		step('an aggregator killed when it has merged posts without merging again', async () => {
+			const [aggregator] = trainers;
+			await aggregator.event('merged', { round });
+			await aggregator.kill();
+			await aggregator.start();
+			// Nobody else could post, and the evaluation waits for the second evaluator.
+			await reach(round, 'Evaluate');
+			assert.deepEqual(aggregator.seen('merged'), []);
+		});
+
+		step('an evaluator killed after its commitment reveals the same losses', async () => {
+			const [first, second] = checkers;
+			await first.event('evaluation_committed', { round });
+			await first.kill();
+			await second.start();
+			await second.event('evaluation_revealed', { round });
+			await reach(round, 'Evaluate');
+			await first.start();
+			await first.event('evaluation_revealed', { round });
+			assert.deepEqual(first.seen('evaluation_committed'), [], 'it measured again');
+		});
+
+		step('the model is better, each trainer has one update, nobody was slashed', async () => {
+			const summary = await end(round);
+			const events = await fates(summary.opened.toNumber(), summary.ended.toNumber());
+			for (const trainer of trainers) {
+				const own = events.filter(({ data }) => data.trainer.eq(addressOf(trainer)));
+				const of = (name) => own.filter(({ method }) => method === name);
+				assert.equal(of('UpdateCommitted').length, 1);
+				assert.equal(of('UpdateRevealed').length, 1);
+				const rulings = of('Ruled').map(({ data }) => data.ruling.type);
+				assert.deepEqual(rulings, ['Accepted']);
+			}
+			assert.deepEqual(await held(), bonds);
+		});
+	});
+
+	describe('in a round during which the node is killed', () => {
+		const round = 1;
+
+		step('trainers go on while there is no node', async () => {
+			assert.equal(await open(), round);
+			await Promise.all(trainers.map((trainer) => trainer.event('training', { round })));
+			await client.close();
+			await node.kill();
+			await Promise.all(trainers.map((trainer) => trainer.event('trained', { round })));
+		});
+
+		step('what waits for a block when the node is killed is sent again', async () => {
+			// How long a node takes to start must not matter: trainers would try again later.
+			trainers.forEach((trainer) => trainer.sleep());
+			// This one makes no blocks.
+			node = await node.again(['--chain', specification, '--no-mdns']);
+			client = await connect(node);
+			trainers.forEach((trainer) => trainer.wake());
+			await client.pending(trainers.length);
+			await client.close();
+			await node.kill();
+
+			node = await node.again(['--dev', '--chain', specification]);
+			client = await connect(node);
+			const committed = trainers.map((one) => one.event('update_committed', { round }));
+			await Promise.all(committed);
+		});
+
+		step('all go on with the node that is back, and the round ends well', async () => {
+			const bootnodes = ['--bootnodes', await node.address()];
+			const args = ['--chain', specification, '--no-mdns', ...bootnodes];
+			[, follower] = await Promise.all([end(round), Node.start(args)]);
+			assert.deepEqual(await held(), bonds);
+			// None of them has ended, or it could not be killed.
+			await Promise.all(workers().map((worker) => worker.kill()));
+		});
+	});
+
+	describe('whoever comes later', () => {
+		let place;
+
+		step('follows the chain with a node that is no validator', async () => {
+			const later = await connect(follower);
+			const { number, hash } = await client.best(1);
+			await later.best(number.toNumber());
+			assert.equal(await later.hashOf(number.toNumber()), hash.toHex());
+		});
+
+		step('pulls the weights from it whose roots are the heads of the validator', async () => {
+			const heads = await client.api.call.modelsApi.heads(model);
+			const roots = heads.map(([, , root]) => root.toHex());
+			place = join(folder, 'pulled');
+			const pulled = await blyan(follower, 'model', 'pull', model, '--out', place);
+			// One snapshot for each round.
+			assert.equal(pulled.snapshot, 2);
+			const shown = await blyan(follower, 'model', 'show', model);
+			assert.deepEqual(shown.component_heads.map(({ root }) => root), roots);
+			const states = await blyan(null, 'model', 'verify', place);
+			assert.ok(states.every(({ genuine }) => genuine));
+			assert.deepEqual(states.map(({ root }) => root), roots);
+			// The same, without the program's help.
+			const computed = states.map(({ component }) => {
+				const file = readFileSync(join(place, `${component}.blyt`));
+				return u8aToHex(bytesRoot(file.subarray(HEADER_BYTES)));
+			});
+			assert.deepEqual(computed, roots);
+		});
+
+		step('finds a byte that was changed since, and has it mended', async () => {
+			const component = 'layer.0.expert.1';
+			const file = join(place, `${component}.blyt`);
+			const bytes = readFileSync(file);
+			bytes[HEADER_BYTES + 1_234] ^= 1;
+			writeFileSync(file, bytes);
+			const error = await blyan(null, 'model', 'verify', place).catch((failed) => failed);
+			assert.equal(error.code, 1, `it should have failed: ${error.message}`);
+			const wrong = JSON.parse(error.stdout).filter(({ genuine }) => !genuine);
+			assert.deepEqual(wrong.map((state) => state.component), [component]);
+			assert.ok(wrong[0].problem.includes(file), wrong[0].problem);
+
+			const { written } = await blyan(follower, 'model', 'pull', model, '--out', place);
+			assert.equal(written, 1);
+			await blyan(null, 'model', 'verify', place);
+		});
+	});
+});
