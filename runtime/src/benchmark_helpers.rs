@@ -4,7 +4,6 @@ use crate::*;
 use alloc::vec;
 use blyan_primitives::{
 	hash::blake2b_256,
-	model::Architecture,
 	recipe::Recipe,
 	roles::{Role, Roles},
 	tensor::FRACTION_BITS,
@@ -13,6 +12,7 @@ use blyan_primitives::{
 use frame_support::traits::fungible::{Mutate, MutateHold};
 use pallet_datasets::{Dataset, Status, Tier};
 use pallet_experts::{Definition, Version};
+use pallet_rounds::benchmarking::LARGEST_ARCHITECTURE;
 use pallet_workers::{Device, Profile, State, Worker};
 use polkadot_sdk::frame_benchmarking::account;
 
@@ -67,17 +67,7 @@ impl pallet_rounds::benchmarking::BenchmarkHelper<AccountId> for Rounds {
 		Balances::mint_into(&owner, 10_000 * constants::BLY)
 			.expect("the issuance is far from its end");
 		let model = pallet_experts::NextModel::<Runtime>::get();
-		// 10 · (49 + 2) + 2 components, as many as can be.
-		let architecture = Architecture {
-			vocab: 256,
-			d_model: 64,
-			layers: 10,
-			heads: 4,
-			context: 64,
-			experts: 49,
-			top_k: 2,
-			d_ff: 64,
-		};
+		let architecture = LARGEST_ARCHITECTURE;
 		let version = Version { major: 1, minor: 0, patch: 0 };
 		let definition = Definition {
 			version,

@@ -17,6 +17,18 @@ use frame_system::{pallet_prelude::BlockNumberFor, RawOrigin};
 use pallet_workers::Workers;
 use sp_runtime::traits::{Bounded, Saturating, Zero};
 
+/// An architecture with as many components as can be: 10 · (49 + 2) + 2 of them.
+pub const LARGEST_ARCHITECTURE: Architecture = Architecture {
+	vocab: 256,
+	d_model: 64,
+	layers: 10,
+	heads: 4,
+	context: 64,
+	experts: 49,
+	top_k: 2,
+	d_ff: 64,
+};
+
 /// What benchmarks need from other pallets.
 pub trait BenchmarkHelper<AccountId> {
 	/// A model with a snapshot and as many components as can be had, without a live round, and its
@@ -73,17 +85,7 @@ pub fn insert_round<T: Config>(
 		opener: opener.clone(),
 		base_snapshot: 0,
 		base_root: H256::zero(),
-		// 10 · (49 + 2) + 2 components.
-		architecture: Architecture {
-			vocab: 256,
-			d_model: 64,
-			layers: 10,
-			heads: 4,
-			context: 64,
-			experts: 49,
-			top_k: 2,
-			d_ff: 64,
-		},
+		architecture: LARGEST_ARCHITECTURE,
 		recipe,
 		limits,
 		opened: Zero::zero(),
