@@ -114,6 +114,15 @@ fn testnet_gives_nobody_anything() {
 }
 
 #[test]
+fn models_earn_unadmitted_only_where_bly_is_worth_nothing() {
+	for (preset, any) in [(genesis::DEV, 1), (genesis::LOCAL, 1), (genesis::TESTNET, 0)] {
+		state_of(preset).execute_with(|| {
+			assert_eq!(<params::AnyModelEarns as Get<u32>>::get(), any, "{preset}");
+		});
+	}
+}
+
+#[test]
 fn every_window_of_dev_is_shorter_than_that_of_testnet() {
 	let (dev, testnet) = (windows_of(genesis::DEV), windows_of(genesis::TESTNET));
 	for (position, (dev, testnet)) in dev.iter().zip(&testnet).enumerate() {
@@ -163,6 +172,7 @@ fn a_parameter_outside_its_bounds_counts_as_the_nearest_bound() {
 		assert_eq!(extremes::<params::EmissionEpoch>("emissionEpoch"), (5, 30 * DAYS));
 		assert_eq!(extremes::<params::SegmentsPerUpdate>("segmentsPerUpdate"), (1, 8));
 		assert_eq!(extremes::<params::MaxTrainers>("maxTrainers"), (1, 64));
+		assert_eq!(extremes::<params::AnyModelEarns>("anyModelEarns"), (0, 1));
 		set("votingPeriod", 77);
 		assert_eq!(blocks::<params::VotingPeriod>(), 77);
 	});

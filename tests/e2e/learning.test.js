@@ -418,6 +418,8 @@ describe('learning', () => {
 			// One snapshot for each round.
 			assert.equal(pulled.snapshot, 2);
 			const shown = await blyan(follower, 'model', 'show', model);
+			// In development networks every model does.
+			assert.equal(shown.earns, true);
 			assert.deepEqual(shown.component_heads.map(({ root }) => root), roots);
 			const states = await blyan(null, 'model', 'verify', place);
 			assert.ok(states.every(({ genuine }) => genuine));

@@ -44,6 +44,8 @@
 //! - Nothing else takes from the pot account: the call filter refuses what root could do in its
 //!   name.
 //! - The currency's genesis is built before this pallet's, so it has the lower index.
+//! - Points for a toy that somebody trains alone count as much as points for a model that others
+//!   need. So whoever credits work for a model asks first whether the model earns.
 //! - Accounts that other pallets credit are bonded or authors of blocks: this bounds the entries of
 //!   [`PointsOf`].
 //!

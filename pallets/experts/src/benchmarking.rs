@@ -4,7 +4,10 @@ use super::*;
 use alloc::vec;
 use blyan_primitives::model::MAX_COMPONENTS;
 use frame_benchmarking::v2::*;
-use frame_support::traits::fungible::{Inspect, Mutate};
+use frame_support::traits::{
+	fungible::{Inspect, Mutate},
+	EnsureOrigin,
+};
 use frame_system::RawOrigin;
 
 /// Components of the smallest architecture: embed, attention, router, two experts and head.
@@ -117,6 +120,19 @@ mod benches {
 		_(RawOrigin::Signed(owner), model, new_owner.clone());
 
 		assert_eq!(<Pallet<T> as Models<T::AccountId>>::owner(model), Some(new_owner));
+		Ok(())
+	}
+
+	#[benchmark]
+	fn set_earning() -> Result<(), BenchmarkError> {
+		let origin =
+			T::AdminOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
+		let (model, _) = created::<T>(MIN_COMPONENTS)?;
+
+		#[extrinsic_call]
+		_(origin as T::RuntimeOrigin, model, true);
+
+		assert!(Earning::<T>::contains_key(model));
 		Ok(())
 	}
 

@@ -161,6 +161,18 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
+	/// Body of `set_earning`.
+	pub(crate) fn do_set_earning(model: u32, earns: bool) -> DispatchResult {
+		ensure!(Registry::<T>::contains_key(model), Error::<T>::UnknownModel);
+		if earns {
+			Earning::<T>::insert(model, ());
+		} else {
+			Earning::<T>::remove(model);
+		}
+		Self::deposit_event(Event::EarningSet { model, earns });
+		Ok(())
+	}
+
 	/// Body of [`Models::advance`]. To be called where an error reverts the storage.
 	fn do_advance(
 		model: u32,
@@ -368,6 +380,11 @@ impl<T: Config> Models<T::AccountId> for Pallet<T> {
 		})
 	}
 
+	fn earns(model: u32) -> bool {
+		Earning::<T>::contains_key(model)
+			|| (T::AnyModelEarns::get() && Registry::<T>::contains_key(model))
+	}
+
 	fn reject(model: u32, round: u32, heads_root: H256) {
 		Self::do_reject(model, round, heads_root);
 	}
@@ -392,6 +409,10 @@ impl<T: Config> Pallet<T> {
 		}
 		ensure!(ModelNames::<T>::iter().count() == models, "a name belongs to no model");
 		ensure!(Heads::<T>::iter().count() == models, "heads belong to no model");
+		ensure!(
+			Earning::<T>::iter_keys().all(Registry::<T>::contains_key),
+			"a model earns that does not exist"
+		);
 		Self::try_state_deposits()
 	}
 

@@ -11,6 +11,11 @@
 //!
 //! The owner adds further specs, moves them from draft to deprecated, and may give the model away.
 //!
+//! Anybody may create a model, so work for a model is not worth an emission by itself: whoever
+//! trains a toy with their own workers would take it all. A model *earns* if
+//! [`Config::AdminOrigin`] has admitted it, or if [`Config::AnyModelEarns`] says so of all. Whoever
+//! pays for work asks [`Models::earns`].
+//!
 //! ## Terminology
 //!
 //! - *Component*: a part of the weights with a chain of its own, numbered in the order of
@@ -21,6 +26,7 @@
 //! - *Snapshot*: one version of the whole model.
 //! - *Lineage*: the datasets, samples and losses that a snapshot came from. Losses are in
 //!   micro-nats.
+//! - *Earning model*: a model whose rounds are paid from the emission.
 //!
 //! ## Invariants
 //!
@@ -34,7 +40,8 @@
 //! 4. no history is longer than [`Config::MaxHistory`], no model has more than [`Config::MaxSpecs`]
 //!    specs or more than [`MAX_REJECTED`] rejected candidates;
 //! 5. what is held from an account is the sum of the deposits of its models;
-//! 6. names are unique.
+//! 6. names are unique;
+//! 7. every model that is admitted to the emission exists.
 //!
 //! ## Assumptions about other pallets
 //!
@@ -126,6 +133,9 @@ pub trait Models<AccountId> {
 		lineage: Lineage,
 	) -> DispatchResult;
 
+	/// Whether work for a model is paid from the emission; never if there is no such model.
+	fn earns(model: u32) -> bool;
+
 	/// Records that a round's candidate, with heads root `heads_root`, was not better than the
 	/// model. Ignored if there is no such model.
 	fn reject(model: u32, round: u32, heads_root: H256);
@@ -152,6 +162,12 @@ pub mod pallet {
 			+ Mutate<Self::AccountId>
 			+ InspectHold<Self::AccountId, Reason = Self::RuntimeHoldReason>
 			+ MutateHold<Self::AccountId>;
+
+		/// Who may admit models to the emission.
+		type AdminOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+		/// Whether every model earns, admitted or not: only where the emission is worth nothing.
+		type AnyModelEarns: Get<bool>;
 
 		/// All reasons of the runtime to hold something.
 		type RuntimeHoldReason: From<HoldReason>;
@@ -249,6 +265,11 @@ pub mod pallet {
 		OptionQuery,
 	>;
 
+	/// Model → nothing, if it is admitted to the emission. At most one entry for each model;
+	/// written and deleted by [`Config::AdminOrigin`]. The key is a counter that no user chooses.
+	#[pallet::storage]
+	pub type Earning<T: Config> = StorageMap<_, Twox64Concat, u32, (), OptionQuery>;
+
 	/// What happened.
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -310,6 +331,13 @@ pub mod pallet {
 			round: u32,
 			/// Heads root of the candidate.
 			heads_root: H256,
+		},
+		/// A model was admitted to the emission, or excluded from it.
+		EarningSet {
+			/// The model.
+			model: u32,
+			/// Whether it is admitted.
+			earns: bool,
 		},
 	}
 
@@ -374,7 +402,9 @@ pub mod pallet {
 		/// Create a model from its first spec and the tile roots of its first weights.
 		///
 		/// Origin: signed; the signer becomes the owner and a deposit is held. The spec starts as a
-		/// draft. `roots` has one entry for each component of the architecture, in its order.
+		/// draft. `roots` has one entry for each component of the architecture, in its order. Work
+		/// for the model is not paid until `set_earning` admits it to the emission, unless the
+		/// network pays for every model.
 		///
 		/// Fails if the name is invalid or taken, the spec is inconsistent, the number of roots is
 		/// not the number of components, or the deposit cannot be held.
@@ -446,6 +476,22 @@ pub mod pallet {
 		) -> DispatchResult {
 			let who = ensure_signed(origin)?;
 			Self::do_transfer_model(who, model, new_owner)
+		}
+
+		/// Admit a model to the emission, or exclude it.
+		///
+		/// Origin: the admin's. Counts for every round that ends from now on, live ones included,
+		/// and stays as it is when the model gets another owner. What is credited already is not
+		/// taken back.
+		///
+		/// Fails if there is no such model.
+		///
+		/// Emits `EarningSet`.
+		#[pallet::call_index(4)]
+		#[pallet::weight(T::WeightInfo::set_earning())]
+		pub fn set_earning(origin: OriginFor<T>, model: u32, earns: bool) -> DispatchResult {
+			T::AdminOrigin::ensure_origin(origin)?;
+			Self::do_set_earning(model, earns)
 		}
 	}
 }

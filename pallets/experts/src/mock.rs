@@ -54,10 +54,14 @@ impl pallet_balances::Config for Test {
 parameter_types! {
 	pub const ModelDeposit: Balance = MODEL_DEPOSIT;
 	pub const ComponentDeposit: Balance = COMPONENT_DEPOSIT;
+	/// Whether models earn that nobody admitted.
+	pub static AnyModelEarns: bool = false;
 }
 
 impl pallet_experts::Config for Test {
 	type Currency = Balances;
+	type AdminOrigin = frame_system::EnsureRoot<AccountId32>;
+	type AnyModelEarns = AnyModelEarns;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type ModelDeposit = ModelDeposit;
 	type ComponentDeposit = ComponentDeposit;
@@ -137,6 +141,7 @@ pub struct ExtBuilder;
 impl ExtBuilder {
 	/// The state at block 1.
 	pub fn build(self) -> sp_io::TestExternalities {
+		AnyModelEarns::reset();
 		let storage = RuntimeGenesisConfig {
 			balances: pallet_balances::GenesisConfig {
 				balances: (1..=FUNDED).map(|n| (account(n), ENDOWMENT)).collect(),

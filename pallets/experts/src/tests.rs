@@ -450,6 +450,96 @@ mod transfer {
 	}
 }
 
+mod earning {
+	use super::*;
+
+	fn set(model: u32, earns: bool) -> DispatchResult {
+		Experts::set_earning(RuntimeOrigin::root(), model, earns)
+	}
+
+	fn earns(model: u32) -> bool {
+		<Experts as Models<AccountId32>>::earns(model)
+	}
+
+	#[test]
+	fn a_model_earns_from_its_admission_to_its_exclusion() {
+		ExtBuilder.build_and_execute(|| {
+			let (model, other) = (create("demo"), create("other"));
+			assert!(!earns(model));
+			for admitted in [true, false] {
+				assert_ok!(set(model, admitted));
+				assert_eq!((earns(model), earns(other)), (admitted, false));
+				System::assert_last_event(
+					Event::<Test>::EarningSet { model, earns: admitted }.into(),
+				);
+			}
+			assert_eq!(Earning::<Test>::iter_keys().count(), 0);
+		});
+	}
+
+	#[test]
+	fn admission_is_of_the_model_whoever_owns_it() {
+		ExtBuilder.build_and_execute(|| {
+			let model = create("demo");
+			assert_ok!(set(model, true));
+			let owner = RuntimeOrigin::signed(account(1));
+			assert_ok!(Experts::transfer_model(owner, model, account(2)));
+			assert!(earns(model));
+		});
+	}
+
+	#[test]
+	fn set_earning_twice_changes_nothing_more() {
+		ExtBuilder.build_and_execute(|| {
+			let model = create("demo");
+			assert_ok!(set(model, false));
+			assert!(!earns(model));
+			assert_ok!(set(model, true));
+			assert_ok!(set(model, true));
+			assert_eq!(Earning::<Test>::iter_keys().collect::<Vec<_>>(), vec![model]);
+		});
+	}
+
+	#[test]
+	fn every_model_that_exists_earns_where_any_model_earns() {
+		ExtBuilder.build_and_execute(|| {
+			let model = create("demo");
+			AnyModelEarns::set(true);
+			assert!(earns(model));
+			assert!(!earns(model + 1));
+		});
+	}
+
+	#[test]
+	fn set_earning_fails_for_an_unknown_model() {
+		ExtBuilder.build_and_execute(|| {
+			for earns in [true, false] {
+				assert_noop!(set(3, earns), Error::<Test>::UnknownModel);
+			}
+		});
+	}
+
+	#[test]
+	fn set_earning_fails_for_anybody_but_the_admin() {
+		ExtBuilder.build_and_execute(|| {
+			let model = create("demo");
+			let owner = RuntimeOrigin::signed(account(1));
+			for origin in [owner, RuntimeOrigin::none()] {
+				assert_noop!(Experts::set_earning(origin, model, true), DispatchError::BadOrigin);
+			}
+		});
+	}
+
+	#[test]
+	fn a_model_that_earns_and_does_not_exist_is_found() {
+		ExtBuilder.build_and_execute(|| {
+			Earning::<Test>::insert(5, ());
+			assert!(Experts::do_try_state().is_err());
+			Earning::<Test>::remove(5);
+		});
+	}
+}
+
 mod advancing {
 	use super::*;
 
@@ -679,6 +769,7 @@ mod properties {
 		AddSpec { owner: u8, model: u32, minor: u16 },
 		SetStatus { model: u32, minor: u16, status: SpecStatus },
 		Transfer { from: u8, model: u32, to: u8 },
+		SetEarning { model: u32, earns: bool },
 		Advance { model: u32, behind: u32, components: Vec<usize>, salt: u8 },
 		Reject { model: u32 },
 	}
@@ -702,6 +793,8 @@ mod properties {
 				.prop_map(|(model, minor, status)| Op::SetStatus { model, minor, status }),
 			2 => (1u8..6, models.clone(), 1u8..6)
 				.prop_map(|(from, model, to)| Op::Transfer { from, model, to }),
+			1 => (models.clone(), any::<bool>())
+				.prop_map(|(model, earns)| Op::SetEarning { model, earns }),
 			8 => (models.clone(), 0u32..2, prop::collection::vec(0..COMPONENTS, 0..4), 0u8..4)
 				.prop_map(|(model, behind, components, salt)| {
 					Op::Advance { model, behind, components, salt }
@@ -735,6 +828,9 @@ mod properties {
 			}
 			Op::Transfer { from, model, to } => {
 				Experts::transfer_model(signed(from), model, account(to))
+			}
+			Op::SetEarning { model, earns } => {
+				Experts::set_earning(RuntimeOrigin::root(), model, earns)
 			}
 			Op::Advance { model, behind, components, salt } => {
 				let base = Registry::<Test>::get(model)

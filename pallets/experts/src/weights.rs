@@ -12,6 +12,8 @@ pub trait WeightInfo {
 	fn set_spec_status() -> Weight;
 	/// Weight of `transfer_model`.
 	fn transfer_model() -> Weight;
+	/// Weight of `set_earning`.
+	fn set_earning() -> Weight;
 	/// Weight of [`crate::Models::advance`] that changes `c` components.
 	fn advance(c: u32) -> Weight;
 	/// Weight of [`crate::Models::reject`].
@@ -37,6 +39,10 @@ impl WeightInfo for () {
 	fn transfer_model() -> Weight {
 		Weight::from_parts(90_000_000, 7_400)
 			.saturating_add(RocksDbWeight::get().reads_writes(5, 5))
+	}
+	fn set_earning() -> Weight {
+		Weight::from_parts(25_000_000, 3_700)
+			.saturating_add(RocksDbWeight::get().reads_writes(1, 1))
 	}
 	fn advance(c: u32) -> Weight {
 		Weight::from_parts(150_000_000, 38_000)

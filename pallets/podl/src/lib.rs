@@ -42,7 +42,8 @@
 //! # Assumptions about other pallets
 //!
 //! - [`pallet_rounds`] calls [`Updates`] as documented there, and calls `clear` exactly once before
-//!   it forgets a round.
+//!   it forgets a round. It decides whether the round pays: verifiers of a round that is abandoned,
+//!   or whose model does not earn, get nothing, but are noted, slashed and released all the same.
 //! - A worker stays engaged, and so bonded, as long as it can be slashed.
 //!
 //! # Example

@@ -656,8 +656,7 @@ impl<T: Config> Pallet<T> {
 		roots
 	}
 
-	/// Advances the heads and credits trainers and owners of datasets; returns whether the model
-	/// took it.
+	/// Advances the heads; returns whether the model took it.
 	fn advance_model(
 		id: u32,
 		round: &RoundOf<T>,
@@ -665,20 +664,10 @@ impl<T: Config> Pallet<T> {
 		losses: Losses,
 		gain: u32,
 	) -> bool {
-		let accepted = T::Updates::accepted(id);
-		let total =
-			accepted.iter().fold(0u64, |sum, (_, samples)| sum.saturating_add(u64::from(*samples)));
 		let mixture = Mixtures::<T>::get(id);
-		let places: Vec<u64> = mixture.iter().map(MixtureDataset::places).collect();
-		// Expected and not counted: to count would mean to draw every sample of the round again.
-		let samples = rules::apportion(total, &places);
-
+		let samples = Self::samples_by_dataset(&T::Updates::accepted(id), &mixture);
 		let lineage = Lineage {
-			datasets: mixture
-				.iter()
-				.map(|dataset| dataset.id)
-				.zip(samples.iter().copied())
-				.collect(),
+			datasets: mixture.iter().map(|dataset| dataset.id).zip(samples).collect(),
 			improvement_micronats: gain,
 			base_loss: losses.base,
 			candidate_loss: losses.candidate,
@@ -690,20 +679,30 @@ impl<T: Config> Pallet<T> {
 			Self::deposit_event(Event::AdvanceRefused { round: id, error });
 			return false;
 		}
-
-		// Far from 2^64: at most 2^32 samples times MAX_LOSS micro-nats.
-		let gain = u64::from(gain);
-		for (trainer, count) in &accepted {
-			T::Rewards::credit(trainer, Share::Trainers, u64::from(*count).saturating_mul(gain));
-		}
-		for (dataset, count) in mixture.iter().zip(samples) {
-			T::Rewards::credit(&dataset.owner, Share::Owners, count.saturating_mul(gain));
-		}
 		true
 	}
 
-	/// Ends the round: pays checkers unless it is abandoned, notes how everybody did, lets everybody
-	/// go, and forgets everything but a summary.
+	/// How many of the accepted samples came from each dataset of the mixture.
+	///
+	/// Expected and not counted: to count would mean to draw every sample of the round again.
+	fn samples_by_dataset(
+		accepted: &[(T::AccountId, u32)],
+		mixture: &[MixtureDataset<T::AccountId>],
+	) -> Vec<u64> {
+		let total =
+			accepted.iter().fold(0u64, |sum, (_, samples)| sum.saturating_add(u64::from(*samples)));
+		let places: Vec<u64> = mixture.iter().map(MixtureDataset::places).collect();
+		rules::apportion(total, &places)
+	}
+
+	/// Whether anybody is paid for a round of `model` that ends with `outcome`. Decided here alone,
+	/// and when the round ends, so that governance can still exclude a model whose round is live.
+	fn pays(model: u32, outcome: Phase) -> bool {
+		outcome != Phase::Abandoned && T::Models::earns(model)
+	}
+
+	/// Ends the round: pays everybody whose work stood if it pays at all, notes how everybody did,
+	/// lets everybody go, and forgets everything but a summary.
 	fn finish(
 		id: u32,
 		round: RoundOf<T>,
@@ -711,9 +710,12 @@ impl<T: Config> Pallet<T> {
 		evaluation: Option<(Losses, H256)>,
 		now: BlockNumberFor<T>,
 	) {
-		let pays = outcome != Phase::Abandoned;
+		let pays = Self::pays(round.model, outcome);
 		let losses = evaluation.map(|(losses, _)| losses);
-		let accepted = T::Updates::accepted(id).len() as u32;
+		let accepted = T::Updates::accepted(id);
+		if let (true, Phase::Final, Some(losses)) = (pays, outcome, losses) {
+			Self::pay_learning(id, &accepted, losses);
+		}
 		let trainers = Trainers::<T>::get(id);
 		for trainer in &trainers {
 			Self::settle_trainer(id, trainer, round.phase);
@@ -737,7 +739,7 @@ impl<T: Config> Pallet<T> {
 			outcome,
 			reached: round.phase,
 			trainers: trainers.len() as u32,
-			accepted,
+			accepted: accepted.len() as u32,
 			losses,
 			candidate_root: evaluation.map(|(_, root)| root),
 			opened: round.opened,
@@ -745,6 +747,21 @@ impl<T: Config> Pallet<T> {
 		};
 		Summaries::<T>::insert(id, summary);
 		Self::deposit_event(Event::PhaseChanged { round: id, phase: outcome });
+	}
+
+	/// Pays trainers and owners of datasets for an improvement: samples times gain.
+	fn pay_learning(id: u32, accepted: &[(T::AccountId, u32)], losses: Losses) {
+		// Not negative, since the heads advanced.
+		let gain = u64::try_from(losses.gain()).unwrap_or(0);
+		// Far from 2^64: at most 2^32 samples times MAX_LOSS micro-nats.
+		for (trainer, count) in accepted {
+			T::Rewards::credit(trainer, Share::Trainers, u64::from(*count).saturating_mul(gain));
+		}
+		let mixture = Mixtures::<T>::get(id);
+		let samples = Self::samples_by_dataset(accepted, &mixture);
+		for (dataset, count) in mixture.iter().zip(samples) {
+			T::Rewards::credit(&dataset.owner, Share::Owners, count.saturating_mul(gain));
+		}
 	}
 
 	/// Notes how a trainer did in a round that ended in phase `reached`.
@@ -767,7 +784,8 @@ impl<T: Config> Pallet<T> {
 		T::Reputation::record(trainer, Subject::Training, outcome);
 	}
 
-	/// Pays those who posted roots, if the candidate has those roots.
+	/// Notes that those who posted roots have done well, if the candidate has those roots, and pays
+	/// them if the round pays.
 	fn settle_aggregators(id: u32, losses: Option<Losses>, pays: bool) {
 		let merge = Merges::<T>::get(id);
 		let mismatch = losses.is_some_and(|losses| losses.candidate == LOSS_OF_MISMATCH);
@@ -782,16 +800,18 @@ impl<T: Config> Pallet<T> {
 				let alone = components == merge.posts.len() as u64;
 				let outcome = if alone { Outcome::Failure } else { Outcome::Missed };
 				T::Reputation::record(poster, Subject::Aggregation, outcome);
-			} else if components > 0 && pays {
-				let points = components.saturating_mul(crate::types::POINTS_PER_COMPONENT);
-				T::Rewards::credit(poster, Share::Verifiers, points);
+			} else if components > 0 && losses.is_some() {
+				if pays {
+					let points = components.saturating_mul(crate::types::POINTS_PER_COMPONENT);
+					T::Rewards::credit(poster, Share::Verifiers, points);
+				}
 				T::Reputation::record(poster, Subject::Aggregation, Outcome::Success);
 			}
 			T::Workers::release(poster);
 		}
 	}
 
-	/// Pays evaluators that agree with the medians.
+	/// Notes how evaluators did, and pays those that agree with the medians if the round pays.
 	fn settle_evaluators(id: u32, medians: Option<Losses>, pays: bool) {
 		let evaluators = Evaluators::<T>::get(id);
 		let revealed = evaluators.iter().filter(|evaluator| evaluator.losses.is_some()).count();

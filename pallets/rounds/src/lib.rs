@@ -10,6 +10,10 @@
 //! held-out records. If the candidate is better by the recipe's margin, the heads of the model
 //! advance and everybody whose work went into it is credited.
 //!
+//! Only rounds of models that earn ([`pallet_experts::Models::earns`]) credit anybody with
+//! anything. That is looked up when a round ends, so that governance can exclude a model whose round
+//! is live. In all other respects a round of a model that does not earn is like any other.
+//!
 //! ```text
 //! Open ─► Train ─► Reveal ─► Audit ─► Merge ─► Challenge ─► Evaluate ─► Final | Rejected
 //!   └───────┴────────┴─────────┴────────┴──────────┴───────────┴──────► Abandoned
@@ -54,7 +58,9 @@
 //! # Assumptions about other pallets
 //!
 //! - [`pallet_workers`] counts engagements, so that an account can be engaged in several rounds.
-//! - [`pallet_experts`] refuses to advance from a snapshot that is no longer the head.
+//! - [`pallet_experts`] refuses to advance from a snapshot that is no longer the head. Anybody can
+//!   create a model there, so it says which ones the emission is for: points are samples times
+//!   improvement, whatever the size of the model.
 //! - [`Config::Updates`] answers without touching this pallet's storage.
 //!
 //! # Example
@@ -472,9 +478,10 @@ pub mod pallet {
 		/// Opens a round of a model.
 		///
 		/// Origin: signed, the model's owner. `datasets` are ids and how often each is repeated in
-		/// the mixture. Refused if the model is unknown, belongs to somebody else, has no snapshot or
-		/// has a live round; if too many rounds are live; if a dataset is not approved or named
-		/// twice; if mixture or recipe are not valid. Emits `Opened`.
+		/// the mixture. Nobody is paid for the round unless the model earns when it ends. Refused
+		/// if the model is unknown, belongs to somebody else, has no snapshot or has a live round;
+		/// if too many rounds are live; if a dataset is not approved or named twice; if mixture or
+		/// recipe are not valid. Emits `Opened`.
 		#[pallet::call_index(0)]
 		#[pallet::weight(T::WeightInfo::open(datasets.len() as u32))]
 		pub fn open(

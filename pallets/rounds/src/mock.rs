@@ -114,6 +114,8 @@ parameter_types! {
 	pub static Advanced: Vec<(u32, Vec<H256>, u32, Lineage)> = Vec::new();
 	/// Whether models refuse to advance.
 	pub static RefuseAdvance: bool = false;
+	/// Models that do not earn.
+	pub static Unpaid: Vec<u32> = Vec::new();
 	/// Rejections: round, root.
 	pub static Rejections: Vec<(u32, H256)> = Vec::new();
 	/// Components that updates touch.
@@ -280,6 +282,10 @@ impl Models<AccountId> for MockModels {
 		}
 		Advanced::mutate(|advanced| advanced.push((base_snapshot, roots, round, lineage)));
 		Ok(())
+	}
+
+	fn earns(model: u32) -> bool {
+		!Unpaid::get().contains(&model)
 	}
 
 	fn reject(_: u32, round: u32, heads_root: H256) {
@@ -635,6 +641,7 @@ fn reset() {
 	Credited::reset();
 	Advanced::reset();
 	RefuseAdvance::reset();
+	Unpaid::reset();
 	Rejections::reset();
 	Touched::reset();
 	MockRounds::reset();

@@ -74,7 +74,8 @@ pub trait Updates<AccountId> {
 	/// The components that accepted updates touch, ascending and each once.
 	fn touched(round: u32) -> Vec<u16>;
 
-	/// Ends the round: pays verifiers if `pay`, releases them, and forgets everything about it.
+	/// Ends the round: pays verifiers if `pay`, which is decided once for everybody in the round,
+	/// releases them, and forgets everything about it.
 	fn clear(round: u32, pay: bool);
 
 	/// Upper bound of what all of the calls of one block may weigh together, for one round.

@@ -2,7 +2,10 @@
 
 use crate::*;
 use constants::{BLY, MICRO_BLY, MILLI_BLY};
-use frame_support::{parameter_types, traits::ConstU32};
+use frame_support::{
+	parameter_types,
+	traits::{ConstU32, Get},
+};
 use frame_system::EnsureRoot;
 use sp_runtime::{Perbill, Permill};
 
@@ -79,8 +82,18 @@ parameter_types! {
 	pub const ComponentDeposit: Balance = BLY;
 }
 
+/// Whether models earn that nobody has admitted.
+pub struct AnyModelEarns;
+impl Get<bool> for AnyModelEarns {
+	fn get() -> bool {
+		<params::AnyModelEarns as Get<u32>>::get() > 0
+	}
+}
+
 impl pallet_experts::Config for Runtime {
 	type Currency = Balances;
+	type AdminOrigin = EnsureRoot<AccountId>;
+	type AnyModelEarns = AnyModelEarns;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type ModelDeposit = ModelDeposit;
 	type ComponentDeposit = ComponentDeposit;

@@ -117,6 +117,12 @@ impl<T: frame_system::Config> pallet_experts::WeightInfo for WeightInfo<T> {
 			.saturating_add(T::DbWeight::get().reads(5))
 			.saturating_add(T::DbWeight::get().writes(5))
 	}
+	fn set_earning() -> Weight {
+		Weight::from_parts(249_518_000, 0)
+			.saturating_add(Weight::from_parts(0, 3613))
+			.saturating_add(T::DbWeight::get().reads(1))
+			.saturating_add(T::DbWeight::get().writes(1))
+	}
 	/// Storage: `Experts::Registry` (r:1 w:1)
 	/// Proof: `Experts::Registry` (`max_values`: None, `max_size`: Some(148), added: 2623, mode: `MaxEncodedLen`)
 	/// Storage: `Experts::Snapshots` (r:1 w:1)

@@ -253,7 +253,7 @@ fn machinery(rng: &mut Rng, keys: &Keys) -> ApplyExtrinsicResult {
 	let who = anybody(rng);
 	let stored = pallet_shards::Call::<Runtime>::store { data: rng.hash().as_bytes().to_vec() };
 	let remark = frame_system::Call::<Runtime>::remark { remark: vec![1, 2, 3] };
-	let call: RuntimeCall = match rng.below(7) {
+	let call: RuntimeCall = match rng.below(8) {
 		0 => stored.into(),
 		1 => {
 			let block = blyan_runtime::System::block_number().saturating_sub(rng.small(10));
@@ -287,6 +287,10 @@ fn machinery(rng: &mut Rng, keys: &Keys) -> ApplyExtrinsicResult {
 				_ => pallet_datasets::Call::resolve_flag { dataset, revoke: rng.one_in(2) },
 			};
 			sudo(call.into())
+		}
+		6 => {
+			let (model, earns) = (rng.small(4), rng.one_in(2));
+			sudo(pallet_experts::Call::<Runtime>::set_earning { model, earns }.into())
 		}
 		_ => return send_bare(remark),
 	};

@@ -399,6 +399,25 @@ fn a_wide_committee_that_ties_again_leaves_the_update_unverified() {
 }
 
 #[test]
+fn verifiers_of_a_round_that_does_not_pay_are_noted_and_slashed_but_not_paid() {
+	ExtBuilder.build_and_execute(|| {
+		assert_ok!(submit(1, honest_update(1)));
+		RoundPhase::set(Some(Phase::Audit));
+		draw(1);
+		judge(1, &[Verdict::Match, Verdict::Match, mismatch(1)]);
+		assert_eq!(standing(1), Standing::Accepted);
+		let who = committee(1);
+		assert!(audit_of(1).seats[0].earned);
+		end(false);
+		assert!(Credited::get().is_empty());
+		assert_eq!(noted(&who[0]), vec![(Subject::Verification, Outcome::Success)]);
+		assert_eq!(noted(&who[2]), vec![(Subject::Verification, Outcome::Failure)]);
+		assert_eq!(slashed(&who[2]), vec![VerifierSlash::get()]);
+		assert!(Engaged::get().is_empty());
+	});
+}
+
+#[test]
 fn verifiers_of_an_abandoned_round_are_released_unpaid() {
 	ExtBuilder.build_and_execute(|| {
 		audit();

@@ -70,6 +70,64 @@ fn a_candidate_that_is_not_better_by_the_margin_is_rejected() {
 }
 
 #[test]
+fn a_round_of_a_model_that_does_not_earn_advances_it_and_credits_nobody() {
+	ExtBuilder.build_and_execute(|| {
+		Unpaid::set(vec![MODEL]);
+		let id = evaluate(&[1, 2]);
+		let who = evaluators(id);
+		end_with(id, &[(2_000, 1_500); 3]);
+		assert_eq!(phase(id), Phase::Final);
+		assert_eq!(Advanced::get().len(), 1);
+		assert!(Credited::get().is_empty());
+		// The verifiers are told the same.
+		assert_eq!(mock_round(id).cleared, Some(false));
+		// Whoever has worked has worked.
+		assert_eq!(noted(&account(1)), vec![(Subject::Training, Outcome::Success)]);
+		for evaluator in &who {
+			assert_eq!(noted(evaluator), vec![(Subject::Evaluation, Outcome::Success)]);
+		}
+		let merged = Noted::get()
+			.into_iter()
+			.filter(|(_, subject, _)| *subject == Subject::Aggregation)
+			.collect::<Vec<_>>();
+		assert!(!merged.is_empty());
+		assert!(merged.iter().all(|(_, _, outcome)| *outcome == Outcome::Success));
+		assert!(Engaged::get().is_empty());
+		let summary = Rounds::summary(id).expect("it has ended");
+		assert_eq!((summary.trainers, summary.accepted), (2, 2));
+	});
+}
+
+#[test]
+fn a_rejected_candidate_of_a_model_that_does_not_earn_credits_nobody() {
+	ExtBuilder.build_and_execute(|| {
+		Unpaid::set(vec![MODEL]);
+		let id = evaluate(&[1, 2]);
+		end_with(id, &[(2_000, 1_901); 3]);
+		assert_eq!(phase(id), Phase::Rejected);
+		assert_eq!(Rejections::get().len(), 1);
+		assert!(Credited::get().is_empty());
+		assert_eq!(mock_round(id).cleared, Some(false));
+	});
+}
+
+#[test]
+fn whether_a_model_earns_is_decided_when_its_round_ends() {
+	ExtBuilder.build_and_execute(|| {
+		let id = evaluate(&[1, 2]);
+		Unpaid::set(vec![MODEL]);
+		end_with(id, &[(2_000, 1_500); 3]);
+		assert!(Credited::get().is_empty());
+
+		let id = evaluate(&[1, 2]);
+		Unpaid::set(vec![MODEL + 1]);
+		end_with(id, &[(2_000, 1_500); 3]);
+		assert_eq!(credited(&account(1), Share::Trainers), 8 * 500);
+		assert_eq!(mock_round(id).cleared, Some(true));
+	});
+}
+
+#[test]
 fn the_margin_itself_is_enough() {
 	ExtBuilder.build_and_execute(|| {
 		let id = evaluate(&[1, 2]);

@@ -43,6 +43,8 @@ impl Parameter {
 	pub const HEARTBEAT_INTERVAL: Self = Self { index: 18, default: 100 };
 	/// Segments that the verifiers of an update re-run.
 	pub const SEGMENTS_PER_UPDATE: Self = Self { index: 25, default: 2 };
+	/// Whether rounds of every model are paid, or only those of models that were admitted.
+	pub const ANY_MODEL_EARNS: Self = Self { index: 26, default: 0 };
 }
 
 /// The chain at one block. Cheap to clone.
@@ -293,6 +295,16 @@ impl View {
 			}
 		}
 		Ok(models)
+	}
+
+	/// Whether rounds of a model are paid: it was admitted to the emission, or every model is.
+	pub async fn earns(&self, model: u32) -> Result<bool, ChainError> {
+		let storage = self.at.storage();
+		let address =
+			subxt::storage::dynamic::<(u32,), subxt::dynamic::Value>("Experts", "Earning");
+		let entry = storage.entry(address).map_err(|error| self.fail(error))?;
+		let admitted = entry.try_fetch((model,)).await.map_err(|error| self.fail(error))?.is_some();
+		Ok(admitted || self.parameter(Parameter::ANY_MODEL_EARNS).await? > 0)
 	}
 
 	/// A spec of a model.

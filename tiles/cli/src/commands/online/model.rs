@@ -34,6 +34,7 @@ struct ModelRow {
 	snapshot: u32,
 	loss: Option<String>,
 	loss_micronats: Option<u32>,
+	earns: bool,
 	live_round: Option<u32>,
 }
 
@@ -51,6 +52,7 @@ pub async fn model_list(context: &Context) -> anyhow::Result<()> {
 			snapshot: model.snapshot,
 			loss: snapshot.as_ref().and_then(loss_of).map(nats),
 			loss_micronats: snapshot.as_ref().and_then(loss_of),
+			earns: view.earns(id).await?,
 			live_round: view.live_round_of(id).await?,
 		});
 	}
@@ -135,6 +137,7 @@ struct ModelHead {
 	components: usize,
 	size: String,
 	rejected_candidates: u64,
+	earns: bool,
 	live_round: Option<u32>,
 }
 
@@ -200,6 +203,7 @@ async fn record_of(view: &View, id: u32) -> anyhow::Result<ModelRecord> {
 			components: heads.len(),
 			size: bytes(size),
 			rejected_candidates: model.rejected,
+			earns: view.earns(id).await?,
 			live_round: view.live_round_of(id).await?,
 		},
 		specs: specs.into_iter().map(SpecRow::from).collect(),
