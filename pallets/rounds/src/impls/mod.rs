@@ -1,0 +1,10 @@
+//! Bodies of the calls, the phase machine, and answers to others, by what they are about.
+
+mod answers;
+mod ending;
+mod evaluating;
+#[cfg(any(feature = "try-runtime", test))]
+mod invariants;
+mod merging;
+mod opening;
+mod phases;
