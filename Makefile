@@ -6,7 +6,7 @@ ENV := . scripts/env.sh &&
 .PHONY: help setup build demo test lint fmt chain-spec
 
 help:
-	@echo 'make demo         set up, build, and watch a model learn on a chain (about 5 minutes after the build)'
+	@echo 'make demo         set up, build, and watch a model learn on a chain (about 8 minutes after the build)'
 	@echo 'make test         set up, build, run every test'
 	@echo 'make setup        install what building needs; says what it does'
 	@echo 'make build        the node, the runtime and the workers'

@@ -2,8 +2,8 @@
 """Blyan's main job from nothing, on this machine: a text becomes an approved dataset, two trainers learn
 from it in rounds on a real chain, others check, merge and evaluate, BLY is paid, and the model writes.
 
-    make demo                            three rounds
-    make demo ARGS="--rounds 5"          more of them
+    make demo                            six rounds
+    make demo ARGS="--rounds 2"          fewer of them
     make demo ARGS="--cheat data"        one trainer uses other records, is refuted and slashed; with
                                          --rounds N after N honest rounds
     make demo ARGS="--keep"              leave node and workers running afterwards
@@ -37,6 +37,9 @@ WORKERS = {
 }
 VOTERS = ["//Two", "//Alice//stash", "//Bob//stash"]
 OWNER = "//Alice"
+# Weights of the model, and rounds that make it write words.
+WEIGHTS = 1_251_984
+ROUNDS = 6
 # Workers do not claim less, in BLY: the fee would eat it.
 LEAST_CLAIM = 0.01
 # What each development account starts with, in BLY.
@@ -141,9 +144,11 @@ class Demo:
         role = name.split("-")[0]
         config = self.folder / f"{name}.toml"
         machine = name.encode().hex().ljust(64, "0")
+        # Trainers work at the same time, the others one after the other.
+        threads = 1 if role == "trainer" else os.cpu_count()
         config.write_text(
             f'urls = ["{self.url}"]\ndev = "{WORKERS[name]}"\nroles = ["{role}"]\n'
-            f'data_dir = "{name}"\nthreads = 1\n[hardware]\ndevice = "cpu"\nid = "{machine}"\n')
+            f'data_dir = "{name}"\nthreads = {threads}\n[hardware]\ndevice = "cpu"\nid = "{machine}"\n')
         command = [TARGET / "blyan", "--json", "worker", "--config", config]
         if cheat:
             command += ["--cheat", cheat]
@@ -297,7 +302,7 @@ class Demo:
         heading("A model")
         self.blyan("model", "init", "--out", self.folder / "first", "--seed", "01" * 32)
         model = self.blyan("model", "create", self.folder / "first", "--name", "orator", "--account", OWNER)["model"]
-        say(f"model {model}: 1,264,272 integer weights in 22 components, heads on chain")
+        say(f"model {model}: {WEIGHTS:,} integer weights in 22 components, heads on chain")
         return model
 
     def round(self, model, dataset):
@@ -323,7 +328,7 @@ class Demo:
             event = self.event(name, "trained", round=number)
             size = event["delta_bytes"]
             say(f"  {name}: {event['samples']} samples, delta {human(size)}, "
-                f"{4 * 1_264_272 / size:.0f} times smaller than f32")
+                f"{4 * WEIGHTS / size:.0f} times smaller than f32")
         for event in self.events("verifier", "verdict_revealed"):
             if event["round"] == number:
                 say(f"  verifier: {event['verdict']} for {event['trainer'][:12]}…")
@@ -391,14 +396,16 @@ class Demo:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, help="rounds to run (3, before a cheat none)")
+    parser.add_argument("--rounds", type=int, help=f"rounds to run ({ROUNDS}, before a cheat none)")
     parser.add_argument("--recipe", type=pathlib.Path, help="TOML file with the rounds' recipe")
     parser.add_argument("--cheat", choices=["data"], help="one trainer cheats")
     parser.add_argument("--keep", action="store_true", help="leave everything running afterwards")
     parser.add_argument("--rpc-port", type=int, default=9944, help="where the node listens; 0 for any (9944)")
     options = parser.parse_args()
     if options.rounds is None:
-        options.rounds = 0 if options.cheat else 3
+        options.rounds = 0 if options.cheat else ROUNDS
+    # Asked to stop, it stops what it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     demo = Demo(pathlib.Path(tempfile.mkdtemp(prefix="blyan-demo-")), options)
     demo.began = time.monotonic()
     try:

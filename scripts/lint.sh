@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, clippy and documentation; any warning is an error.
+# Dependencies, formatting, clippy and documentation; any warning is an error.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -12,7 +12,19 @@ clippy() {
 		--quiet -- -D warnings
 }
 
+# Licences, banned crates and sources. Known vulnerabilities are another command, since their list is
+# fetched from GitHub and changes by itself: `cargo deny check advisories`.
+version=0.20.2
+tools="${XDG_CACHE_HOME:-$HOME/.cache}/blyan/tools"
+if ! "$tools/bin/cargo-deny" --version 2>/dev/null | grep -qF "$version"; then
+	echo "lint: installing cargo-deny $version"
+	cargo install cargo-deny --version "$version" --locked --debug --quiet --root "$tools"
+fi
+
 for workspace in . tiles; do
+	echo "lint: $workspace: dependencies"
+	"$tools/bin/cargo-deny" --locked --log-level error --manifest-path "$workspace/Cargo.toml" \
+		check licenses bans sources
 	(
 		cd "$workspace"
 		echo "lint: $workspace: format"

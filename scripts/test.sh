@@ -10,7 +10,5 @@ echo "test: tile files, engine and workers"
 (cd tiles && cargo test --locked --workspace --quiet)
 echo "test: the program's view of the chain is current"
 scripts/metadata.sh --check
-echo "test: end to end, with polkadot.js"
+echo "test: end to end, with polkadot.js, and the demo's path"
 tests/run.sh
-echo "test: end to end, the demo's path in one round, and a trainer that cheats in the next"
-scripts/demo.py --rounds 1 --cheat data --rpc-port 0

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# End-to-end tests: real nodes on this machine, driven through @polkadot/api.
+# End-to-end tests: real nodes on this machine, driven through @polkadot/api and through the demo.
 #
 #   tests/run.sh            all of them
 #   tests/run.sh FILE...    these files only
@@ -19,12 +19,37 @@ if ! cmp -s tests/package-lock.json "$installed"; then
 fi
 
 if [ $# -eq 0 ]; then
-	set -- tests/e2e/*.test.js
+	# The long ones first, so that none of them is left over at the end.
+	first=(tests/e2e/learning.test.js tests/e2e/demo.sh tests/e2e/network.test.js)
+	mapfile -t others < <(printf '%s\n' tests/e2e/*.test.js | grep -vxFf <(printf '%s\n' "${first[@]}"))
+	set -- "${first[@]}" "${others[@]}"
 fi
-# One file at a time: nodes share the machine's cores, and block times are wall time. The limit is
-# for a whole file, which takes some minutes at most. Each file runs as a program, so that it needs
-# nothing of newer versions of Node.js than the oldest that a supported distribution has (18).
-for file in "$@"; do
-	echo "end to end: $file"
-	timeout --kill-after=60 900 node --test-reporter=spec "$file"
-done
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# Runs a file and shows what it said in one piece. The limit is for a whole file, which takes some
+# minutes at most. Each file runs as a program, so that it needs nothing of newer versions of
+# Node.js than the oldest that a supported distribution has (18).
+run() {
+	local file=$1 start=$SECONDS result=passed log
+	log=$(mktemp -p "$scratch")
+	local command=("$file")
+	if [[ $file == *.js ]]; then
+		command=(node --test-reporter=spec "$file")
+	fi
+	timeout --kill-after=60 900 "${command[@]}" >"$log" 2>&1 || result="FAILED with $?"
+	(
+		flock 9
+		echo "end to end: $file"
+		cat "$log"
+		echo "end to end: $file $result in $((SECONDS - start)) s"
+	) 9>"$scratch/lock"
+	[ "$result" = passed ]
+}
+export -f run
+export scratch
+
+# Two at a time: most of their time is waiting for blocks. More would starve the nodes, whose block
+# times are wall time.
+printf '%s\n' "$@" | xargs -P 2 -I{} bash -c 'run {}'

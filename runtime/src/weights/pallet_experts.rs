@@ -18,8 +18,6 @@
 // runtime
 // --genesis-builder-preset
 // development
-// --output
-// runtime/src/weights/
 // --pallet
 // pallet_experts
 // --extrinsic
@@ -28,6 +26,8 @@
 // 50
 // --repeat
 // 20
+// --output
+// .
 
 #![cfg_attr(rustfmt, rustfmt_skip)]
 #![allow(unused_parens)]
@@ -64,11 +64,11 @@ impl<T: frame_system::Config> pallet_experts::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `217`
 		//  Estimated: `3593`
-		// Minimum execution time: 1_122_504_000 picoseconds.
-		Weight::from_parts(254_131_655, 0)
+		// Minimum execution time: 1_201_373_000 picoseconds.
+		Weight::from_parts(1_267_941_224, 0)
 			.saturating_add(Weight::from_parts(0, 3593))
-			// Standard Error: 1_577_075
-			.saturating_add(Weight::from_parts(80_958_927, 0).saturating_mul(c.into()))
+			// Standard Error: 578_940
+			.saturating_add(Weight::from_parts(61_859_046, 0).saturating_mul(c.into()))
 			.saturating_add(T::DbWeight::get().reads(4))
 			.saturating_add(T::DbWeight::get().writes(8))
 			.saturating_add(T::DbWeight::get().writes((1_u64).saturating_mul(c.into())))
@@ -81,8 +81,8 @@ impl<T: frame_system::Config> pallet_experts::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `426`
 		//  Estimated: `3613`
-		// Minimum execution time: 217_225_000 picoseconds.
-		Weight::from_parts(231_160_000, 0)
+		// Minimum execution time: 216_163_000 picoseconds.
+		Weight::from_parts(230_119_000, 0)
 			.saturating_add(Weight::from_parts(0, 3613))
 			.saturating_add(T::DbWeight::get().reads(1))
 			.saturating_add(T::DbWeight::get().writes(2))
@@ -95,8 +95,8 @@ impl<T: frame_system::Config> pallet_experts::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `578`
 		//  Estimated: `3613`
-		// Minimum execution time: 238_310_000 picoseconds.
-		Weight::from_parts(249_518_000, 0)
+		// Minimum execution time: 239_150_000 picoseconds.
+		Weight::from_parts(253_287_000, 0)
 			.saturating_add(Weight::from_parts(0, 3613))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(1))
@@ -111,14 +111,22 @@ impl<T: frame_system::Config> pallet_experts::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `724`
 		//  Estimated: `6196`
-		// Minimum execution time: 688_614_000 picoseconds.
-		Weight::from_parts(718_468_000, 0)
+		// Minimum execution time: 693_812_000 picoseconds.
+		Weight::from_parts(1_071_497_000, 0)
 			.saturating_add(Weight::from_parts(0, 6196))
 			.saturating_add(T::DbWeight::get().reads(5))
 			.saturating_add(T::DbWeight::get().writes(5))
 	}
+	/// Storage: `Experts::Registry` (r:1 w:0)
+	/// Proof: `Experts::Registry` (`max_values`: None, `max_size`: Some(148), added: 2623, mode: `MaxEncodedLen`)
+	/// Storage: `Experts::Earning` (r:0 w:1)
+	/// Proof: `Experts::Earning` (`max_values`: None, `max_size`: Some(12), added: 2487, mode: `MaxEncodedLen`)
 	fn set_earning() -> Weight {
-		Weight::from_parts(249_518_000, 0)
+		// Proof Size summary in bytes:
+		//  Measured:  `319`
+		//  Estimated: `3613`
+		// Minimum execution time: 170_758_000 picoseconds.
+		Weight::from_parts(188_619_000, 0)
 			.saturating_add(Weight::from_parts(0, 3613))
 			.saturating_add(T::DbWeight::get().reads(1))
 			.saturating_add(T::DbWeight::get().writes(1))
@@ -140,11 +148,11 @@ impl<T: frame_system::Config> pallet_experts::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `673 + c * (68 ±0)`
 		//  Estimated: `38295`
-		// Minimum execution time: 802_054_000 picoseconds.
-		Weight::from_parts(800_626_180, 0)
+		// Minimum execution time: 798_087_000 picoseconds.
+		Weight::from_parts(915_927_888, 0)
 			.saturating_add(Weight::from_parts(0, 38295))
-			// Standard Error: 596_806
-			.saturating_add(Weight::from_parts(68_658_946, 0).saturating_mul(c.into()))
+			// Standard Error: 589_005
+			.saturating_add(Weight::from_parts(69_225_700, 0).saturating_mul(c.into()))
 			.saturating_add(T::DbWeight::get().reads(4))
 			.saturating_add(T::DbWeight::get().writes(4))
 			.saturating_add(T::DbWeight::get().writes((1_u64).saturating_mul(c.into())))
@@ -157,8 +165,8 @@ impl<T: frame_system::Config> pallet_experts::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `426`
 		//  Estimated: `3613`
-		// Minimum execution time: 170_592_000 picoseconds.
-		Weight::from_parts(178_061_000, 0)
+		// Minimum execution time: 171_360_000 picoseconds.
+		Weight::from_parts(181_615_000, 0)
 			.saturating_add(Weight::from_parts(0, 3613))
 			.saturating_add(T::DbWeight::get().reads(1))
 			.saturating_add(T::DbWeight::get().writes(2))

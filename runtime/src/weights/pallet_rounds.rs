@@ -18,8 +18,6 @@
 // runtime
 // --genesis-builder-preset
 // development
-// --output
-// runtime/src/weights/
 // --pallet
 // pallet_rounds
 // --extrinsic
@@ -28,6 +26,8 @@
 // 50
 // --repeat
 // 20
+// --output
+// .
 
 #![cfg_attr(rustfmt, rustfmt_skip)]
 #![allow(unused_parens)]
@@ -68,13 +68,13 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 	/// The range of component `d` is `[1, 16]`.
 	fn open(d: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `36397 + d * (169 ±0)`
+		//  Measured:  `36428 + d * (169 ±0)`
 		//  Estimated: `38295 + d * (2641 ±0)`
-		// Minimum execution time: 1_898_628_000 picoseconds.
-		Weight::from_parts(1_995_055_124, 0)
+		// Minimum execution time: 1_890_509_000 picoseconds.
+		Weight::from_parts(1_954_222_219, 0)
 			.saturating_add(Weight::from_parts(0, 38295))
-			// Standard Error: 4_132_945
-			.saturating_add(Weight::from_parts(66_940_685, 0).saturating_mul(d.into()))
+			// Standard Error: 13_911_646
+			.saturating_add(Weight::from_parts(143_027_442, 0).saturating_mul(d.into()))
 			.saturating_add(T::DbWeight::get().reads(17))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(d.into())))
 			.saturating_add(T::DbWeight::get().writes(6))
@@ -94,10 +94,10 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 	/// Proof: `Workers::Engagements` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	fn join() -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `1369`
+		//  Measured:  `1400`
 		//  Estimated: `5527`
-		// Minimum execution time: 509_733_000 picoseconds.
-		Weight::from_parts(554_578_000, 0)
+		// Minimum execution time: 509_266_000 picoseconds.
+		Weight::from_parts(558_111_000, 0)
 			.saturating_add(Weight::from_parts(0, 5527))
 			.saturating_add(T::DbWeight::get().reads(6))
 			.saturating_add(T::DbWeight::get().writes(2))
@@ -121,13 +121,13 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 	/// The range of component `n` is `[1, 64]`.
 	fn post_merge(n: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `21201`
+		//  Measured:  `21232`
 		//  Estimated: `31133`
-		// Minimum execution time: 1_479_873_000 picoseconds.
-		Weight::from_parts(1_458_659_048, 0)
+		// Minimum execution time: 1_508_573_000 picoseconds.
+		Weight::from_parts(2_319_502_088, 0)
 			.saturating_add(Weight::from_parts(0, 31133))
-			// Standard Error: 786_559
-			.saturating_add(Weight::from_parts(178_875_527, 0).saturating_mul(n.into()))
+			// Standard Error: 9_070_665
+			.saturating_add(Weight::from_parts(249_813_894, 0).saturating_mul(n.into()))
 			.saturating_add(T::DbWeight::get().reads(11))
 			.saturating_add(T::DbWeight::get().writes(2))
 	}
@@ -139,8 +139,8 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `998`
 		//  Estimated: `4662`
-		// Minimum execution time: 247_939_000 picoseconds.
-		Weight::from_parts(268_222_000, 0)
+		// Minimum execution time: 246_085_000 picoseconds.
+		Weight::from_parts(273_716_000, 0)
 			.saturating_add(Weight::from_parts(0, 4662))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(1))
@@ -153,8 +153,8 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `1510`
 		//  Estimated: `4662`
-		// Minimum execution time: 280_980_000 picoseconds.
-		Weight::from_parts(300_542_000, 0)
+		// Minimum execution time: 279_783_000 picoseconds.
+		Weight::from_parts(307_108_000, 0)
 			.saturating_add(Weight::from_parts(0, 4662))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(1))
@@ -168,11 +168,11 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `380 + l * (51 ±0)`
 		//  Estimated: `1550 + l * (2777 ±0)`
-		// Minimum execution time: 47_498_000 picoseconds.
-		Weight::from_parts(61_971_824, 0)
+		// Minimum execution time: 48_045_000 picoseconds.
+		Weight::from_parts(70_817_137, 0)
 			.saturating_add(Weight::from_parts(0, 1550))
-			// Standard Error: 374_735
-			.saturating_add(Weight::from_parts(36_732_048, 0).saturating_mul(l.into()))
+			// Standard Error: 111_562
+			.saturating_add(Weight::from_parts(33_544_465, 0).saturating_mul(l.into()))
 			.saturating_add(T::DbWeight::get().reads(1))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(l.into())))
 			.saturating_add(Weight::from_parts(0, 2777).saturating_mul(l.into()))
@@ -187,12 +187,12 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 	/// Proof: `Rounds::BaseRoots` (`max_values`: None, `max_size`: Some(16398), added: 18873, mode: `MaxEncodedLen`)
 	/// Storage: `Rounds::Merges` (r:1 w:1)
 	/// Proof: `Rounds::Merges` (`max_values`: None, `max_size`: Some(27668), added: 30143, mode: `MaxEncodedLen`)
+	/// Storage: `Rounds::Mixtures` (r:1 w:1)
+	/// Proof: `Rounds::Mixtures` (`max_values`: None, `max_size`: Some(1709), added: 4184, mode: `MaxEncodedLen`)
 	/// Storage: `Rounds::Trainers` (r:1 w:1)
 	/// Proof: `Rounds::Trainers` (`max_values`: None, `max_size`: Some(2062), added: 4537, mode: `MaxEncodedLen`)
 	/// Storage: `Podl::Submissions` (r:2 w:2)
 	/// Proof: `Podl::Submissions` (`max_values`: None, `max_size`: Some(98), added: 2573, mode: `MaxEncodedLen`)
-	/// Storage: `Rounds::Mixtures` (r:1 w:1)
-	/// Proof: `Rounds::Mixtures` (`max_values`: None, `max_size`: Some(1709), added: 4184, mode: `MaxEncodedLen`)
 	/// Storage: `Experts::Registry` (r:1 w:1)
 	/// Proof: `Experts::Registry` (`max_values`: None, `max_size`: Some(148), added: 2623, mode: `MaxEncodedLen`)
 	/// Storage: `Experts::Snapshots` (r:1 w:0)
@@ -201,6 +201,10 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 	/// Proof: `Experts::Specs` (`max_values`: None, `max_size`: Some(125), added: 2600, mode: `MaxEncodedLen`)
 	/// Storage: `Experts::Heads` (r:1 w:0)
 	/// Proof: `Experts::Heads` (`max_values`: None, `max_size`: Some(34830), added: 37305, mode: `MaxEncodedLen`)
+	/// Storage: `Experts::Earning` (r:1 w:0)
+	/// Proof: `Experts::Earning` (`max_values`: None, `max_size`: Some(12), added: 2487, mode: `MaxEncodedLen`)
+	/// Storage: `Parameters::Parameters` (r:1 w:0)
+	/// Proof: `Parameters::Parameters` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
 	/// Storage: `Reputation::Scores` (r:146 w:146)
 	/// Proof: `Reputation::Scores` (`max_values`: None, `max_size`: Some(67), added: 2542, mode: `MaxEncodedLen`)
 	/// Storage: `Reputation::Standings` (r:146 w:0)
@@ -227,12 +231,12 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 	/// Proof: `Podl::Revealed` (`max_values`: None, `max_size`: Some(20596), added: 23071, mode: `MaxEncodedLen`)
 	fn change_phase() -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `87543`
+		//  Measured:  `88024`
 		//  Estimated: `372122`
-		// Minimum execution time: 30_480_152_000 picoseconds.
-		Weight::from_parts(32_003_590_000, 0)
+		// Minimum execution time: 30_721_786_000 picoseconds.
+		Weight::from_parts(31_619_650_000, 0)
 			.saturating_add(Weight::from_parts(0, 372122))
-			.saturating_add(T::DbWeight::get().reads(599))
+			.saturating_add(T::DbWeight::get().reads(601))
 			.saturating_add(T::DbWeight::get().writes(453))
 	}
 }

@@ -447,11 +447,10 @@ mod tests {
 	fn recipe_is_read_from_toml_and_checked() {
 		let folder = tempfile::tempdir().unwrap();
 		let path = folder.path().join("recipe.toml");
-		let text = toml::to_string(&demo::RECIPE).unwrap();
-		fs::write(&path, &text).unwrap();
+		let write = |recipe: &Recipe| fs::write(&path, toml::to_string(recipe).unwrap()).unwrap();
+		write(&demo::RECIPE);
 		assert_eq!(read_recipe(&path).unwrap(), demo::RECIPE);
-		let wrong = text.replace("steps = 64", "steps = 0");
-		fs::write(&path, wrong).unwrap();
+		write(&Recipe { steps: 0, ..demo::RECIPE });
 		assert!(read_recipe(&path).unwrap_err().to_string().contains("steps"));
 		fs::write(&path, "steps = \"many\"").unwrap();
 		assert!(read_recipe(&path).is_err());
