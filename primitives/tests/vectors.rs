@@ -11,7 +11,7 @@ use blyan_primitives::{
 	sampling::{self, MixtureEntry},
 	tensor::{encode_weights, Compression, DType, Header, PayloadType, HEADER_BYTES},
 	trace::{self, Sketch, Trace},
-	tree::{self, Kind, Proof, Tree, LEAF_BYTES},
+	tree::{self, Kind, Multiproof, Proof, Tree, LEAF_BYTES},
 	update::Update,
 	H256,
 };
@@ -86,6 +86,16 @@ fn check_tree(kind: Kind, case: &Value, leaves: Vec<H256>) {
 		assert_eq!(tree.prove_tile(tile).unwrap(), expected, "size {size}, tile {tile}");
 		let leaves = tree.tile_leaf_hashes(tile).unwrap();
 		tree::verify_tile(kind, &root, size, tile as u64, leaves, &expected).unwrap();
+	}
+	for proof in list(&case["many"]) {
+		let indices: Vec<usize> = list(&proof["leaves"]).iter().map(int).collect();
+		let bytes = hex(&proof["proof"]);
+		let expected = Multiproof::decode_all(&mut bytes.as_slice()).unwrap();
+		assert_eq!(tree.prove_many(&indices).unwrap(), expected, "size {size}, {indices:?}");
+		assert_eq!(expected.encode(), bytes, "size {size}, {indices:?}");
+		let leaves: Vec<(u64, H256)> =
+			indices.iter().map(|index| (*index as u64, tree.leaf_hash(*index).unwrap())).collect();
+		tree::verify_many(kind, &root, size, &leaves, &expected).unwrap();
 	}
 }
 

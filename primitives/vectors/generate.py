@@ -105,7 +105,24 @@ def proof(leaves, first, end):
 	return encoded
 
 
-def tree_entry(size, tag, leaves, indices, tiles):
+def multiproof(leaves, chosen):
+	"""SCALE encoding of the nodes without a chosen leaf below them that have a sibling with one."""
+	found = []
+
+	def walk(level, first):
+		below = leaves[first : first + FAN**level]
+		if not any(first <= leaf < first + FAN**level for leaf in chosen):
+			found.append((level, first, node(level, below)))
+		elif level > 0:
+			for place in range(first, first + len(below), FAN ** (level - 1)):
+				walk(level - 1, place)
+
+	walk(depth(len(leaves)), 0)
+	hashes = [digest for level, first, digest in sorted(found)]
+	return compact(len(hashes)) + b"".join(hashes)
+
+
+def tree_entry(size, tag, leaves, indices, tiles, many):
 	return {
 		"size": size,
 		"root": root(tag, size, leaves).hex(),
@@ -114,51 +131,52 @@ def tree_entry(size, tag, leaves, indices, tiles):
 			{"tile": t, "proof": proof(leaves, t * TILE, min(t * TILE + TILE, len(leaves))).hex()}
 			for t in tiles
 		],
+		"many": [{"leaves": chosen, "proof": multiproof(leaves, chosen).hex()} for chosen in many],
 	}
 
 
 def tree_vectors():
 	pattern = bytes(range(251))
 	payloads = []
-	for size, indices, tiles in [
-		(1, [0], [0]),
-		(259, [], []),
-		(LEAF - 1, [0], []),
-		(LEAF, [0], [0]),
-		(LEAF + 1, [0, 1], []),
-		(2 * LEAF, [1], []),
-		(8 * LEAF - 1, [7], []),
-		(8 * LEAF, [3], [0]),
-		(8 * LEAF + 1, [0, 8], [0]),
-		(16 * LEAF - 1, [], []),
-		(16 * LEAF, [9], [0]),
-		(16 * LEAF + 1, [16], [0, 1]),
-		(64 * LEAF - 1, [63], [3]),
-		(64 * LEAF, [0], [2]),
-		(64 * LEAF + 1, [12, 64], [1, 4]),
+	for size, indices, tiles, many in [
+		(1, [0], [0], [[0]]),
+		(259, [], [], []),
+		(LEAF - 1, [0], [], []),
+		(LEAF, [0], [0], []),
+		(LEAF + 1, [0, 1], [], [[1], [0, 1]]),
+		(2 * LEAF, [1], [], []),
+		(8 * LEAF - 1, [7], [], []),
+		(8 * LEAF, [3], [0], []),
+		(8 * LEAF + 1, [0, 8], [0], [[0, 8], [2, 3, 4, 5]]),
+		(16 * LEAF - 1, [], [], []),
+		(16 * LEAF, [9], [0], [[7, 8]]),
+		(16 * LEAF + 1, [16], [0, 1], [[3, 16], list(range(17))]),
+		(64 * LEAF - 1, [63], [3], []),
+		(64 * LEAF, [0], [2], []),
+		(64 * LEAF + 1, [12, 64], [1, 4], [[0, 9, 64], list(range(5, 21))]),
 	]:
 		payload = (pattern * (size // 251 + 1))[:size]
 		leaves = [blake(payload[at : at + LEAF]) for at in range(0, size, LEAF)]
-		payloads.append(tree_entry(size, 2, leaves, indices, tiles))
+		payloads.append(tree_entry(size, 2, leaves, indices, tiles, many))
 	lists = []
-	for count, indices, tiles in [
-		(1, [0], [0]),
-		(2, [0, 1], []),
-		(7, [6], [0]),
-		(8, [0], []),
-		(9, [7, 8], [0]),
-		(63, [62], []),
-		(64, [63], [3]),
-		(65, [0, 64], [0, 4]),
-		(511, [510], []),
-		(512, [100], [6]),
-		(513, [511, 512], [31, 32]),
-		(4095, [], []),
-		(4096, [], [255]),
-		(4097, [4096], [256]),
+	for count, indices, tiles, many in [
+		(1, [0], [0], [[0]]),
+		(2, [0, 1], [], [[0], [1], [0, 1]]),
+		(7, [6], [0], [[0, 6]]),
+		(8, [0], [], [[1, 3, 5, 7]]),
+		(9, [7, 8], [0], [[8], [0, 8], [1, 2, 3, 4, 5, 6, 7]]),
+		(63, [62], [], []),
+		(64, [63], [3], [[0, 63], [7, 8], list(range(64))]),
+		(65, [0, 64], [0, 4], [[64], [63, 64], [1, 2, 20]]),
+		(511, [510], [], []),
+		(512, [100], [6], [list(range(500, 512))]),
+		(513, [511, 512], [31, 32], [[512], [0, 8, 64, 512], list(range(60, 70))]),
+		(4095, [], [], []),
+		(4096, [], [255], [list(range(2040, 2060))]),
+		(4097, [4096], [256], [[4096], [5, 4088, 4096]]),
 	]:
 		leaves = [blake(u64(i)) for i in range(count)]
-		lists.append(tree_entry(count, 3, leaves, indices, tiles))
+		lists.append(tree_entry(count, 3, leaves, indices, tiles, many))
 	return {"refused": [0], "payloads": payloads, "lists": lists}
 
 

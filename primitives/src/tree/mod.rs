@@ -12,6 +12,23 @@
 //!   `H(0x03 ‖ size:u64 ‖ top)` with the count of leaves for a list.
 //! - An empty payload or list has no root.
 //!
+//! # Proofs
+//!
+//! A proof holds every node that the verifier needs and cannot compute: the siblings of the leaves
+//! that it has and of the nodes above them. They come level by level from the leaves up, in order
+//! within a level. Nothing else is in it: the verifier knows the size and which leaves it asked for,
+//! and these fix how many siblings there are at which level. So a set of leaves has one valid
+//! encoding, and a hash too few, too many or in another place is refused.
+//!
+//! - [`Proof`], for one leaf or all leaves of one tile: the number of levels below the top (SCALE
+//!   compact), and for each of them, from the leaves up, the number of its siblings (compact) and
+//!   32 bytes for each. Calls on chain carry it: its bound is small, and an error names the level.
+//! - [`Multiproof`], for any set of leaves: the number of hashes of all levels (compact), and 32
+//!   bytes for each. Transfers carry it: a run of leaves costs its two edges, whatever lies between
+//!   them, and scattered leaves do not repeat what their paths share.
+//!
+//! For one leaf, or one tile, the two hold the same hashes.
+//!
 //! # Why leaves need no prefix
 //!
 //! A short last leaf could be crafted to hold the very bytes that an inner node hashes. It still
@@ -32,19 +49,26 @@
 //! let proof = tree.prove(3)?;
 //! tree::verify_leaf(&tree.root(), size, 3, &[7], &proof)?;
 //!
+//! let run = tree.prove_run(1..4)?;
+//! assert_eq!(run.hashes.len(), 1);
+//! tree::verify_run(Kind::Bytes, &tree.root(), size, 1, &tree.leaf_hashes()[1..], &run)?;
+//!
 //! tree.update(3, hash::blake2b_256(&[8]))?;
 //! assert!(tree::verify_leaf(&tree.root(), size, 3, &[7], &proof).is_err());
 //! # Ok::<(), tree::Error>(())
 //! ```
 
+mod fold;
+mod multiproof;
 mod proof;
 
+pub use multiproof::{verify_many, verify_run, Hashes, Multiproof, MAX_HASHES};
 pub use proof::{verify, verify_leaf, verify_tile, Proof, Siblings, MAX_LEVELS, MAX_SIBLINGS};
 
 use crate::{hash, H256};
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use core::fmt;
+use core::{fmt, ops::Range};
 use scale_info::TypeInfo;
 
 /// Bytes in a leaf of a payload; the last leaf may be shorter.
@@ -127,7 +151,7 @@ impl Kind {
 /// Why a tree, proof or leaf is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Error {
-	/// There are no leaves.
+	/// There are no leaves in a tree, or none that a proof is for.
 	Empty,
 	/// The size asks for more than [`MAX_LEAVES`] leaves.
 	TooLarge {
@@ -147,6 +171,11 @@ pub enum Error {
 		index: u64,
 		/// The number of leaves, or tiles.
 		count: u64,
+	},
+	/// The leaves that a proof is for are not in strictly ascending order.
+	Order {
+		/// The first leaf that is not above the one before it.
+		leaf: u64,
 	},
 	/// A leaf is not as long as its place in the payload asks for.
 	LeafLength {
@@ -171,6 +200,18 @@ pub enum Error {
 		/// Siblings of the proof.
 		found: u32,
 	},
+	/// A multiproof has the wrong number of hashes.
+	Hashes {
+		/// Hashes that the size and the leaves ask for.
+		expected: u64,
+		/// Hashes of the multiproof.
+		found: u64,
+	},
+	/// A multiproof for these leaves has more than [`MAX_HASHES`] hashes.
+	TooManyHashes {
+		/// Hashes that the size and the leaves ask for.
+		hashes: u64,
+	},
 	/// Everything has the right shape, but hashes to another root.
 	Root,
 }
@@ -178,7 +219,7 @@ pub enum Error {
 impl fmt::Display for Error {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		match self {
-			Error::Empty => write!(f, "a tree needs at least one leaf"),
+			Error::Empty => write!(f, "a tree, and a proof, needs at least one leaf"),
 			Error::TooLarge { leaves } => {
 				write!(f, "{leaves} leaves are more than the {MAX_LEAVES} that a tree may have")
 			}
@@ -186,6 +227,9 @@ impl fmt::Display for Error {
 				write!(f, "the size asks for {expected} leaf hashes, found {found}")
 			}
 			Error::Index { index, count } => write!(f, "index {index} is not below {count}"),
+			Error::Order { leaf } => {
+				write!(f, "leaf {leaf} is not above the one before it; name each once, in order")
+			}
 			Error::LeafLength { expected, found } => {
 				write!(f, "the leaf must have {expected} bytes, found {found}")
 			}
@@ -195,7 +239,14 @@ impl fmt::Display for Error {
 			Error::Siblings { level, expected, found } => {
 				write!(f, "level {level} of the proof must have {expected} siblings, found {found}")
 			}
-			Error::Root => write!(f, "the leaf and its proof hash to another root"),
+			Error::Hashes { expected, found } => {
+				write!(f, "the proof must have {expected} hashes, found {found}")
+			}
+			Error::TooManyHashes { hashes } => write!(
+				f,
+				"a proof of {hashes} hashes has more than {MAX_HASHES}; ask for fewer leaves at once"
+			),
+			Error::Root => write!(f, "the leaves and their proof hash to another root"),
 		}
 	}
 }
@@ -225,7 +276,7 @@ impl Tree {
 		// At most MAX_LEVELS rounds, since each has an eighth of the nodes of the one before.
 		while nodes.len() > 1 {
 			level = level.saturating_add(1);
-			let parents = parents(level, &nodes);
+			let parents = parents(level, nodes.chunks(FAN_OUT));
 			levels.push(nodes);
 			nodes = parents;
 		}
@@ -306,10 +357,11 @@ impl Tree {
 			changed.dedup();
 			let (below, above) = self.levels.split_at_mut(level);
 			let (Some(children), Some(nodes)) = (below.last(), above.first_mut()) else { break };
-			for index in &changed {
-				let group = children.chunks(FAN_OUT).nth(*index);
-				if let (Some(group), Some(slot)) = (group, nodes.get_mut(*index)) {
-					*slot = inner(level as u8, group);
+			// In ascending order, so that only the last group can be short.
+			let groups = changed.iter().filter_map(|index| children.chunks(FAN_OUT).nth(*index));
+			for (index, node) in changed.iter().zip(parents(level as u8, groups)) {
+				if let Some(slot) = nodes.get_mut(*index) {
+					*slot = node;
 				}
 			}
 		}
@@ -322,7 +374,7 @@ impl Tree {
 		if index >= count {
 			return Err(Error::Index { index: index as u64, count: count as u64 });
 		}
-		self.prove_run(index, index.saturating_add(1))
+		self.proof(vec![index as u64])
 	}
 
 	/// The proof that all leaves of tile `tile` belong to the root.
@@ -335,31 +387,61 @@ impl Tree {
 			return Err(Error::Index { index: tile as u64, count: count as u64 });
 		}
 		let first = tile.saturating_mul(TILE_LEAVES);
-		self.prove_run(first, first.saturating_add(TILE_LEAVES).min(self.len()))
+		let end = first.saturating_add(TILE_LEAVES).min(self.len());
+		self.proof((first as u64..end as u64).collect())
 	}
 
-	/// The siblings of the nodes above the leaves `start..end`, which must be one leaf or one tile:
-	/// then they fit [`MAX_SIBLINGS`].
-	fn prove_run(&self, start: usize, end: usize) -> Result<Proof, Error> {
-		let (mut start, mut end) = (start, end);
-		// Cannot happen while MAX_LEAVES bounds the tree and the run is aligned.
+	/// The proof that the leaves of `run` belong to the root: at most 14 hashes a level, however
+	/// long the run is.
+	pub fn prove_run(&self, run: Range<usize>) -> Result<Multiproof, Error> {
+		// Before its places are listed, since anybody can ask for a run without end.
+		let count = self.len();
+		if run.end > count {
+			let index = run.end.saturating_sub(1) as u64;
+			return Err(Error::Index { index, count: count as u64 });
+		}
+		self.multiproof((run.start as u64..run.end as u64).collect())
+	}
+
+	/// The proof that these leaves, strictly ascending, belong to the root.
+	///
+	/// Fails if it has more than [`MAX_HASHES`] hashes.
+	pub fn prove_many(&self, leaves: &[usize]) -> Result<Multiproof, Error> {
+		self.multiproof(leaves.iter().map(|leaf| *leaf as u64).collect())
+	}
+
+	/// The proof for one leaf or one tile, which exists.
+	fn proof(&self, leaves: Vec<u64>) -> Result<Proof, Error> {
+		// Cannot happen while MAX_LEAVES bounds the tree: a tile is aligned.
 		let too_large = Error::TooLarge { leaves: self.len() as u64 };
 		let mut proof = Proof::default();
-		let inner_levels = self.levels.len().saturating_sub(1);
-		for nodes in self.levels.iter().take(inner_levels) {
-			let group_start = start.saturating_sub(start % FAN_OUT);
-			let group_end = end.next_multiple_of(FAN_OUT).min(nodes.len());
-			let mut siblings = Siblings::default();
-			let before = nodes.get(group_start..start).unwrap_or_default();
-			let after = nodes.get(end..group_end).unwrap_or_default();
-			for sibling in before.iter().chain(after) {
-				siblings.try_push(*sibling).map_err(|_| too_large)?;
-			}
+		for siblings in self.siblings(leaves) {
+			let siblings = Siblings::try_from(siblings).map_err(|_| too_large)?;
 			proof.levels.try_push(siblings).map_err(|_| too_large)?;
-			start /= FAN_OUT;
-			end = end.div_ceil(FAN_OUT);
 		}
 		Ok(proof)
+	}
+
+	/// The proof for any leaves.
+	fn multiproof(&self, leaves: Vec<u64>) -> Result<Multiproof, Error> {
+		let hashes = Multiproof::hashes_for(self.kind, self.size, &leaves)?;
+		// Cannot fail: the number of hashes has just been checked.
+		let hashes = Hashes::try_from(self.siblings(leaves).concat())
+			.map_err(|_| Error::TooManyHashes { hashes })?;
+		Ok(Multiproof { hashes })
+	}
+
+	/// The siblings of `leaves` and of the nodes above them, one list for each level below the top.
+	fn siblings(&self, leaves: Vec<u64>) -> Vec<Vec<H256>> {
+		let inner_levels = self.levels.len().saturating_sub(1);
+		let mut places = leaves;
+		let mut levels = Vec::with_capacity(inner_levels);
+		for nodes in self.levels.iter().take(inner_levels) {
+			let siblings = fold::siblings(nodes.len() as u64, &places);
+			levels.push(siblings.filter_map(|place| nodes.get(place as usize).copied()).collect());
+			places = fold::above(&places);
+		}
+		levels
 	}
 }
 
@@ -383,26 +465,21 @@ pub fn leaf_hashes(payload: &[u8]) -> Vec<H256> {
 	hashes
 }
 
-/// The nodes of `level` above `children`.
-fn parents(level: u8, children: &[H256]) -> Vec<H256> {
-	let mut parents = Vec::with_capacity(children.len().div_ceil(FAN_OUT));
-	for batch in children.chunks(FAN_OUT * NODES_PER_BATCH) {
-		let mut preimages = Vec::with_capacity(batch.len().div_ceil(FAN_OUT) * NODE_BYTES);
-		for group in batch.chunks(FAN_OUT) {
+/// The nodes of `level` above groups of children: 8 each, the last one 1..=8.
+fn parents<'a>(level: u8, groups: impl Iterator<Item = &'a [H256]>) -> Vec<H256> {
+	let mut groups = groups.peekable();
+	let at_least = groups.size_hint().0;
+	let mut parents = Vec::with_capacity(at_least);
+	let mut preimages = Vec::with_capacity(at_least.min(NODES_PER_BATCH) * NODE_BYTES);
+	while groups.peek().is_some() {
+		preimages.clear();
+		for group in groups.by_ref().take(NODES_PER_BATCH) {
 			write_preimage(level, group, &mut preimages);
 		}
-		// Only the last node of a level can be short, so the pieces are the nodes.
 		let nodes: Vec<&[u8]> = preimages.chunks(NODE_BYTES).collect();
 		parents.extend(hash::hash_many(&nodes));
 	}
 	parents
-}
-
-/// The inner node of `level` above 1..=8 `children`.
-fn inner(level: u8, children: &[H256]) -> H256 {
-	let mut preimage = Vec::with_capacity(NODE_BYTES);
-	write_preimage(level, children, &mut preimage);
-	hash::blake2b_256(&preimage)
 }
 
 fn write_preimage(level: u8, children: &[H256], preimage: &mut Vec<u8>) {

@@ -1,6 +1,6 @@
-//! Proofs for one leaf or one tile, and their verification.
+//! Proofs for one leaf or one tile, level by level, and their verification.
 
-use super::{inner, Error, Kind, FAN_OUT, LEAF_BYTES, TILE_LEAVES};
+use super::{fold, Error, Kind, FAN_OUT, LEAF_BYTES, TILE_LEAVES};
 use crate::{hash, BoundedVec, ConstU32, H256};
 use alloc::{vec, vec::Vec};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -49,7 +49,7 @@ pub fn verify(
 	if index >= count {
 		return Err(Error::Index { index, count });
 	}
-	verify_run(kind, root, size, index, vec![*leaf], proof)
+	check(kind, root, size, vec![index], vec![*leaf], proof)
 }
 
 /// Checks that `bytes` are leaf `index` of the payload of `size` bytes with `root`.
@@ -96,67 +96,34 @@ pub fn verify_tile(
 	if found != expected {
 		return Err(Error::LeafCount { expected, found });
 	}
-	verify_run(kind, root, size, first, leaves.to_vec(), proof)
+	let places = (first..first.saturating_add(found)).collect();
+	check(kind, root, size, places, leaves.to_vec(), proof)
 }
 
-/// Folds the run of nodes `known`, which starts at leaf `first`, up to the root.
+/// Checks that the proof has the shape that the size and the leaves' `places` ask for, and leads
+/// from the leaves to the root.
 ///
-/// The callers have checked that the run lies inside the tree and is one leaf or one tile.
-fn verify_run(
+/// The callers have checked that the places are those of one leaf or one tile of the tree.
+fn check(
 	kind: Kind,
 	root: &H256,
 	size: u64,
-	first: u64,
-	known: Vec<H256>,
+	places: Vec<u64>,
+	leaves: Vec<H256>,
 	proof: &Proof,
 ) -> Result<(), Error> {
-	const FAN: u64 = FAN_OUT as u64;
-	let mut width = kind.leaf_count(size)?;
-	let expected = inner_levels(width);
-	let found = proof.levels.len() as u32;
+	let shape = fold::siblings_by_level(kind.leaf_count(size)?, &places);
+	let (expected, found) = (shape.len() as u32, proof.levels.len() as u32);
 	if found != expected {
 		return Err(Error::Levels { expected, found });
 	}
-	let mut known = known;
-	let mut start = first;
-	for (level, siblings) in (0u32..).zip(proof.levels.iter()) {
-		// No overflow: all of these are at most MAX_LEAVES + FAN.
-		let end = start.saturating_add(known.len() as u64);
-		let group_end = end.next_multiple_of(FAN).min(width);
-		let before = (start % FAN) as usize;
-		let expected = before.saturating_add(group_end.saturating_sub(end) as usize);
-		if siblings.len() != expected {
-			return Err(Error::Siblings {
-				level,
-				expected: expected as u32,
-				found: siblings.len() as u32,
-			});
+	for (level, (expected, siblings)) in (0u32..).zip(shape.iter().zip(proof.levels.iter())) {
+		// Nothing is cut off: a leaf or a tile has at most MAX_SIBLINGS at a level.
+		let (expected, found) = (*expected as u32, siblings.len() as u32);
+		if found != expected {
+			return Err(Error::Siblings { level, expected, found });
 		}
-		let nodes: Vec<H256> = siblings
-			.iter()
-			.take(before)
-			.chain(known.iter())
-			.chain(siblings.iter().skip(before))
-			.copied()
-			.collect();
-		let above = level.saturating_add(1) as u8;
-		known = nodes.chunks(FAN_OUT).map(|group| inner(above, group)).collect();
-		start /= FAN;
-		width = width.div_ceil(FAN);
 	}
-	match known.as_slice() {
-		[top] if kind.root(size, top) == *root => Ok(()),
-		_ => Err(Error::Root),
-	}
-}
-
-/// Levels of inner nodes of a tree of `leaves` leaves.
-fn inner_levels(leaves: u64) -> u32 {
-	let mut width = leaves;
-	let mut levels = 0;
-	while width > 1 {
-		width = width.div_ceil(FAN_OUT as u64);
-		levels += 1;
-	}
-	levels
+	let siblings = proof.levels.iter().flat_map(|level| level.iter().copied());
+	fold::check(kind, root, size, places, leaves, siblings)
 }
