@@ -4,6 +4,7 @@ use crate::{
 	atomic,
 	error::{Error, Result},
 	hashing,
+	stream::LeafStream,
 };
 use blyan_primitives::{
 	hash::hash_many,
@@ -135,6 +136,14 @@ impl TileFile {
 		}
 		// Pages are aligned, and so is the payload behind a header of one page.
 		bytemuck::try_cast_slice(self.payload()).map_err(|_| not_weights())
+	}
+
+	/// The bytes of these leaves, one after another, for whoever asked for them.
+	///
+	/// They are not verified: at the other end a [`VerifiedReader`](crate::VerifiedReader) does it.
+	pub fn stream(&self, leaves: &[u64]) -> Result<LeafStream<'_>> {
+		let bytes: Result<Vec<&[u8]>> = leaves.iter().map(|leaf| self.leaf_bytes(*leaf)).collect();
+		Ok(LeafStream::new(bytes?))
 	}
 
 	/// The hashes of all leaves, computed from the payload.

@@ -12,6 +12,7 @@
 //! | [`mod@file`] | [`TileFile`]: create, map, read, verify and update one file |
 //! | [`hashing`] | leaf hashes and roots on all cores |
 //! | [`store`] | [`Store`]: which file holds which component of which snapshot |
+//! | [`stream`] | [`VerifiedReader`]: leaves from somebody else, verified one by one as they come |
 //!
 //! # Invariants
 //!
@@ -51,7 +52,9 @@ mod error;
 pub mod file;
 pub mod hashing;
 pub mod store;
+pub mod stream;
 
 pub use error::{Error, Result};
 pub use file::TileFile;
 pub use store::Store;
+pub use stream::{LeafHashes, VerifiedReader};
