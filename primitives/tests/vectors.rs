@@ -1,6 +1,9 @@
 //! Golden vectors that `vectors/generate.py`, a second implementation, wrote. Those of deltas are
 //! checked in `delta.rs`.
 
+#[path = "support/json.rs"]
+mod json;
+
 use blyan_primitives::{
 	commit, draw,
 	hash::blake2b_256,
@@ -16,47 +19,11 @@ use blyan_primitives::{
 	H256,
 };
 use codec::{DecodeAll, Encode};
+use json::{array, hash, hex, int, list, load, number, text};
 use serde_json::Value;
-
-fn load(text: &str) -> Value {
-	serde_json::from_str(text).unwrap()
-}
 
 fn rounds() -> Value {
 	load(include_str!("../vectors/rounds.json"))
-}
-
-fn list(value: &Value) -> &[Value] {
-	value.as_array().unwrap()
-}
-
-fn number(value: &Value) -> u64 {
-	value.as_u64().unwrap()
-}
-
-fn int<T: TryFrom<u64>>(value: &Value) -> T {
-	T::try_from(number(value)).ok().unwrap()
-}
-
-fn text(value: &Value) -> &str {
-	value.as_str().unwrap()
-}
-
-fn hex(value: &Value) -> Vec<u8> {
-	let text = text(value);
-	assert_eq!(text.len() % 2, 0);
-	(0..text.len())
-		.step_by(2)
-		.map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-		.collect()
-}
-
-fn array(value: &Value) -> [u8; 32] {
-	hex(value).try_into().unwrap()
-}
-
-fn hash(value: &Value) -> H256 {
-	H256(array(value))
 }
 
 fn hashes(value: &Value) -> Vec<H256> {

@@ -1,0 +1,445 @@
+//! Every golden vector cut at every length and with every bit flipped: refused, or another value
+//! with other bytes and another hash; never a panic and never the same value.
+
+#[path = "support/hostile.rs"]
+mod hostile;
+#[path = "support/json.rs"]
+mod json;
+
+use blyan_primitives::{
+	commit,
+	delta::{
+		component_delta_root, decode_blob, decode_leaf, encode_blob, encode_leaf,
+		low_rank::{LowRank, Matrix},
+	},
+	hash::blake2b_256,
+	model::Architecture,
+	recipe::Recipe,
+	record::{Manifest, Record, Shard},
+	tensor::{Header, HEADER_BYTES},
+	trace::{Checkpoint, Step, Trace},
+	tree::{self, Kind, Proof, Tree},
+	update::Update,
+	H256,
+};
+use codec::{DecodeAll, Encode};
+use json::{array, hash, hex, int, list, load, number, text};
+use serde_json::Value;
+
+fn rounds() -> Value {
+	load(include_str!("../vectors/rounds.json"))
+}
+
+fn deltas() -> Value {
+	load(include_str!("../vectors/delta.json"))
+}
+
+/// `bytes` with bit `bit` flipped.
+fn with_flip(bytes: &[u8], bit: usize) -> Vec<u8> {
+	let mut flipped = bytes.to_vec();
+	flipped[bit / 8] ^= 1 << (bit % 8);
+	flipped
+}
+
+/// A value of a type that SCALE encodes, cut and flipped.
+fn attack_scale<T: DecodeAll + Encode + PartialEq + core::fmt::Debug>(bytes: &[u8]) {
+	let decode = |bytes: &[u8]| T::decode_all(&mut &bytes[..]);
+	let value = decode(bytes).unwrap();
+	hostile::cut_and_extend(bytes, decode);
+	hostile::flip(bytes, decode, T::encode, |other| assert_ne!(*other, value));
+}
+
+// ---- trees ----------------------------------------------------------------------------------
+
+/// All that a verifier is told about one leaf.
+#[derive(Clone)]
+struct Claim {
+	kind: Kind,
+	root: H256,
+	size: u64,
+	index: u64,
+	leaf: H256,
+	proof: Proof,
+}
+
+impl Claim {
+	fn holds(&self) -> bool {
+		let Self { kind, root, size, index, leaf, proof } = self;
+		tree::verify(*kind, root, *size, *index, leaf, proof).is_ok()
+	}
+
+	/// Flips every bit of everything but the proof.
+	fn attack(&self) {
+		assert!(self.holds());
+		for bit in 0..256 {
+			let mut other = self.clone();
+			other.root.0[bit / 8] ^= 1 << (bit % 8);
+			assert!(!other.holds(), "bit {bit} of the root");
+			let mut other = self.clone();
+			other.leaf.0[bit / 8] ^= 1 << (bit % 8);
+			assert!(!other.holds(), "bit {bit} of the leaf");
+		}
+		for bit in 0..u64::BITS {
+			let size = self.size ^ (1 << bit);
+			assert!(!Self { size, ..self.clone() }.holds(), "bit {bit} of the size");
+			let index = self.index ^ (1 << bit);
+			assert!(!Self { index, ..self.clone() }.holds(), "bit {bit} of the index");
+		}
+	}
+}
+
+/// Cuts and flips the bytes of a proof, which `accepts` must then refuse.
+fn attack_proof(bytes: &[u8], accepts: impl Fn(&Proof) -> bool) {
+	let decode = |bytes: &[u8]| Proof::decode_all(&mut &bytes[..]);
+	assert!(accepts(&decode(bytes).unwrap()));
+	hostile::cut_and_extend(bytes, decode);
+	hostile::flip(bytes, decode, Proof::encode, |other| assert!(!accepts(other)));
+}
+
+fn attack_tree(kind: Kind, case: &Value, leaves: Vec<H256>) {
+	let size = number(&case["size"]);
+	let tree = Tree::from_leaf_hashes(kind, size, leaves).unwrap();
+	let root = hash(&case["root"]);
+	for proof in list(&case["proofs"]) {
+		let bytes = hex(&proof["proof"]);
+		let index = int::<usize>(&proof["leaf"]);
+		let leaf = tree.leaf_hash(index).unwrap();
+		let claim = |proof: &Proof| Claim {
+			kind,
+			root,
+			size,
+			index: index as u64,
+			leaf,
+			proof: proof.clone(),
+		};
+		attack_proof(&bytes, |proof| claim(proof).holds());
+		claim(&Proof::decode_all(&mut bytes.as_slice()).unwrap()).attack();
+	}
+	for proof in list(&case["tiles"]) {
+		let bytes = hex(&proof["proof"]);
+		let tile = number(&proof["tile"]);
+		let leaves = tree.tile_leaf_hashes(tile as usize).unwrap();
+		let accepts = |proof: &Proof, leaves: &[H256]| {
+			tree::verify_tile(kind, &root, size, tile, leaves, proof).is_ok()
+		};
+		attack_proof(&bytes, |proof| accepts(proof, leaves));
+		let proof = Proof::decode_all(&mut bytes.as_slice()).unwrap();
+		for bit in 0..256 * leaves.len() {
+			let mut others = leaves.to_vec();
+			others[bit / 256].0[bit % 256 / 8] ^= 1 << (bit % 8);
+			assert!(!accepts(&proof, &others), "bit {bit} of the leaves");
+		}
+	}
+}
+
+#[test]
+fn proofs_of_payloads_refuse_every_cut_and_flip() {
+	let vectors = load(include_str!("../vectors/tree.json"));
+	let pattern: Vec<u8> = (0..251).collect();
+	for case in list(&vectors["payloads"]) {
+		let size = int::<usize>(&case["size"]);
+		let mut payload = pattern.repeat(size / pattern.len() + 1);
+		payload.truncate(size);
+		attack_tree(Kind::Bytes, case, tree::leaf_hashes(&payload));
+	}
+}
+
+#[test]
+fn proofs_of_lists_refuse_every_cut_and_flip() {
+	let vectors = load(include_str!("../vectors/tree.json"));
+	for case in list(&vectors["lists"]) {
+		let leaves = (0..number(&case["size"])).map(|leaf| blake2b_256(&leaf.to_le_bytes()));
+		attack_tree(Kind::List, case, leaves.collect());
+	}
+}
+
+// ---- headers and models ---------------------------------------------------------------------
+
+#[test]
+fn headers_refuse_every_cut_and_flip() {
+	let vectors = load(include_str!("../vectors/tensor.json"));
+	for case in list(&vectors["headers"]) {
+		let mut bytes = hex(&case["start"]);
+		bytes.resize(HEADER_BYTES, 0);
+		let header = Header::decode(&bytes).unwrap();
+		hostile::cut_and_extend(&bytes, Header::decode);
+		hostile::flip(
+			&bytes,
+			Header::decode,
+			|other| other.encode().unwrap(),
+			|other| assert_ne!(*other, header, "{}", text(&case["name"])),
+		);
+	}
+}
+
+#[test]
+fn architectures_refuse_every_cut_and_flip() {
+	let vectors = load(include_str!("../vectors/model.json"));
+	for case in list(&vectors["models"]) {
+		let bytes = hex(&case["spec"]);
+		attack_scale::<Architecture>(&bytes);
+		let spec_hash = hash(&case["spec_hash"]);
+		for bit in 0..8 * bytes.len() {
+			let other = Architecture::decode_all(&mut with_flip(&bytes, bit).as_slice()).unwrap();
+			assert_ne!(other.spec_hash(), spec_hash);
+			// Asking it anything is safe, whether it is valid or not.
+			assert_eq!(other.components().is_empty(), other.validate().is_err());
+		}
+	}
+}
+
+// ---- deltas ---------------------------------------------------------------------------------
+
+#[test]
+fn leaves_of_deltas_refuse_every_cut_and_flip() {
+	let vectors = deltas();
+	for case in list(&vectors["leaves"]).iter().chain(list(&vectors["compressed"])) {
+		let bytes = hex(&case["bytes"]);
+		let weights = int::<usize>(&case["weights"]);
+		let chunks = decode_leaf(&bytes, weights).unwrap();
+		let decode = |bytes: &[u8]| decode_leaf(bytes, weights);
+		hostile::cut_and_extend(&bytes, decode);
+		hostile::flip(
+			&bytes,
+			decode,
+			|other| encode_leaf(other),
+			|other| assert_ne!(*other, chunks, "{}", text(&case["name"])),
+		);
+	}
+}
+
+#[test]
+fn refused_leaves_of_deltas_with_a_flip_are_refused_or_have_one_encoding() {
+	for case in list(&deltas()["refused"]) {
+		let weights = int::<usize>(&case["weights"]);
+		let decode = |bytes: &[u8]| decode_leaf(bytes, weights);
+		hostile::flip(&hex(&case["bytes"]), decode, |other| encode_leaf(other), |_| ());
+	}
+}
+
+#[test]
+fn blobs_of_deltas_refuse_every_cut_and_flip() {
+	for case in list(&deltas()["blobs"]) {
+		let weights: Vec<usize> = list(&case["weights"]).iter().map(int).collect();
+		let blob = hex(&case["blob"]);
+		let components = decode_blob(&blob, &weights).unwrap();
+		let decode = |bytes: &[u8]| decode_blob(bytes, &weights);
+		hostile::cut_and_extend(&blob, decode);
+		hostile::flip(
+			&blob,
+			decode,
+			|other| encode_blob(other),
+			|other| assert_ne!(*other, components),
+		);
+	}
+}
+
+#[test]
+fn roots_of_deltas_commit_to_every_bit() {
+	for case in list(&deltas()["roots"]) {
+		let leaves: Vec<Vec<u8>> = list(&case["leaves"]).iter().map(hex).collect();
+		let root = hash(&case["root"]);
+		for leaf in 0..leaves.len() {
+			for bit in 0..8 * leaves[leaf].len() {
+				let mut others = leaves.clone();
+				others[leaf] = with_flip(&leaves[leaf], bit);
+				assert_ne!(component_delta_root(&others), root, "bit {bit} of leaf {leaf}");
+			}
+		}
+		assert_ne!(component_delta_root(&leaves[1..]), root);
+	}
+}
+
+/// The sequence of the same name in the script that writes the vectors.
+fn pseudo(seed: u64, count: usize) -> Vec<i8> {
+	let mut state = seed + 1;
+	let next = |_| {
+		state = (state * 1_103_515_245 + 12_345) % (1 << 31);
+		(((state >> 8) % 256) as i64 - 128) as i8
+	};
+	(0..count).map(next).collect()
+}
+
+fn signed<T: TryFrom<i64>>(value: &Value) -> T {
+	T::try_from(value.as_i64().unwrap()).ok().unwrap()
+}
+
+#[test]
+fn low_rank_deltas_refuse_every_cut_and_flip() {
+	for (seed, case) in (0u64..).zip(list(&deltas()["low_rank"])) {
+		let matrix = Matrix {
+			weights: int(&case["weights"]),
+			first: int(&case["first"]),
+			rows: int(&case["rows"]),
+			cols: int(&case["cols"]),
+		};
+		let rank: u16 = int(&case["rank"]);
+		let delta = LowRank {
+			rank,
+			exp_a: signed(&case["exp_a"]),
+			exp_b: signed(&case["exp_b"]),
+			a: pseudo(2 * seed, matrix.rows * usize::from(rank)),
+			b: pseudo(2 * seed + 1, usize::from(rank) * matrix.cols),
+		};
+		attack_low_rank(&matrix, &delta);
+	}
+}
+
+fn attack_low_rank(matrix: &Matrix, delta: &LowRank) {
+	let mut leaves = delta.encode(matrix).unwrap();
+	let bytes: usize = leaves.iter().map(Vec::len).sum();
+	// The longest of them has 150,000 bytes: one bit of each, and no second look at what is accepted.
+	let is_short = bytes < 10_000;
+	for leaf in 0..leaves.len() {
+		for at in 0..leaves[leaf].len() {
+			let rest = leaves[leaf].split_off(at);
+			let error = LowRank::decode(&leaves, matrix).unwrap_err();
+			assert!(error.offset <= bytes, "leaf {leaf} cut to {at}");
+			leaves[leaf].extend(rest);
+
+			let bits = if is_short { 0..8 } else { at % 8..at % 8 + 1 };
+			for bit in bits {
+				leaves[leaf][at] ^= 1 << bit;
+				match LowRank::decode(&leaves, matrix) {
+					Ok(other) => {
+						assert_ne!(other, *delta, "bit {bit} of byte {at} of leaf {leaf}");
+						if is_short {
+							assert_eq!(other.encode(matrix).as_ref(), Ok(&leaves));
+						}
+					}
+					Err(error) => assert!(error.offset <= bytes),
+				}
+				leaves[leaf][at] ^= 1 << bit;
+			}
+		}
+		leaves[leaf].push(0);
+		assert!(LowRank::decode(&leaves, matrix).is_err(), "leaf {leaf} with a byte too many");
+		leaves[leaf].pop();
+	}
+}
+
+// ---- records, recipes, traces, updates ------------------------------------------------------
+
+#[test]
+fn records_refuse_every_cut_and_flip() {
+	for case in list(&rounds()["records"]) {
+		let bytes = hex(&case["encoded"]);
+		hostile::cut_and_extend(&bytes, Record::decode);
+		hostile::flip(
+			&bytes,
+			Record::decode,
+			|other| other.encode().unwrap(),
+			|other| assert_ne!(other.hash(), Ok(hash(&case["hash"]))),
+		);
+	}
+}
+
+#[test]
+fn shards_refuse_every_flip_and_every_cut_within_a_record() {
+	let vectors = rounds();
+	let case = &vectors["shard"];
+	let bytes = hex(&case["encoded"]);
+	let mut ends: Vec<usize> = Vec::new();
+	for record in list(&case["records"]) {
+		let start = ends.last().copied().unwrap_or(0);
+		ends.push(start + 4 + hex(record).len());
+	}
+	for length in 0..bytes.len() {
+		let decoded = Shard::decode(&bytes[..length]);
+		// A shard is what its records are, so its first records are a shard as well.
+		match ends.iter().position(|end| *end == length) {
+			Some(last) => assert_eq!(decoded.unwrap().len(), last + 1),
+			None => assert!(decoded.unwrap_err().offset <= length),
+		}
+	}
+	let encode = |records: &Vec<Record>| {
+		let mut shard = Shard::new();
+		for record in records {
+			shard.push(&record.encode().unwrap()).unwrap();
+		}
+		shard.into_bytes()
+	};
+	let cid = hash(&case["cid"]);
+	hostile::flip(&bytes, Shard::decode, encode, |other| {
+		assert_ne!(blake2b_256(&encode(other)), cid);
+	});
+}
+
+#[test]
+fn manifests_refuse_every_cut_and_flip() {
+	let vectors = rounds();
+	let case = &vectors["manifest"];
+	let bytes = hex(&case["encoded"]);
+	hostile::cut_and_extend(&bytes, Manifest::from_bytes);
+	hostile::flip(&bytes, Manifest::from_bytes, Manifest::encode, |other| {
+		let _ = other.validate();
+		assert_ne!(other.hash(), hash(&case["hash"]));
+	});
+}
+
+#[test]
+fn recipes_refuse_every_cut_and_flip() {
+	let vectors = rounds();
+	let case = &vectors["recipe"];
+	let bytes = hex(&case["encoded"]);
+	hostile::cut_and_extend(&bytes, Recipe::from_bytes);
+	hostile::flip(&bytes, Recipe::from_bytes, Recipe::encode, |other| {
+		let _ = (other.validate(), other.segment(0), other.trace_entries());
+		assert_ne!(other.hash(), hash(&case["hash"]));
+	});
+}
+
+#[test]
+fn traces_refuse_every_cut_and_flip() {
+	let vectors = rounds();
+	let case = &vectors["trace"];
+	let blob = hex(&case["blob"]);
+	let root = hash(&case["root"]);
+	hostile::cut_and_extend(&blob, Trace::decode);
+	hostile::flip(
+		&blob,
+		Trace::decode,
+		|other| other.encode().unwrap(),
+		// Whatever is still consistent in itself is another trace.
+		|other| assert!(other.check().is_err() || other.root() != Ok(root)),
+	);
+	for step in list(&case["steps"]) {
+		attack_scale::<Step>(&hex(step));
+	}
+	for checkpoint in list(&case["checkpoints"]) {
+		attack_scale::<Checkpoint>(&hex(checkpoint));
+	}
+}
+
+#[test]
+fn updates_refuse_every_cut_and_flip() {
+	let vectors = rounds();
+	let case = &vectors["update"];
+	let bytes = hex(&case["encoded"]);
+	hostile::cut_and_extend(&bytes, Update::from_bytes);
+	hostile::flip(&bytes, Update::from_bytes, Update::encode, |other| {
+		let _ = other.validate();
+		assert_ne!(other.hash(), hash(&case["hash"]));
+	});
+}
+
+#[test]
+fn commitments_bind_every_bit() {
+	for case in list(&rounds()["commit"]) {
+		let (payload, salt, who) =
+			(hex(&case["payload"]), hash(&case["salt"]), array(&case["who"]));
+		let posted = hash(&case["commitment"]);
+		let commitment = |payload: &[u8], salt: &[u8], who: &[u8]| {
+			commit::commitment(payload, &H256::from_slice(salt), who.try_into().unwrap())
+		};
+		assert_eq!(commitment(&payload, salt.as_bytes(), &who), posted);
+		for bit in 0..8 * payload.len() {
+			assert_ne!(commitment(&with_flip(&payload, bit), salt.as_bytes(), &who), posted);
+		}
+		for bit in 0..256 {
+			let flipped = with_flip(salt.as_bytes(), bit);
+			assert_ne!(commitment(&payload, &flipped, &who), posted);
+			assert_ne!(commitment(&payload, salt.as_bytes(), &with_flip(&who, bit)), posted);
+		}
+	}
+}
