@@ -3,6 +3,24 @@
 //! `<root>/<model>/<snapshot>/<component>.blyt`, with the numbers that the chain gives models and
 //! snapshots. A snapshot's folder is complete or is being filled: whoever fills it knows which
 //! components a model has.
+//!
+//! ```
+//! use blyan_tiles::{Store, TileFile};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! let store = Store::open(folder.path())?;
+//! let root = store.write(1, 0, "head", &[7; 128])?;
+//!
+//! let file = store.read(1, 0, "head")?;
+//! file.verify(&root)?;
+//! assert_eq!(file.leaf(0)?, [7; 128]);
+//!
+//! let other = store.path(1, 1, "head")?;
+//! let changed = file.update(&other, &[(0, &[8; 128])])?;
+//! assert_ne!(changed, root);
+//! assert_eq!(TileFile::open(other)?.weights()?, [8; 128]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::{
 	atomic,

@@ -1,0 +1,650 @@
+"""A small reader of Blyan's tile files, proofs and deltas, with the standard library only.
+
+Written from the descriptions of the formats and not from the Rust code, to show that they suffice.
+It checks what they say must be checked, and raises `FormatError` where they say that something must
+be refused. It is slow: what matters here is that every rule stands in one short place.
+
+	with TileFile("layer.0.attn.blyt") as file:
+		file.verify(root)                    # hashes the whole payload
+		weights = file.weights(3)            # the integers of leaf 3; value = integer / 2**24
+
+Numbers are little-endian. There is one valid encoding for each value.
+"""
+
+import hashlib
+import mmap
+import os
+import struct
+from collections import namedtuple
+from fractions import Fraction
+
+# ---- hash -----------------------------------------------------------------------------------
+
+HASH_BYTES = 32
+
+
+class FormatError(ValueError):
+	"""Something was refused; `offset` is the byte at which, or where it should have begun."""
+
+	def __init__(self, offset, reason):
+		super().__init__(f"at byte {offset}: {reason}")
+		self.offset = offset
+		self.reason = reason
+
+
+def blake2b(data):
+	"""BLAKE2b with a digest of 32 bytes, the only hash there is."""
+	return hashlib.blake2b(data, digest_size=HASH_BYTES).digest()
+
+
+# ---- tree -----------------------------------------------------------------------------------
+
+LEAF_BYTES = 262_144
+TILE_LEAVES = 16
+FAN_OUT = 8
+MAX_LEVELS = 16
+MAX_LEAVES = FAN_OUT**MAX_LEVELS
+INNER_TAG = b"\x01"
+# What the leaves of a tree are: the pieces of one payload, or hashes of anything. The value is the
+# first byte of what the root hashes.
+BYTES = b"\x02"
+LIST = b"\x03"
+
+
+def leaf_count(kind, size):
+	"""Leaves of a tree over `size` bytes of payload, or of `size` hashes."""
+	leaves = -(-size // LEAF_BYTES) if kind == BYTES else size
+	if not 1 <= leaves <= MAX_LEAVES:
+		raise FormatError(0, f"a tree cannot have {leaves} leaves")
+	return leaves
+
+
+def leaf_hashes(payload):
+	"""The hashes of a payload's leaves: without a prefix, the last one may be short."""
+	view = memoryview(payload)
+	return [blake2b(view[at : at + LEAF_BYTES]) for at in range(0, len(view), LEAF_BYTES)]
+
+
+def parents(level, nodes):
+	"""The nodes of `level` above `nodes`; only the last one has fewer than eight children."""
+	groups = [nodes[at : at + FAN_OUT] for at in range(0, len(nodes), FAN_OUT)]
+	return [blake2b(INNER_TAG + bytes([level, len(group)]) + b"".join(group)) for group in groups]
+
+
+def root_of(kind, size, top):
+	return blake2b(kind + struct.pack("<Q", size) + top)
+
+
+class Tree:
+	"""A whole tree in memory."""
+
+	def __init__(self, kind, size, leaves):
+		if len(leaves) != leaf_count(kind, size):
+			raise FormatError(0, f"a tree of size {size} does not have {len(leaves)} leaves")
+		self.kind = kind
+		self.size = size
+		self.levels = [list(leaves)]
+		while len(self.levels[-1]) > 1:
+			self.levels.append(parents(len(self.levels), self.levels[-1]))
+
+	def root(self):
+		return root_of(self.kind, self.size, self.levels[-1][0])
+
+	def prove(self, leaf):
+		"""For each level, the siblings in order."""
+		return self._prove(leaf, leaf + 1)
+
+	def prove_tile(self, tile):
+		"""The siblings of the nodes above the leaves of a tile."""
+		first = tile * TILE_LEAVES
+		return self._prove(first, min(first + TILE_LEAVES, len(self.levels[0])))
+
+	def _prove(self, start, end):
+		if not 0 <= start < end <= len(self.levels[0]):
+			raise FormatError(0, "there is no such leaf or tile")
+		proof = []
+		for nodes in self.levels[:-1]:
+			first, last = start // FAN_OUT * FAN_OUT, -(-end // FAN_OUT) * FAN_OUT
+			proof.append(nodes[first:start] + nodes[end:last])
+			start, end = start // FAN_OUT, -(-end // FAN_OUT)
+		return proof
+
+
+def bytes_root(payload):
+	return Tree(BYTES, len(payload), leaf_hashes(payload)).root()
+
+
+def list_root(hashes):
+	return Tree(LIST, len(hashes), hashes).root()
+
+
+def encode_proof(proof):
+	"""SCALE: a compact count before the levels, and before the siblings of each."""
+	# All counts are below 64, so their compact encoding is one byte.
+	data = bytes([len(proof) << 2])
+	return data + b"".join(bytes([len(level) << 2]) + b"".join(level) for level in proof)
+
+
+def decode_proof(data):
+	reader = Reader(data)
+
+	def count(most):
+		at, byte = reader.offset, reader.number("B")
+		if byte & 3 or byte >> 2 > most:
+			raise FormatError(at, "not a count, or one that is too large")
+		return byte >> 2
+
+	siblings = FAN_OUT - 1
+	levels = count(MAX_LEVELS)
+	proof = [[reader.take(HASH_BYTES) for _ in range(count(siblings))] for _ in range(levels)]
+	reader.finish()
+	return proof
+
+
+def verify_run(kind, root, size, first, known, proof):
+	"""Folds the nodes `known`, which begin at leaf `first`, up to the root.
+
+	How many levels and siblings there are follows from the size and the place: another shape is
+	refused, so that an inner node cannot pass for a leaf.
+	"""
+	start, width, nodes = first, leaf_count(kind, size), list(known)
+	for level, siblings in enumerate(proof):
+		if width == 1:
+			raise FormatError(level, "the proof has too many levels")
+		end = start + len(nodes)
+		before = start % FAN_OUT
+		after = min(-(-end // FAN_OUT) * FAN_OUT, width) - end
+		if len(siblings) != before + after:
+			raise FormatError(level, f"this level has {before + after} siblings")
+		nodes = parents(level + 1, siblings[:before] + nodes + siblings[before:])
+		start, width = start // FAN_OUT, -(-width // FAN_OUT)
+	if width != 1:
+		raise FormatError(len(proof), "the proof has too few levels")
+	if root_of(kind, size, nodes[0]) != root:
+		raise FormatError(0, "the leaf and its proof hash to another root")
+
+
+def verify(kind, root, size, leaf, leaf_hash, proof):
+	"""Checks that the leaf of this hash has this place under the root."""
+	if not 0 <= leaf < leaf_count(kind, size):
+		raise FormatError(0, f"there is no leaf {leaf}")
+	verify_run(kind, root, size, leaf, [leaf_hash], proof)
+
+
+def verify_leaf(root, size, leaf, data, proof):
+	"""Checks that `data` is this leaf of the payload of `size` bytes."""
+	if not 0 <= leaf < leaf_count(BYTES, size):
+		raise FormatError(0, f"there is no leaf {leaf}")
+	if len(data) != min(LEAF_BYTES, size - leaf * LEAF_BYTES):
+		raise FormatError(0, "the leaf has another length")
+	verify(BYTES, root, size, leaf, blake2b(data), proof)
+
+
+def verify_tile(kind, root, size, tile, hashes, proof):
+	"""Checks that these are the hashes of all leaves of a tile."""
+	first, count = tile * TILE_LEAVES, leaf_count(kind, size)
+	if not 0 <= first < count:
+		raise FormatError(0, f"there is no tile {tile}")
+	if len(hashes) != min(TILE_LEAVES, count - first):
+		raise FormatError(0, "the tile has another number of leaves")
+	verify_run(kind, root, size, first, hashes, proof)
+
+
+# ---- header ---------------------------------------------------------------------------------
+
+HEADER_BYTES = 4_096
+MAGIC = b"BLYTILE\x01"
+ALIGNMENT_BYTES = 256
+MAX_PAYLOAD_BYTES = 1 << 40
+WEIGHT_BYTES = 4
+FRACTION_BITS = 24
+TENSOR_BLOCK, EEB, TILE_STREAM = range(3)
+I32, I8, F16, BF16, F32 = range(5)
+ELEMENT_BYTES = {I32: 4, I8: 1, F16: 2, BF16: 2, F32: 4}
+NOT_COMPRESSED, ZSTD = range(2)
+
+FIELDS = struct.Struct("<8sBBBB4IBB2sQQ32s")
+
+
+class Header(
+	namedtuple(
+		"Header",
+		"payload_type dtype shape fraction_bits compression payload_bytes scales_offset root",
+	)
+):
+	"""The first 4,096 bytes of a file."""
+
+	__slots__ = ()
+
+	@classmethod
+	def of_weights(cls, payload_bytes, root):
+		"""The header of a component's master weights."""
+		shape = (payload_bytes // WEIGHT_BYTES,)
+		header = cls(
+			TENSOR_BLOCK, I32, shape, FRACTION_BITS, NOT_COMPRESSED, payload_bytes, 0, root
+		)
+		header.check()
+		return header
+
+	@classmethod
+	def decode(cls, data):
+		if len(data) != HEADER_BYTES:
+			raise FormatError(min(len(data), HEADER_BYTES), "a header has 4096 bytes")
+		fields = FIELDS.unpack(data[: FIELDS.size])
+		magic, payload_type, dtype, layout, rank = fields[:5]
+		extents, (bits, compression, _, payload_bytes, scales, root) = fields[5:9], fields[9:]
+		refuse_unless(magic[:7] == MAGIC[:7], 0, "this is no tile file")
+		refuse_unless(magic == MAGIC, 7, "this version is unknown")
+		refuse_unless(payload_type <= TILE_STREAM, 8, "this payload type is unknown")
+		refuse_unless(dtype <= F32, 9, "this element type is unknown")
+		refuse_unless(layout == 0, 10, "this layout is unknown")
+		refuse_unless(1 <= rank <= 4, 11, "the rank must be 1 to 4")
+		refuse_unless(compression <= ZSTD, 29, "this compression is unknown")
+		for start, end in ((12 + 4 * rank, 28), (30, 32), (FIELDS.size, HEADER_BYTES)):
+			rest = data[start:end].lstrip(b"\0")
+			refuse_unless(not rest, end - len(rest), "this byte must be zero")
+		shape = tuple(extents[:rank])
+		header = cls(payload_type, dtype, shape, bits, compression, payload_bytes, scales, root)
+		header.check()
+		return header
+
+	def encode(self):
+		self.check()
+		extents = [*self.shape, 0, 0, 0, 0][:4]
+		fields = FIELDS.pack(
+			MAGIC, self.payload_type, self.dtype, 0, len(self.shape), *extents,
+			self.fraction_bits, self.compression, bytes(2),
+			self.payload_bytes, self.scales_offset, self.root,
+		)
+		return fields.ljust(HEADER_BYTES, b"\0")
+
+	def check(self):
+		"""What the fields must be to one another."""
+		refuse_unless(1 <= len(self.shape) <= 4, 11, "the rank must be 1 to 4")
+		for place, extent in enumerate(self.shape):
+			refuse_unless(1 <= extent < 1 << 32, 12 + 4 * place, "a dimension cannot be this")
+		most_bits = 31 if self.dtype == I32 else 0
+		refuse_unless(self.fraction_bits <= most_bits, 28, "fraction bits do not fit the elements")
+		packed = self.compression != NOT_COMPRESSED
+		refuse_unless(not packed or self.payload_type == TILE_STREAM, 29, "only streams are compressed")
+		size, scales = self.payload_bytes, self.scales_offset
+		refuse_unless(1 <= size <= MAX_PAYLOAD_BYTES, 32, "the payload is empty or too long")
+		if self.dtype == I8:
+			aligned = 0 < scales < size and scales % ALIGNMENT_BYTES == 0
+			refuse_unless(aligned, 40, "the scales do not lie within the payload")
+		else:
+			refuse_unless(scales == 0, 40, "only i8 has scales")
+		if self.payload_type == TENSOR_BLOCK:
+			self._check_lengths()
+
+	def _check_lengths(self):
+		length = ELEMENT_BYTES[self.dtype]
+		for extent in self.shape:
+			length *= extent
+		length = -(-length // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+		refuse_unless(length <= MAX_PAYLOAD_BYTES, 12, "the shape has too many elements")
+		if self.dtype == I8:
+			refuse_unless(self.scales_offset == length, 40, "the scales do not follow the elements")
+			whole = self.payload_bytes % ALIGNMENT_BYTES == 0
+			refuse_unless(whole, 32, "the scales are not padded")
+		else:
+			refuse_unless(self.payload_bytes == length, 32, "the payload does not fit the shape")
+
+
+def refuse_unless(condition, offset, reason):
+	if not condition:
+		raise FormatError(offset, reason)
+
+
+# ---- file -----------------------------------------------------------------------------------
+
+
+class TileFile:
+	"""A file, mapped. Opening checks the header and the length; `verify` checks the payload."""
+
+	def __init__(self, path):
+		self.path = os.fspath(path)
+		with open(self.path, "rb") as file:
+			head = file.read(HEADER_BYTES)
+			self.header = Header.decode(head)
+			found = os.fstat(file.fileno()).st_size
+			expected = HEADER_BYTES + self.header.payload_bytes
+			packed = self.header.compression != NOT_COMPRESSED
+			refuse_unless(not packed, 29, "compressed streams are for transfer only")
+			refuse_unless(found == expected, min(found, expected), "the file has another length")
+			self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *_):
+		self.close()
+
+	def close(self):
+		self._map.close()
+
+	def leaf_count(self):
+		return leaf_count(BYTES, self.header.payload_bytes)
+
+	def leaf_bytes(self, leaf):
+		"""The bytes of a leaf: 262,144, or fewer in the last one."""
+		if not 0 <= leaf < self.leaf_count():
+			raise FormatError(0, f"there is no leaf {leaf}")
+		start = HEADER_BYTES + leaf * LEAF_BYTES
+		return self._map[start : min(start + LEAF_BYTES, len(self._map))]
+
+	def weights(self, leaf):
+		"""The master weights of a leaf, as integers in units of 2^-24."""
+		standard = Header.of_weights(self.header.payload_bytes, self.header.root)
+		refuse_unless(self.header == standard, 8, "the file does not hold master weights")
+		return decode_weights(self.leaf_bytes(leaf))
+
+	def tree(self):
+		"""The tree over the payload, from which proofs come; hashes all of it."""
+		hashes = [blake2b(self.leaf_bytes(leaf)) for leaf in range(self.leaf_count())]
+		return Tree(BYTES, self.header.payload_bytes, hashes)
+
+	def verify(self, root):
+		"""Checks that the payload has this root, and that the header says so; returns the tree."""
+		tree = self.tree()
+		refuse_unless(self.header.root == root, 48, "the header states another root")
+		refuse_unless(tree.root() == root, HEADER_BYTES, "the payload hashes to another root")
+		return tree
+
+
+def encode_weights(weights):
+	return struct.pack(f"<{len(weights)}i", *weights)
+
+
+def decode_weights(data):
+	return list(struct.unpack(f"<{len(data) // WEIGHT_BYTES}i", data))
+
+
+def file_of(weights):
+	"""The bytes of the file that holds these master weights, a positive multiple of 64."""
+	payload = encode_weights(weights)
+	root = bytes_root(payload) if payload else bytes(HASH_BYTES)
+	return Header.of_weights(len(payload), root).encode() + payload
+
+
+# ---- deltas ---------------------------------------------------------------------------------
+
+CHUNK = 4_096
+LEAF_CHUNKS = 16
+LEAF_WEIGHTS = CHUNK * LEAF_CHUNKS
+MAX_SPARSE = 1_024
+MAX_RANK = 256
+# The distance between the smallest and the largest i32: no larger increment has another effect.
+MAX_INCREMENT = 2**32 - 1
+UNCHANGED, SPARSE, DENSE = range(3)
+TWO_BITS = (-2, -1, 1, 2)
+
+# The chunks of a leaf's delta. Increments are `value * 2**exp`, in units of 2^-24.
+Unchanged = namedtuple("Unchanged", "")
+Sparse = namedtuple("Sparse", "exp bits indices values")
+Dense = namedtuple("Dense", "exp values")
+
+
+class Reader:
+	"""Reads bytes and knows where it is."""
+
+	def __init__(self, data, offset=0):
+		self.data = bytes(data)
+		self.offset = offset
+
+	def take(self, count):
+		taken = self.data[self.offset : self.offset + count]
+		if len(taken) < count:
+			raise FormatError(len(self.data), f"{count - len(taken)} bytes are missing")
+		self.offset += count
+		return taken
+
+	def number(self, code):
+		(value,) = struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))
+		return value
+
+	def fields(self, count, width):
+		"""Fields of `width` bits, filled from the lowest bit up, and zero bits to a whole byte."""
+		data = self.take((count * width + 7) // 8)
+		number = int.from_bytes(data, "little")
+		if number >> (count * width):
+			raise FormatError(self.offset - 1, "padding bits are not zero")
+		return [number >> (width * place) & ((1 << width) - 1) for place in range(count)]
+
+	def finish(self):
+		if self.offset != len(self.data):
+			raise FormatError(self.offset, f"{len(self.data) - self.offset} bytes follow the end")
+
+
+def weights_in_leaf(weights, leaf):
+	return max(0, min(LEAF_WEIGHTS, weights - leaf * LEAF_WEIGHTS))
+
+
+def decode_leaf(data, weights):
+	"""The chunks of the delta of a leaf of `weights` weights."""
+	refuse_unless(1 <= weights <= LEAF_WEIGHTS, 0, "no leaf has this many weights")
+	reader, chunks = Reader(data), []
+	for first in range(0, weights, CHUNK):
+		chunks.append(decode_chunk(reader, min(CHUNK, weights - first)))
+	reader.finish()
+	return chunks
+
+
+def decode_chunk(reader, weights):
+	at, kind = reader.offset, reader.number("B")
+	if kind == UNCHANGED:
+		return Unchanged()
+	if kind == SPARSE:
+		return decode_sparse(reader, weights)
+	if kind == DENSE:
+		exp, at = reader.number("b"), reader.offset
+		values = struct.unpack(f"{weights}b", reader.take(weights))
+		refuse_unless(any(values), at, "all values are zero: kind 0 says the same")
+		return Dense(exp, list(values))
+	raise FormatError(at, f"{kind} is no kind of chunk")
+
+
+def decode_sparse(reader, weights):
+	at, count = reader.offset, reader.number("H")
+	refuse_unless(1 <= count <= min(MAX_SPARSE, weights), at, "a chunk cannot keep this many")
+	exp = reader.number("b")
+	at, bits = reader.offset, reader.number("B")
+	refuse_unless(bits in (2, 4, 8), at, "values have 2, 4 or 8 bits")
+	at, before = reader.offset, -1
+	indices = reader.fields(count, 12)
+	for place, index in enumerate(indices):
+		refuse_unless(index > before, at + place * 12 // 8, "indices must rise")
+		refuse_unless(index < weights, at + place * 12 // 8, "the index is beyond the chunk")
+		before = index
+	at = reader.offset
+	values = [value_of(code, bits) for code in reader.fields(count, bits)]
+	for place, value in enumerate(values):
+		refuse_unless(value != 0, at + place * bits // 8, "a sparse value is zero")
+	return Sparse(exp, bits, indices, values)
+
+
+def value_of(code, bits):
+	"""Two bits mean -2, -1, +1, +2; more are two's complement."""
+	if bits == 2:
+		return TWO_BITS[code]
+	return code - (1 << bits) if code >> (bits - 1) else code
+
+
+def encode_leaf(chunks):
+	"""The bytes of a leaf's delta: the opposite of `decode_leaf`."""
+	return b"".join(map(encode_chunk, chunks))
+
+
+def encode_chunk(chunk):
+	if isinstance(chunk, Unchanged):
+		return bytes([UNCHANGED])
+	if isinstance(chunk, Dense):
+		return struct.pack(f"<Bb{len(chunk.values)}b", DENSE, chunk.exp, *chunk.values)
+	codes = chunk.values
+	if chunk.bits == 2:
+		codes = map(TWO_BITS.index, codes)
+	head = struct.pack("<BHbB", SPARSE, len(chunk.indices), chunk.exp, chunk.bits)
+	return head + pack(chunk.indices, 12) + pack(codes, chunk.bits)
+
+
+def pack(fields, width):
+	number, count = 0, 0
+	for field in fields:
+		number |= (field & ((1 << width) - 1)) << (width * count)
+		count += 1
+	return number.to_bytes((count * width + 7) // 8, "little")
+
+
+def scale(value, exp):
+	"""`value * 2**exp`, rounded half to even and clamped; beyond these exponents nothing changes."""
+	exact = Fraction(value) * Fraction(2) ** max(-64, min(64, exp))
+	return clamp(round(exact), MAX_INCREMENT)
+
+
+def clamp(value, limit):
+	return max(-limit, min(limit, value))
+
+
+def increments(chunks, weights):
+	"""The increment of each weight of a leaf."""
+	result = [0] * weights
+	for number, chunk in enumerate(chunks):
+		if isinstance(chunk, Sparse):
+			for index, value in zip(chunk.indices, chunk.values):
+				result[number * CHUNK + index] = scale(value, chunk.exp)
+		elif isinstance(chunk, Dense):
+			# There are only 256 different values.
+			scaled = {value: scale(value, chunk.exp) for value in set(chunk.values)}
+			for index, value in enumerate(chunk.values):
+				result[number * CHUNK + index] = scaled[value]
+	return result
+
+
+def apply(weights, changes):
+	"""`w' = clamp_i32(w + increment)`; weights without an increment stay."""
+	low, high = -(2**31), 2**31 - 1
+	moved = [max(low, min(high, weight + change)) for weight, change in zip(weights, changes)]
+	return moved + list(weights[len(moved) :])
+
+
+def merge(updates):
+	"""The mean of `(samples, increments)`, weighted by samples, rounded half to even.
+
+	Sums are exact, so the order of the updates does not matter.
+	"""
+	total = sum(samples for samples, _ in updates)
+	merged = []
+	for place in range(max((len(changes) for _, changes in updates), default=0)):
+		parts = (
+			samples * clamp(changes[place], MAX_INCREMENT)
+			for samples, changes in updates
+			if place < len(changes)
+		)
+		merged.append(round(Fraction(sum(parts), total)) if total else 0)
+	return merged
+
+
+def delta_root(leaves):
+	"""The commitment to a component's delta: the list root over the hashes of its leaves' bytes."""
+	return list_root([blake2b(leaf) for leaf in leaves])
+
+
+def max_leaf_bytes(weights):
+	"""The most bytes that the delta of a leaf of so many weights takes."""
+
+	def most(count):
+		kept = min(count, MAX_SPARSE)
+		return max(5 + (kept * 12 + 7) // 8 + kept, 2 + count)
+
+	whole, rest = divmod(weights, CHUNK)
+	return whole * most(CHUNK) + (most(rest) if rest else 0)
+
+
+def decode_blob(blob, weights):
+	"""The leaves of each component: for each leaf its length and its bytes."""
+	reader, components = Reader(blob), []
+	for count in weights:
+		refuse_unless(count > 0, reader.offset, "a component has weights")
+		leaves = []
+		for leaf in range(-(-count // LEAF_WEIGHTS)):
+			inside = weights_in_leaf(count, leaf)
+			at, length = reader.offset, reader.number("I")
+			fits = -(-inside // CHUNK) <= length <= max_leaf_bytes(inside)
+			refuse_unless(fits, at, "the delta of this leaf cannot be this long")
+			leaves.append(reader.take(length))
+		components.append(leaves)
+	reader.finish()
+	return components
+
+
+# ---- low-rank deltas ------------------------------------------------------------------------
+
+
+class Matrix(namedtuple("Matrix", "weights first rows cols")):
+	"""Where a matrix lies in its component, row by row; all four are numbers of weights."""
+
+	__slots__ = ()
+
+	def leaf_rows(self, leaf):
+		"""The rows of which this leaf of the component holds at least a part."""
+		start = leaf * LEAF_WEIGHTS
+		end = start + weights_in_leaf(self.weights, leaf)
+		low = max(start, self.first) - self.first
+		high = min(end, self.first + self.rows * self.cols) - self.first
+		if low >= high:
+			return range(0)
+		return range(low // self.cols, -(-high // self.cols))
+
+
+LowRank = namedtuple("LowRank", "rank exp_a exp_b a b")
+
+
+def decode_low_rank_end(matrix, data):
+	"""Rank, exponents and right factor, from the last leaf of a low-rank delta."""
+	inside = matrix.first + matrix.rows * matrix.cols <= matrix.weights
+	refuse_unless(matrix.rows > 0 and matrix.cols > 0 and inside, 0, "no such matrix")
+	reader = Reader(data)
+	rank = reader.number("H")
+	fits = 1 <= rank <= min(MAX_RANK, matrix.rows, matrix.cols)
+	refuse_unless(fits, 0, "the matrix cannot change by this rank")
+	exp_a, exp_b = reader.number("b"), reader.number("b")
+	right = struct.unpack(f"{rank * matrix.cols}b", reader.take(rank * matrix.cols))
+	reader.finish()
+	return rank, exp_a, exp_b, list(right)
+
+
+def decode_low_rank(leaves, matrix):
+	"""The delta of a whole matrix: one leaf for each leaf of the weights, and the last."""
+	count = -(-matrix.weights // LEAF_WEIGHTS)
+	refuse_unless(len(leaves) == count + 1, 0, "another number of leaves")
+	rank, exp_a, exp_b, right = decode_low_rank_end(matrix, leaves[-1])
+	left = []
+	for leaf, data in enumerate(leaves[:-1]):
+		rows = matrix.leaf_rows(leaf)
+		refuse_unless(len(data) == len(rows) * rank, 0, "the rows have another length")
+		values = list(struct.unpack(f"{len(data)}b", data))
+		# A row that crosses into this leaf is in the one before as well.
+		known = left[rows.start * rank : rows.stop * rank]
+		refuse_unless(values[: len(known)] == known, 0, "two leaves disagree about a row")
+		left += values[len(known) :]
+	return LowRank(rank, exp_a, exp_b, left, right)
+
+
+def low_rank_leaf_increments(matrix, leaf, row_leaf, last_leaf):
+	"""The increments of one leaf of the weights, from the two leaves of the delta that it needs."""
+	rank, exp_a, exp_b, right = decode_low_rank_end(matrix, last_leaf)
+	rows = matrix.leaf_rows(leaf)
+	refuse_unless(len(row_leaf) == len(rows) * rank, 0, "the rows have another length")
+	left = struct.unpack(f"{len(row_leaf)}b", row_leaf)
+	start, count = leaf * LEAF_WEIGHTS, weights_in_leaf(matrix.weights, leaf)
+	result, scaled = [0] * count, {}
+	for place, row in enumerate(rows):
+		factors = left[place * rank : (place + 1) * rank]
+		for col in range(matrix.cols):
+			at = matrix.first + row * matrix.cols + col - start
+			if 0 <= at < count:
+				total = sum(factors[t] * right[t * matrix.cols + col] for t in range(rank))
+				if total not in scaled:
+					scaled[total] = scale(total, exp_a + exp_b)
+				result[at] = scaled[total]
+	return result

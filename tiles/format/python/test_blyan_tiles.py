@@ -1,0 +1,370 @@
+"""The reader against the golden vectors of the formats, and against hostile input.
+
+	python3 -m unittest discover -s tiles/format/python
+"""
+
+import json
+import pathlib
+import struct
+import tempfile
+import unittest
+
+import blyan_tiles as tiles
+import vectors
+from blyan_tiles import BYTES, LIST, FormatError
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+GOLDEN = ROOT / "primitives" / "vectors"
+
+
+def load(name):
+	return json.loads((GOLDEN / name).read_text(encoding="utf-8"))
+
+
+def cuts(data):
+	"""Every strict prefix, and the whole with a byte too many."""
+	yield from (data[:length] for length in range(len(data)))
+	yield data + b"\0"
+
+
+def flips(data):
+	"""The data with one bit flipped, for each byte."""
+	for at in range(len(data)):
+		yield at, data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
+
+
+class Trees(unittest.TestCase):
+	"""Roots and proofs."""
+
+	@classmethod
+	def setUpClass(cls):
+		golden = load("tree.json")
+		cls.trees = []
+		for case in golden["payloads"]:
+			payload = (bytes(range(251)) * (case["size"] // 251 + 1))[: case["size"]]
+			cls.trees.append((case, tiles.Tree(BYTES, case["size"], tiles.leaf_hashes(payload))))
+		for case in golden["lists"]:
+			leaves = [tiles.blake2b(struct.pack("<Q", leaf)) for leaf in range(case["size"])]
+			cls.trees.append((case, tiles.Tree(LIST, case["size"], leaves)))
+
+	def test_roots_and_proofs_agree_with_the_vectors(self):
+		for case, tree in self.trees:
+			root = bytes.fromhex(case["root"])
+			self.assertEqual(tree.root(), root)
+			leaves = tree.levels[0]
+			for proof in case["proofs"]:
+				data, leaf = bytes.fromhex(proof["proof"]), proof["leaf"]
+				levels = tiles.decode_proof(data)
+				self.assertEqual(levels, tree.prove(leaf))
+				self.assertEqual(tiles.encode_proof(levels), data)
+				tiles.verify(tree.kind, root, tree.size, leaf, leaves[leaf], levels)
+			for proof in case["tiles"]:
+				data, tile = bytes.fromhex(proof["proof"]), proof["tile"]
+				levels = tiles.decode_proof(data)
+				self.assertEqual(levels, tree.prove_tile(tile))
+				inside = leaves[tile * 16 : tile * 16 + 16]
+				tiles.verify_tile(tree.kind, root, tree.size, tile, inside, levels)
+
+	def test_a_damaged_proof_is_never_accepted(self):
+		for case, tree in self.trees:
+			for proof in case["proofs"]:
+				leaf = proof["leaf"]
+				self.refuse_damage(tree, leaf, bytes.fromhex(proof["proof"]))
+
+	def refuse_damage(self, tree, leaf, data):
+		root, leaf_hash = tree.root(), tree.levels[0][leaf]
+		for cut in cuts(data):
+			self.assertRaises(FormatError, tiles.decode_proof, cut)
+		for at, flipped in flips(data):
+			with self.assertRaises(FormatError, msg=f"byte {at}"):
+				levels = tiles.decode_proof(flipped)
+				tiles.verify(tree.kind, root, tree.size, leaf, leaf_hash, levels)
+
+	def test_a_proof_holds_for_its_place_and_size_only(self):
+		for case, tree in self.trees:
+			root = tree.root()
+			for proof in case["proofs"]:
+				leaf, levels = proof["leaf"], tiles.decode_proof(bytes.fromhex(proof["proof"]))
+				leaf_hash = tree.levels[0][leaf]
+				for other in (leaf - 1, leaf + 1, leaf ^ 8, len(tree.levels[0])):
+					with self.assertRaises(FormatError):
+						tiles.verify(tree.kind, root, tree.size, other, leaf_hash, levels)
+				for size in (0, tree.size - 1, tree.size + 1, 8 * tree.size):
+					with self.assertRaises(FormatError):
+						tiles.verify(tree.kind, root, size, leaf, leaf_hash, levels)
+				kind = LIST if tree.kind == BYTES else BYTES
+				with self.assertRaises(FormatError):
+					tiles.verify(kind, root, tree.size, leaf, leaf_hash, levels)
+
+	def test_a_leaf_of_another_length_is_refused(self):
+		payload = bytes(tiles.LEAF_BYTES + 1)
+		tree = tiles.Tree(BYTES, len(payload), tiles.leaf_hashes(payload))
+		root, proof = tree.root(), tree.prove(1)
+		tiles.verify_leaf(root, len(payload), 1, b"\0", proof)
+		for data in (b"", b"\0\0", bytes(tiles.LEAF_BYTES)):
+			with self.assertRaises(FormatError):
+				tiles.verify_leaf(root, len(payload), 1, data, proof)
+
+	def test_an_inner_node_does_not_pass_for_a_leaf(self):
+		leaves = [tiles.blake2b(bytes([leaf])) for leaf in range(16)]
+		tree = tiles.Tree(BYTES, 16 * tiles.LEAF_BYTES, leaves)
+		node = b"\x01\x01\x08" + b"".join(leaves[8:])
+		proof = tree.prove(8)[1:]
+		for size in (tiles.LEAF_BYTES + len(node), 16 * tiles.LEAF_BYTES):
+			with self.assertRaises(FormatError):
+				tiles.verify(BYTES, tree.root(), size, 1, tiles.blake2b(node), proof)
+
+	def test_nothing_has_no_root(self):
+		self.assertRaises(FormatError, tiles.bytes_root, b"")
+		self.assertRaises(FormatError, tiles.list_root, [])
+
+
+class Headers(unittest.TestCase):
+	"""The first 4,096 bytes of a file."""
+
+	def test_headers_agree_with_the_vectors(self):
+		for case in load("tensor.json")["headers"]:
+			data = bytes.fromhex(case["start"]).ljust(tiles.HEADER_BYTES, b"\0")
+			self.assertEqual(tiles.blake2b(data).hex(), case["hash"])
+			header = tiles.Header.decode(data)
+			for field in header._fields:
+				found = getattr(header, field)
+				found = found.hex() if field == "root" else list(found) if field == "shape" else found
+				self.assertEqual(found, case[field], field)
+			self.assertEqual(header.encode(), data)
+
+	def test_a_damaged_header_is_refused_or_says_something_else(self):
+		for case in load("tensor.json")["headers"]:
+			data = bytes.fromhex(case["start"]).ljust(tiles.HEADER_BYTES, b"\0")
+			header = tiles.Header.decode(data)
+			for at, flipped in flips(data):
+				try:
+					other = tiles.Header.decode(flipped)
+				except FormatError:
+					continue
+				self.assertTrue(8 <= at < 80, at)
+				self.assertNotEqual(other, header)
+				self.assertEqual(other.encode(), flipped)
+			for length in range(0, tiles.HEADER_BYTES, 7):
+				self.assertRaises(FormatError, tiles.Header.decode, data[:length])
+			self.assertRaises(FormatError, tiles.Header.decode, data + b"\0")
+
+
+class Files(unittest.TestCase):
+	"""Whole files."""
+
+	def setUp(self):
+		folder = tempfile.TemporaryDirectory()
+		self.addCleanup(folder.cleanup)
+		self.folder = pathlib.Path(folder.name)
+
+	def write(self, data):
+		path = self.folder / "component.blyt"
+		path.write_bytes(data)
+		return path
+
+	def test_the_vectors_of_files_are_current(self):
+		for name, content in vectors.contents().items():
+			self.assertEqual((vectors.FOLDER / name).read_bytes(), content, name)
+
+	def test_the_golden_file_is_read(self):
+		rows = (vectors.FOLDER / "files.tsv").read_text().splitlines()
+		name, count, seed, root, *_ = rows[0].split("\t")
+		with tiles.TileFile(vectors.FOLDER / f"{name}.blyt") as file:
+			file.verify(bytes.fromhex(root))
+			self.assertEqual(file.leaf_count(), 1)
+			self.assertEqual(file.weights(0), vectors.weights(int(count), int(seed)))
+
+	def test_leaves_of_a_file_are_proven(self):
+		weights = vectors.weights(tiles.LEAF_WEIGHTS + 64, 5)
+		with tiles.TileFile(self.write(tiles.file_of(weights))) as file:
+			root, size = file.header.root, file.header.payload_bytes
+			tree = file.verify(root)
+			self.assertEqual(file.leaf_count(), 2)
+			for leaf in range(2):
+				tiles.verify_leaf(root, size, leaf, file.leaf_bytes(leaf), tree.prove(leaf))
+			self.assertEqual(file.weights(0) + file.weights(1), weights)
+			self.assertRaises(FormatError, file.weights, 2)
+
+	def test_a_file_that_was_cut_off_or_damaged_is_refused(self):
+		whole = (vectors.FOLDER / f"{vectors.SMALL}.blyt").read_bytes()
+		root = tiles.Header.decode(whole[: tiles.HEADER_BYTES]).root
+
+		def use(data):
+			with tiles.TileFile(self.write(data)) as file:
+				file.verify(root)
+				file.weights(0)
+
+		use(whole)
+		lengths = [*range(0, tiles.HEADER_BYTES, 97), *range(tiles.HEADER_BYTES, len(whole))]
+		for length in lengths:
+			self.assertRaises(FormatError, use, whole[:length])
+		self.assertRaises(FormatError, use, whole + b"\0")
+		for at in [*range(80), *range(80, tiles.HEADER_BYTES, 89), *range(4096, len(whole))]:
+			damaged = whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :]
+			with self.assertRaises(FormatError, msg=f"byte {at}"):
+				use(damaged)
+
+	def test_only_whole_tensors_have_a_file(self):
+		for count in (0, 1, 63, 65):
+			self.assertRaises(FormatError, tiles.file_of, [0] * count)
+
+
+class Deltas(unittest.TestCase):
+	"""Chunks of every kind, low-rank deltas, merging and applying."""
+
+	@classmethod
+	def setUpClass(cls):
+		cls.golden = load("delta.json")
+
+	def test_leaves_agree_with_the_vectors(self):
+		kinds = {"unchanged": tiles.Unchanged, "sparse": tiles.Sparse, "dense": tiles.Dense}
+		for case in self.golden["leaves"]:
+			with self.subTest(case["name"]):
+				data = bytes.fromhex(case["bytes"])
+				chunks = tiles.decode_leaf(data, case["weights"])
+				expected = [
+					kinds[chunk["kind"]](**{k: v for k, v in chunk.items() if k != "kind"})
+					for chunk in case["chunks"]
+				]
+				self.assertEqual(chunks, expected)
+				self.assertEqual(tiles.encode_leaf(chunks), data)
+				found = tiles.increments(chunks, case["weights"])
+				named = [[place, change] for place, change in enumerate(found) if change]
+				self.assertEqual(named, case["increments"])
+
+	def test_every_broken_rule_is_refused_at_its_byte(self):
+		for case in self.golden["refused"]:
+			with self.subTest(case["name"]):
+				with self.assertRaises(FormatError) as caught:
+					tiles.decode_leaf(bytes.fromhex(case["bytes"]), case["weights"])
+				self.assertEqual(caught.exception.offset, case["offset"])
+
+	def test_compressed_leaves_decode(self):
+		for case in self.golden["compressed"]:
+			data, weights = bytes.fromhex(case["bytes"]), case["weights"]
+			chunks = tiles.decode_leaf(data, weights)
+			self.assertEqual(tiles.encode_leaf(chunks), data)
+
+	def test_a_damaged_leaf_is_refused_or_is_another_delta(self):
+		cases = [case for case in self.golden["leaves"] if len(case["bytes"]) < 200]
+		for case in cases:
+			data, weights = bytes.fromhex(case["bytes"]), case["weights"]
+			chunks = tiles.decode_leaf(data, weights)
+			for cut in cuts(data):
+				self.assertRaises(FormatError, tiles.decode_leaf, cut, weights)
+			for _, flipped in flips(data):
+				try:
+					other = tiles.decode_leaf(flipped, weights)
+				except FormatError:
+					continue
+				self.assertNotEqual(other, chunks)
+				self.assertEqual(tiles.encode_leaf(other), flipped)
+
+	def test_scaling_merging_and_applying_agree_with_the_vectors(self):
+		for value, exp, expected in self.golden["scale"]:
+			self.assertEqual(tiles.scale(value, exp), expected, (value, exp))
+		for case in self.golden["merge"]:
+			self.assertEqual(tiles.merge(case["updates"]), case["merged"])
+		for weight, increment, expected in self.golden["apply"]:
+			self.assertEqual(tiles.apply([weight], [increment]), [expected])
+		self.assertEqual(tiles.apply([1, 2], [5]), [6, 2])
+
+	def test_roots_and_blobs_agree_with_the_vectors(self):
+		for case in self.golden["roots"]:
+			leaves = [bytes.fromhex(leaf) for leaf in case["leaves"]]
+			self.assertEqual(tiles.delta_root(leaves).hex(), case["root"])
+		for case in self.golden["blobs"]:
+			blob = bytes.fromhex(case["blob"])
+			leaves = [[bytes.fromhex(leaf) for leaf in parts] for parts in case["components"]]
+			self.assertEqual(tiles.decode_blob(blob, case["weights"]), leaves)
+			for cut in cuts(blob):
+				self.assertRaises(FormatError, tiles.decode_blob, cut, case["weights"])
+
+	def test_low_rank_deltas_agree_with_the_vectors(self):
+		for number, case in enumerate(self.golden["low_rank"]):
+			matrix = tiles.Matrix(case["weights"], case["first"], case["rows"], case["cols"])
+			leaves = low_rank_leaves(number, matrix, case)
+			hashes = [tiles.blake2b(leaf).hex() for leaf in leaves]
+			self.assertEqual(hashes, case["leaf_hashes"])
+			delta = tiles.decode_low_rank(leaves, matrix)
+			self.assertEqual((delta.rank, delta.exp_a, delta.exp_b),
+				(case["rank"], case["exp_a"], case["exp_b"]))
+			for leaf, expected in enumerate(case["increment_hashes"]):
+				found = tiles.low_rank_leaf_increments(matrix, leaf, leaves[leaf], leaves[-1])
+				data = struct.pack(f"<{len(found)}q", *found)
+				self.assertEqual(tiles.blake2b(data).hex(), expected)
+
+	def test_damaged_low_rank_leaves_are_refused_or_are_another_delta(self):
+		case = self.golden["low_rank"][1]
+		matrix = tiles.Matrix(case["weights"], case["first"], case["rows"], case["cols"])
+		leaves = low_rank_leaves(1, matrix, case)
+		delta = tiles.decode_low_rank(leaves, matrix)
+		self.assertRaises(FormatError, tiles.decode_low_rank, leaves[1:], matrix)
+		for place, leaf in enumerate(leaves):
+			swapped = lambda data: leaves[:place] + [data] + leaves[place + 1 :]
+			for cut in cuts(leaf):
+				self.assertRaises(FormatError, tiles.decode_low_rank, swapped(cut), matrix)
+			for _, flipped in flips(leaf):
+				try:
+					other = tiles.decode_low_rank(swapped(flipped), matrix)
+				except FormatError:
+					continue
+				self.assertNotEqual(other, delta)
+
+	def test_an_updated_file_has_the_root_of_the_updated_weights(self):
+		weights = vectors.weights(tiles.LEAF_WEIGHTS + 128, 11)
+		deltas = [
+			(3, [tiles.Sparse(9, 4, [0, 77, 4095], [-8, 3, 7])] + [tiles.Unchanged()] * 15),
+			(5, [tiles.Unchanged()] * 15 + [tiles.Dense(-2, [1] + [0] * 4094 + [-128])]),
+		]
+		updates = [
+			(samples, tiles.increments(tiles.decode_leaf(tiles.encode_leaf(c), 65536), 65536))
+			for samples, c in deltas
+		]
+		merged = tiles.merge(updates)
+		# Three eighths of -8 * 512, and five eighths of -128 / 4.
+		self.assertEqual((merged[0], merged[65535]), (-1536, -20))
+		moved = tiles.apply(weights[: tiles.LEAF_WEIGHTS], merged)
+		before = tiles.Header.decode(tiles.file_of(weights)[: tiles.HEADER_BYTES]).root
+		after = tiles.file_of(moved + weights[tiles.LEAF_WEIGHTS :])
+		with tiles.TileFile(self.write(after)) as file:
+			tree = file.verify(file.header.root)
+			self.assertNotEqual(file.header.root, before)
+			# The leaf that did not change has the hash that it had.
+			old = tiles.leaf_hashes(tiles.encode_weights(weights))
+			self.assertEqual(tree.levels[0][1], old[1])
+			self.assertNotEqual(tree.levels[0][0], old[0])
+
+	def write(self, data):
+		folder = tempfile.TemporaryDirectory()
+		self.addCleanup(folder.cleanup)
+		path = pathlib.Path(folder.name) / "component.blyt"
+		path.write_bytes(data)
+		return path
+
+
+def low_rank_leaves(number, matrix, case):
+	"""The leaves of a golden low-rank delta, from the sequences that its factors are."""
+	rank = case["rank"]
+	left = pseudo(2 * number, matrix.rows * rank)
+	right = pseudo(2 * number + 1, rank * matrix.cols)
+	leaves = []
+	for leaf in range(len(case["increment_hashes"])):
+		rows = matrix.leaf_rows(leaf)
+		inside = left[rows.start * rank : rows.stop * rank]
+		leaves.append(struct.pack(f"{len(inside)}b", *inside))
+	head = struct.pack("<Hbb", rank, case["exp_a"], case["exp_b"])
+	return leaves + [head + struct.pack(f"{len(right)}b", *right)]
+
+
+def pseudo(seed, count):
+	state, values = seed + 1, []
+	for _ in range(count):
+		state = (state * 1103515245 + 12345) % 2**31
+		values.append((state >> 8) % 256 - 128)
+	return values
+
+
+if __name__ == "__main__":
+	unittest.main()

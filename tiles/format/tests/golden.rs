@@ -1,0 +1,116 @@
+//! Files against those that the reader in `python/`, a second implementation, wrote.
+
+use blyan_tiles::{
+	primitives::{
+		delta::{weights_in_leaf, LEAF_WEIGHTS},
+		hash::blake2b_256,
+		tensor::{Header, HEADER_BYTES},
+		H256,
+	},
+	TileFile,
+};
+use std::{fs, path::Path};
+
+/// The file that is committed as it is: the first row of `files.tsv`.
+const SMALL: &[u8] = include_bytes!("vectors/two_tensors.blyt");
+
+/// The weights that `python/vectors.py` describes.
+fn weights(count: usize, seed: u32) -> Vec<i32> {
+	(0..count as u32).map(|i| (i ^ seed).wrapping_mul(0x9e37_79b9).rotate_left(13) as i32).collect()
+}
+
+fn hex(hash: &H256) -> String {
+	format!("{hash:x}")
+}
+
+#[test]
+fn files_and_updated_files_are_those_of_the_vectors() {
+	let folder = tempfile::tempdir().unwrap();
+	let before = folder.path().join("before.blyt");
+	let after = folder.path().join("after.blyt");
+	for row in include_str!("vectors/files.tsv").lines() {
+		let fields: Vec<&str> = row.split('\t').collect();
+		let [name, count, seed, root, file, leaf, leaf_seed, root_after, file_after] = fields[..]
+		else {
+			panic!("a row has nine fields: {row}");
+		};
+		let count: usize = count.parse().unwrap();
+		let found = TileFile::create(&before, &weights(count, seed.parse().unwrap())).unwrap();
+		assert_eq!(hex(&found), root, "{name}");
+		let bytes = fs::read(&before).unwrap();
+		assert_eq!(hex(&blake2b_256(&bytes)), file, "{name}");
+
+		let leaf: usize = leaf.parse().unwrap();
+		let changed = weights(weights_in_leaf(count, leaf), leaf_seed.parse().unwrap());
+		let found = TileFile::open_verified(&before, &found)
+			.and_then(|file| file.update(&after, &[(leaf as u64, &changed)]))
+			.unwrap();
+		assert_eq!(hex(&found), root_after, "{name}");
+		assert_eq!(hex(&blake2b_256(&fs::read(&after).unwrap())), file_after, "{name}");
+	}
+}
+
+#[test]
+fn golden_file_is_written_and_read_as_it_is() {
+	let folder = tempfile::tempdir().unwrap();
+	let path = folder.path().join("small.blyt");
+	let root = TileFile::create(&path, &weights(128, 1)).unwrap();
+	assert_eq!(fs::read(&path).unwrap(), SMALL);
+	let file = TileFile::open_verified(&path, &root).unwrap();
+	assert_eq!(file.leaf(0).unwrap(), weights(128, 1));
+}
+
+/// Whether a reader takes what it was given for the weights of this root.
+fn used(path: &Path, bytes: &[u8], root: &H256) -> bool {
+	fs::write(path, bytes).unwrap();
+	TileFile::open_verified(path, root).and_then(|file| file.weights().map(|_| ())).is_ok()
+}
+
+#[test]
+fn golden_file_refuses_every_cut_and_flip() {
+	let folder = tempfile::tempdir().unwrap();
+	let path = folder.path().join("given.blyt");
+	let header = Header::decode(&SMALL[..HEADER_BYTES]).unwrap();
+	assert!(used(&path, SMALL, &header.root));
+	for length in 0..SMALL.len() {
+		assert!(!used(&path, &SMALL[..length], &header.root), "cut to {length}");
+	}
+	for extra in [0, 1, 255] {
+		let longer = [SMALL, [extra].as_slice()].concat();
+		assert!(!used(&path, &longer, &header.root), "a byte too many");
+	}
+	for at in 0..SMALL.len() {
+		let mut flipped = SMALL.to_vec();
+		flipped[at] ^= 1 << (at % 8);
+		assert!(!used(&path, &flipped, &header.root), "byte {at}");
+	}
+}
+
+/// A file system that lost power may have written any of the pages of two versions. No mixture of
+/// them passes for either.
+#[test]
+fn mixture_of_two_versions_is_neither() {
+	const PAGE: usize = 512;
+	let folder = tempfile::tempdir().unwrap();
+	let paths = ["old", "new"].map(|name| folder.path().join(name));
+	let count = LEAF_WEIGHTS + 64;
+	let versions = [weights(count, 1), weights(count, 2)];
+	let roots = [0, 1].map(|at| TileFile::create(&paths[at], &versions[at]).unwrap());
+	let [old, new] = paths.map(|path| fs::read(path).unwrap());
+	let mixed = folder.path().join("mixed");
+	let pages = old.len().div_ceil(PAGE);
+	// The header's page, pages within leaves, those around the border of the leaves, the last one.
+	for page in [1, 2, 8, 9, 100, pages - 2, pages - 1] {
+		let at = page * PAGE;
+		for bytes in [
+			[&new[..at], &old[at..]].concat(),
+			[&old[..at], &new[at..]].concat(),
+			[&new[..at], vec![0; old.len() - at].as_slice()].concat(),
+		] {
+			fs::write(&mixed, &bytes).unwrap();
+			for root in &roots {
+				assert!(TileFile::open_verified(&mixed, root).is_err(), "page {page}");
+			}
+		}
+	}
+}
