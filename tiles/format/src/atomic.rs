@@ -19,20 +19,46 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// Writes a file, replacing one of the same name.
 ///
 /// `fill` writes the contents into a file beside `path`, which is then synced and renamed. Creates
-/// the folder if it is missing. If anything fails, the old file stays and the new one is removed;
-/// after a crash an unfinished file may stay behind, see [`sweep`].
+/// the folder if it is missing. If anything fails, the old file stays and the new one is removed
+/// (or, if only the last step fails, which makes the name survive a power failure, the new file is
+/// there and whole). After a crash an unfinished file may stay behind, see [`sweep`].
 pub fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<()> {
 	let folder = folder_of(path);
 	fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
 	let unfinished = unfinished_name(path);
 	let written = write_unfinished(&unfinished, fill)
 		.and_then(|()| fs::rename(&unfinished, path))
-		.and_then(|()| sync_folder(folder));
+		.and_then(|()| sync_name(path));
 	written.map_err(|source| {
 		// What remains is swept later if even this fails; the first error is the one to report.
 		let _ = fs::remove_file(&unfinished);
 		Error::Io { action: "write", path: path.to_path_buf(), source }
 	})
+}
+
+/// Gives the bytes of `source` the name `target` as well, replacing a file of that name.
+///
+/// The two share their bytes on disk where the file system can do that, and are copies of one another
+/// where it cannot. Sharing is safe as long as files are replaced and never changed in place.
+pub fn share(source: &Path, target: &Path) -> Result<()> {
+	let folder = folder_of(target);
+	fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
+	let unfinished = unfinished_name(target);
+	// A killed process of the same number may have left a file of this name, which no link replaces.
+	remove_if_there(&unfinished).map_err(Error::io("remove", &unfinished))?;
+	if fs::hard_link(source, &unfinished).is_ok() {
+		let shared = fs::rename(&unfinished, target).and_then(|()| sync_name(target));
+		// Where both are names of one file already, renaming does nothing and leaves both.
+		let _ = fs::remove_file(&unfinished);
+		return shared.map_err(Error::io("replace", target));
+	}
+	let mut file = File::open(source).map_err(Error::io("open", source))?;
+	write(target, |copy| io::copy(&mut file, copy).map(|_| ()))
+}
+
+/// Makes the name of a file or folder survive a power failure, after it was created or renamed.
+pub fn sync_name(path: &Path) -> io::Result<()> {
+	sync_folder(folder_of(path))
 }
 
 /// Removes what interrupted writes left in `folder`, and returns how many files that were.
@@ -61,13 +87,22 @@ fn write_unfinished(
 	fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
 	// A process that was killed may have left a file of this name: in a container every process has
-	// the same number, and counts from zero again.
-	let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+	// the same number, and counts from zero again. It may be a second name of a file that is in use
+	// (see `share`), so it must not be written over.
+	remove_if_there(path)?;
+	let file = OpenOptions::new().write(true).create_new(true).open(path)?;
 	let mut writer = BufWriter::with_capacity(BUFFER_BYTES, file);
 	fill(&mut writer)?;
 	writer.flush()?;
 	// The rename must not reach the disk before the contents do.
 	writer.get_ref().sync_all()
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+	match fs::remove_file(path) {
+		Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+		_ => Ok(()),
+	}
 }
 
 /// A hidden name in the same folder that nobody else uses now: a rename works only within one file
@@ -88,7 +123,7 @@ fn folder_of(path: &Path) -> &Path {
 	}
 }
 
-/// Makes the new name survive a power failure. Only Unix can sync a folder.
+/// Only Unix can sync a folder.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
 	File::open(folder)?.sync_all()
@@ -110,5 +145,36 @@ mod tests {
 		fs::write(&path, "half of something longer").unwrap();
 		write_unfinished(&path, |file| file.write_all(b"whole")).unwrap();
 		assert_eq!(fs::read(&path).unwrap(), b"whole");
+	}
+
+	#[test]
+	fn what_a_killed_process_left_is_not_written_through_to_the_file_that_it_names() {
+		let folder = tempfile::tempdir().unwrap();
+		let [source, leftover] =
+			["source", ".target.1.0.unfinished"].map(|name| folder.path().join(name));
+		fs::write(&source, "in use").unwrap();
+		fs::hard_link(&source, &leftover).unwrap();
+		write_unfinished(&leftover, |file| file.write_all(b"new")).unwrap();
+		assert_eq!(fs::read(&source).unwrap(), b"in use");
+		assert_eq!(fs::read(&leftover).unwrap(), b"new");
+	}
+
+	#[test]
+	fn shared_file_keeps_its_bytes_and_leaves_nothing_behind() {
+		let folder = tempfile::tempdir().unwrap();
+		let [source, target] = ["source", "deep/target"].map(|name| folder.path().join(name));
+		fs::write(&source, "1").unwrap();
+		// The second time both are names of one file.
+		for _ in 0..2 {
+			share(&source, &target).unwrap();
+			assert_eq!(fs::read(&target).unwrap(), b"1");
+			assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
+		}
+		write(&source, |file| file.write_all(b"2")).unwrap();
+		assert_eq!(fs::read(&target).unwrap(), b"1");
+		share(&source, &target).unwrap();
+		assert_eq!(fs::read(&target).unwrap(), b"2");
+		assert!(share(&folder.path().join("absent"), &target).is_err());
+		assert_eq!(fs::read(&target).unwrap(), b"2");
 	}
 }

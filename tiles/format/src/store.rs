@@ -110,27 +110,14 @@ impl Store {
 
 	/// Puts a component that did not change into a later snapshot as well.
 	///
-	/// The two share their bytes on disk where the file system can do that. This is safe because
-	/// files are replaced and never changed in place.
+	/// The two share their bytes on disk where the file system can do that, see [`atomic::share`].
 	pub fn carry(&self, model: u32, from: u32, to: u32, component: &str) -> Result<()> {
 		let source = self.path(model, from, component)?;
 		let target = self.path(model, to, component)?;
 		if source == target {
 			return Ok(());
 		}
-		let folder = self.snapshot_folder(model, to);
-		fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
-		match fs::remove_file(&target) {
-			Err(error) if error.kind() != io::ErrorKind::NotFound => {
-				return Err(Error::io("replace", &target)(error));
-			}
-			_ => {}
-		}
-		if fs::hard_link(&source, &target).is_ok() {
-			return Ok(());
-		}
-		let mut file = fs::File::open(&source).map_err(Error::io("open", &source))?;
-		atomic::write(&target, |copy| io::copy(&mut file, copy).map(|_| ()))
+		atomic::share(&source, &target)
 	}
 
 	/// The snapshots of a model that have a folder, in ascending order.

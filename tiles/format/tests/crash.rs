@@ -1,0 +1,235 @@
+//! Writers that are killed, that run out of disk, and what they leave.
+#![cfg(unix)]
+
+#[path = "support/child.rs"]
+mod child;
+
+use blyan_tiles::{
+	atomic,
+	primitives::{delta::LEAF_WEIGHTS, H256},
+	Error, Store, TileFile,
+};
+use child::Running;
+use std::{
+	fs,
+	io::{self, Write},
+	path::{Path, PathBuf},
+	process::Command,
+	thread,
+};
+
+/// Weights of the files that are written: more than a leaf, so that writing takes a while.
+const WEIGHTS: usize = LEAF_WEIGHTS + 64;
+/// The file that is replaced, in the folder of that name below the child's own.
+const FOLDER: &str = "work";
+const FILE: &str = "component.blyt";
+/// How often a writer is killed.
+const KILLS: u32 = 40;
+
+fn weights(seed: u32) -> Vec<i32> {
+	(0..WEIGHTS as u32).map(|i| (i ^ seed).wrapping_mul(0x9e37_79b9) as i32).collect()
+}
+
+/// The two versions that a writer replaces with one another.
+fn versions() -> [Vec<i32>; 2] {
+	[weights(1), weights(2)]
+}
+
+/// Changes that turn any file of these tests into that of `weights`.
+fn all_leaves(weights: &[i32]) -> [(u64, &[i32]); 2] {
+	let (first, last) = weights.split_at(LEAF_WEIGHTS);
+	[(0, first), (1, last)]
+}
+
+/// The names in a folder.
+fn names(folder: &Path) -> Vec<String> {
+	let entries = fs::read_dir(folder).unwrap();
+	entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// The file in `folder` that an interrupted write left, or is writing.
+fn unfinished(folder: &Path) -> Option<PathBuf> {
+	let name = names(folder).into_iter().find(|name| name.ends_with(".unfinished"))?;
+	Some(folder.join(name))
+}
+
+/// Asserts that the file is one version, whole, and that sweeping leaves nothing beside it.
+fn assert_whole(path: &Path, roots: &[H256; 2]) {
+	let file = TileFile::open(path).unwrap();
+	let version = roots.iter().position(|root| file.verify(root).is_ok());
+	let version = version.expect("the file is neither version");
+	assert_eq!(file.weights().unwrap(), versions()[version]);
+
+	let folder = path.parent().unwrap();
+	assert!(atomic::sweep(folder).unwrap() <= 1);
+	assert_eq!(names(folder).len(), 1);
+}
+
+// ---- killed ---------------------------------------------------------------------------------
+
+#[test]
+fn child_replaces_a_file() {
+	let Some(folder) = child::folder() else { return };
+	let path = folder.join(FOLDER).join(FILE);
+	let versions = versions();
+	child::repeat(&folder, |times| {
+		let weights = &versions[times % 2];
+		if times.is_multiple_of(3) {
+			TileFile::create(&path, weights).unwrap();
+		} else {
+			TileFile::open(&path).unwrap().update(&path, &all_leaves(weights)).unwrap();
+		}
+	});
+}
+
+#[test]
+fn file_is_the_old_or_the_new_one_whenever_its_writer_is_killed() {
+	let folder = tempfile::tempdir().unwrap();
+	let path = folder.path().join(FOLDER).join(FILE);
+	let roots = versions().map(|weights| TileFile::create(&path, &weights).unwrap());
+	for round in 0..KILLS {
+		Running::start("child_replaces_a_file", folder.path()).kill_in_round(folder.path(), round);
+		assert_whole(&path, &roots);
+	}
+}
+
+#[test]
+fn child_carries_a_component() {
+	let Some(folder) = child::folder() else { return };
+	let store = Store::open(folder.join(FOLDER)).unwrap();
+	child::repeat(&folder, |times| {
+		store.carry(1, [0, 2][times % 2], 1, "head").unwrap();
+	});
+}
+
+#[test]
+fn carried_component_is_there_whenever_the_store_is_killed() {
+	let folder = tempfile::tempdir().unwrap();
+	let store = Store::open(folder.path().join(FOLDER)).unwrap();
+	let [first, last] = versions();
+	let roots = [store.write(1, 0, "head", &first), store.write(1, 2, "head", &last)]
+		.map(|written| written.unwrap());
+	store.carry(1, 0, 1, "head").unwrap();
+	for round in 0..KILLS {
+		let child = Running::start("child_carries_a_component", folder.path());
+		child.kill_in_round(folder.path(), round);
+		assert_whole(&store.path(1, 1, "head").unwrap(), &roots);
+		// What was interrupted must not have touched the originals.
+		assert!(store.read_verified(1, 0, "head", &roots[0]).is_ok());
+		assert!(store.read_verified(1, 2, "head", &roots[1]).is_ok());
+	}
+}
+
+/// Where `child_stops_within_a_write` finds what to write, and how much of it.
+const NEW_FILE: &str = "new";
+const AT_FILE: &str = "at";
+
+#[test]
+fn child_stops_within_a_write() {
+	let Some(folder) = child::folder() else { return };
+	let bytes = fs::read(folder.join(NEW_FILE)).unwrap();
+	let at: usize = fs::read_to_string(folder.join(AT_FILE)).unwrap().parse().unwrap();
+	let written = atomic::write(&folder.join(FOLDER).join(FILE), |file| {
+		file.write_all(&bytes[..at])?;
+		file.flush()?;
+		thread::sleep(child::PATIENCE);
+		Err(io::Error::other("nobody killed this process"))
+	});
+	written.unwrap();
+}
+
+#[test]
+fn writer_that_is_killed_at_any_byte_leaves_the_old_file() {
+	let folder = tempfile::tempdir().unwrap();
+	let work = folder.path().join(FOLDER);
+	let path = work.join(FILE);
+	let new = folder.path().join(NEW_FILE);
+	let [old_weights, new_weights] = versions();
+	let old_root = TileFile::create(&path, &old_weights).unwrap();
+	let new_root = TileFile::create(&new, &new_weights).unwrap();
+	let length = fs::metadata(&new).unwrap().len();
+
+	for at in [0, 1, 79, 80, 4_095, 4_096, 4_097, length / 2, length - 1, length] {
+		fs::write(folder.path().join(AT_FILE), at.to_string()).unwrap();
+		let mut child = Running::start("child_stops_within_a_write", folder.path());
+		let is_written = || {
+			unfinished(&work)
+				.and_then(|path| fs::metadata(path).ok())
+				.is_some_and(|found| found.len() == at)
+		};
+		child.wait_until(is_written);
+		drop(child);
+
+		// The leftover is not a file until all of it is there.
+		let leftover = unfinished(&work).unwrap();
+		assert_eq!(TileFile::open_verified(&leftover, &new_root).is_ok(), at == length, "{at}");
+		assert_whole(&path, &[old_root, new_root]);
+		assert!(TileFile::open_verified(&path, &old_root).is_ok(), "{at}");
+	}
+}
+
+#[test]
+fn leftover_of_any_content_is_in_nobodys_way() {
+	let folder = tempfile::tempdir().unwrap();
+	let path = folder.path().join(FILE);
+	let [old, new] = versions();
+	let roots = [&old, &new].map(|weights| TileFile::create(&path, weights).unwrap());
+	let whole = fs::read(&path).unwrap();
+	let garbled: Vec<u8> = whole.iter().map(|byte| byte ^ 0x55).collect();
+	let leftover = folder.path().join(format!(".{FILE}.4711.0.unfinished"));
+	let zeros = vec![0u8; whole.len()];
+	let contents: [&[u8]; 5] = [&[], &whole[..5_000], &garbled, &zeros, &whole];
+	for (weights, content) in [&old, &new].into_iter().cycle().zip(contents) {
+		fs::write(&leftover, content).unwrap();
+		TileFile::create(&path, weights).unwrap();
+		assert!(leftover.exists(), "only sweeping removes it");
+		assert_whole(&path, &roots);
+	}
+}
+
+// ---- full disk ------------------------------------------------------------------------------
+
+/// Runs a command that cannot make a file longer than so many blocks: writes then fail half-way, as
+/// on a full disk. The signal that comes with that is ignored, as it is for a process that a service
+/// manager starts.
+const LIMITED: &str = r#"trap '' XFSZ; ulimit -f "$1"; shift; exec "$@""#;
+
+#[test]
+fn child_writes_on_a_full_disk() {
+	let Some(folder) = child::folder() else { return };
+	let path = folder.join(FOLDER).join(FILE);
+	let [_, new] = versions();
+	let is_write_error = |error: &Error| matches!(error, Error::Io { action: "write", .. });
+	let error = TileFile::create(&path, &new).unwrap_err();
+	assert!(is_write_error(&error), "{error}");
+	let error = TileFile::open(&path).unwrap().update(&path, &all_leaves(&new)).unwrap_err();
+	assert!(is_write_error(&error), "{error}");
+	let copied = atomic::write(&path, |file| {
+		io::copy(&mut fs::File::open(folder.join(NEW_FILE))?, file).map(|_| ())
+	});
+	assert!(is_write_error(&copied.unwrap_err()));
+}
+
+#[test]
+fn full_disk_leaves_the_old_file_and_nothing_else() {
+	let folder = tempfile::tempdir().unwrap();
+	let work = folder.path().join(FOLDER);
+	let path = work.join(FILE);
+	let [old, new] = versions();
+	let old_root = TileFile::create(&path, &old).unwrap();
+	let new_root = TileFile::create(folder.path().join(NEW_FILE), &new).unwrap();
+
+	// A block has 512 or 1,024 bytes, which is up to the shell; the file has 266,496.
+	for blocks in [0, 1, 7, 8, 9, 100, 260] {
+		let child = child::command("child_writes_on_a_full_disk", folder.path());
+		let mut limited = Command::new("sh");
+		limited.args(["-c", LIMITED, "sh", &blocks.to_string()]);
+		limited.arg(child.get_program()).args(child.get_args());
+		limited.envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
+		let ended = limited.output().unwrap();
+		assert!(ended.status.success(), "{blocks} blocks: {ended:?}");
+		assert_eq!(names(&work), [FILE], "{blocks} blocks");
+		assert_whole(&path, &[old_root, new_root]);
+		assert!(TileFile::open_verified(&path, &old_root).is_ok(), "{blocks} blocks");
+	}
+}
