@@ -27,7 +27,9 @@
 //!
 //! Secrets are wiped from memory when they are dropped, as far as this crate holds them.
 
+use crate::staging;
 use blyan_primitives::hash::blake2b_256;
+use blyan_tiles::atomic;
 use chacha20poly1305::{
 	aead::{Aead, KeyInit, Payload},
 	XChaCha20Poly1305, XNonce,
@@ -564,27 +566,29 @@ impl Keystore {
 	}
 
 	/// Writes a key's file, which must not exist yet.
+	///
+	/// It gets its name when it is whole: half of a key would be worse than none, and in the way of
+	/// another attempt.
 	fn write(&self, path: &Path, file: &KeyFile) -> Result<()> {
 		make_private_folder(&self.folder).map_err(io_error("create the folder", &self.folder))?;
 		let text = serde_json::to_string_pretty(file)
 			.map(Zeroizing::new)
 			.map_err(|error| Error::File { path: path.to_path_buf(), reason: error.to_string() })?;
-		let mut options = fs::OpenOptions::new();
-		options.write(true).create_new(true);
-		#[cfg(unix)]
-		std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-		let mut target = options.open(path).map_err(|error| match error.kind() {
+		// What a process left that was killed half-way may hold a secret, and has no other use.
+		for leftover in staging::unfinished_names(path) {
+			fs::remove_file(&leftover).map_err(io_error("remove", &leftover))?;
+		}
+		let unfinished =
+			staging::unfinished_name(path).ok_or_else(|| Error::Name(file.name.clone()))?;
+		// A link, for unlike renaming it never replaces a key that got the name in the meantime.
+		let written = write_private(&unfinished, text.as_bytes())
+			.and_then(|()| fs::hard_link(&unfinished, path))
+			.and_then(|()| atomic::sync_name(path));
+		// It has its name or it is of no use; the first error is the one to report.
+		let _ = fs::remove_file(&unfinished);
+		written.map_err(|error| match error.kind() {
 			io::ErrorKind::AlreadyExists => Error::Exists(file.name.clone()),
-			_ => io_error("create", path)(error),
-		})?;
-		let written = target
-			.write_all(text.as_bytes())
-			.and_then(|()| target.write_all(b"\n"))
-			.and_then(|()| target.sync_all());
-		written.map_err(|error| {
-			// Half a key is worse than none; the first error is the one to report.
-			let _ = fs::remove_file(path);
-			io_error("write", path)(error)
+			_ => io_error("write", path)(error),
 		})
 	}
 
@@ -616,6 +620,18 @@ impl Keystore {
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 	let path = path.to_path_buf();
 	move |source| Error::Io { action, path, source }
+}
+
+/// Writes a file that only its owner can read, and a line feed after `text`.
+fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+	let mut options = fs::OpenOptions::new();
+	options.write(true).create_new(true);
+	#[cfg(unix)]
+	std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+	let mut file = options.open(path)?;
+	file.write_all(text)?;
+	file.write_all(b"\n")?;
+	file.sync_all()
 }
 
 #[cfg(unix)]
@@ -788,6 +804,11 @@ mod tests {
 
 		let again = keystore.add("alice", &secret, Scheme::Sr25519, Protection::None);
 		assert!(matches!(again, Err(Error::Exists(_))));
+		// Nor is a key replaced that got the name while the new one was being made.
+		let path = keystore.path("alice").unwrap();
+		let file = keystore.read("alice", &path).unwrap();
+		assert!(matches!(keystore.write(&path, &file), Err(Error::Exists(_))));
+		assert_eq!(fs::read_dir(keystore.folder()).unwrap().count(), 1);
 		assert!(matches!(keystore.key("bob"), Err(Error::Missing { .. })));
 		for name in ["", ".", "..", "../alice", "a/b", "ä", &"a".repeat(65)] {
 			assert!(matches!(keystore.path(name), Err(Error::Name(_))), "{name}");
@@ -809,6 +830,19 @@ mod tests {
 
 		fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
 		assert!(matches!(keystore.key("bob"), Err(Error::Permissions(_))));
+	}
+
+	#[test]
+	fn half_of_a_key_is_in_nobodys_way() {
+		let folder = tempfile::tempdir().unwrap();
+		let keystore = Keystore::new(folder.path());
+		let leftover = folder.path().join(".bob.json.4711.unfinished");
+		fs::write(&leftover, "{").unwrap();
+		assert!(keystore.list().unwrap().is_empty());
+		let secret = Secret::from_uri("//Bob").unwrap();
+		keystore.add("bob", &secret, Scheme::Sr25519, Protection::None).unwrap();
+		assert!(keystore.key("bob").is_ok());
+		assert!(!leftover.exists());
 	}
 
 	#[test]

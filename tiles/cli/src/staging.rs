@@ -1,18 +1,26 @@
 //! Folders that are whole or absent.
 
+use blyan_tiles::atomic;
 use std::{
 	ffi::OsString,
-	fs, io,
+	fs::{self, File},
+	io,
 	path::{Path, PathBuf},
 	process,
 };
 
+/// How the name of what is not finished ends.
+const UNFINISHED: &str = ".unfinished";
+
 /// A folder in the making: it is filled beside its final name and renamed when it is whole. Dropped
-/// before that, it is removed.
+/// before that, it is removed. What a process that was killed left is removed by the next attempt at
+/// the same folder.
 #[derive(Debug)]
 pub struct Staging {
 	target: PathBuf,
 	unfinished: PathBuf,
+	/// Locked as long as this process works on the folder, so that no other takes it for abandoned.
+	_lock: Option<File>,
 	finished: bool,
 }
 
@@ -45,11 +53,9 @@ impl Staging {
 			Err(error) if error.kind() == io::ErrorKind::NotFound => {}
 			_ => return Err(Error::Occupied(target.to_path_buf())),
 		}
-		let name = target.file_name().ok_or_else(|| Error::Occupied(target.to_path_buf()))?;
-		let mut hidden = OsString::from(".");
-		hidden.push(name);
-		hidden.push(format!(".{}.unfinished", process::id()));
-		let unfinished = target.with_file_name(hidden);
+		let unfinished =
+			unfinished_name(target).ok_or_else(|| Error::Occupied(target.to_path_buf()))?;
+		remove_abandoned(target);
 		// A process of the same number that was killed may have left one; in a container all have it.
 		match fs::remove_dir_all(&unfinished) {
 			Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -58,7 +64,9 @@ impl Staging {
 			_ => {}
 		}
 		fs::create_dir_all(&unfinished).map_err(refused("create the folder", &unfinished))?;
-		Ok(Self { target: target.to_path_buf(), unfinished, finished: false })
+		// Where folders cannot be locked, what is left is not removed either.
+		let lock = File::open(&unfinished).ok().filter(|folder| folder.try_lock().is_ok());
+		Ok(Self { target: target.to_path_buf(), unfinished, _lock: lock, finished: false })
 	}
 
 	/// Where to write for now.
@@ -75,10 +83,12 @@ impl Staging {
 			}
 			_ => {}
 		}
+		// The rename must not reach the disk before the contents do.
+		sync_all(&self.unfinished).map_err(refused("write", &self.unfinished))?;
 		fs::rename(&self.unfinished, &self.target)
 			.map_err(refused("give its name to", &self.target))?;
 		self.finished = true;
-		Ok(())
+		atomic::sync_name(&self.target).map_err(refused("give its name to", &self.target))
 	}
 }
 
@@ -89,6 +99,61 @@ impl Drop for Staging {
 			let _ = fs::remove_dir_all(&self.unfinished);
 		}
 	}
+}
+
+/// A hidden name beside `target` for what this process has not finished yet.
+pub(crate) fn unfinished_name(target: &Path) -> Option<PathBuf> {
+	let mut hidden = OsString::from(".");
+	hidden.push(target.file_name()?);
+	hidden.push(format!(".{}{UNFINISHED}", process::id()));
+	Some(target.with_file_name(hidden))
+}
+
+/// What has a name that [`unfinished_name`] gives in any process.
+pub(crate) fn unfinished_names(target: &Path) -> Vec<PathBuf> {
+	let Some(name) = target.file_name() else { return Vec::new() };
+	let prefix = format!(".{}.", name.to_string_lossy());
+	let is_one = |path: &PathBuf| {
+		let found = path.file_name().unwrap_or_default().to_string_lossy();
+		let rest = found.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(UNFINISHED));
+		rest.is_some_and(|number| number.parse::<u32>().is_ok())
+	};
+	let folder = match target.parent() {
+		Some(folder) if !folder.as_os_str().is_empty() => folder,
+		_ => Path::new("."),
+	};
+	// A folder that cannot be read has nothing that could be removed.
+	let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+	entries.map(|entry| entry.path()).filter(is_one).collect()
+}
+
+/// Removes what attempts at `target` left whose processes have ended: it was never anything.
+fn remove_abandoned(target: &Path) {
+	for path in unfinished_names(target) {
+		if File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok()) {
+			// What cannot be removed is in nobody's way.
+			let _ = fs::remove_dir_all(&path);
+		}
+	}
+}
+
+/// Makes everything in a folder survive a power failure. Only Unix can sync a folder.
+#[cfg(unix)]
+fn sync_all(folder: &Path) -> io::Result<()> {
+	for entry in fs::read_dir(folder)? {
+		let entry = entry?;
+		if entry.file_type()?.is_dir() {
+			sync_all(&entry.path())?;
+		} else {
+			File::open(entry.path())?.sync_all()?;
+		}
+	}
+	File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_all(_folder: &Path) -> io::Result<()> {
+	Ok(())
 }
 
 fn refused(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
@@ -131,6 +196,32 @@ mod tests {
 		staging.finish().unwrap();
 		assert!(!target.join("old").exists());
 		assert_eq!(fs::read_to_string(target.join("new")).unwrap(), "2");
+	}
+
+	#[cfg(unix)]
+	#[test]
+	fn what_killed_processes_left_is_removed_and_what_others_work_on_is_not() {
+		let folder = tempfile::tempdir().unwrap();
+		let target = folder.path().join("target");
+		let abandoned = folder.path().join(".target.4711.unfinished");
+		let in_use = folder.path().join(".target.4712.unfinished");
+		let others =
+			[".target.a.4711.unfinished", ".other.4711.unfinished", "target.4711.unfinished"]
+				.map(|name| folder.path().join(name));
+		for path in [&abandoned, &in_use].into_iter().chain(&others) {
+			fs::create_dir(path).unwrap();
+			fs::write(path.join("half"), "1").unwrap();
+		}
+		let lock = File::open(&in_use).unwrap();
+		lock.try_lock().unwrap();
+
+		let staging = Staging::begin(&target).unwrap();
+		assert!(!abandoned.exists());
+		assert!([&in_use].into_iter().chain(&others).all(|path| path.exists()));
+		// It is locked itself.
+		assert!(File::open(staging.path()).unwrap().try_lock().is_err());
+		staging.finish().unwrap();
+		assert!(target.exists() && in_use.exists());
 	}
 
 	#[test]

@@ -7,14 +7,14 @@ use crate::{
 	context::{usage, Context},
 	prepare::{self, Error, Options, Prepared},
 };
-use anyhow::Context as _;
 use blyan_primitives::{
 	record::{Availability, DatasetKind},
 	tree::Kind,
 	H256,
 };
+use blyan_tiles::atomic;
 use serde::Serialize;
-use std::{collections::HashSet, fs};
+use std::{collections::HashSet, io::Write};
 
 /// Makes a dataset of files.
 pub fn prepare(args: PrepareArgs, context: &Context) -> anyhow::Result<()> {
@@ -147,8 +147,7 @@ pub fn audit(args: DatasetAuditArgs, context: &Context) -> anyhow::Result<()> {
 	let report = audit::audit(prepared.manifest(), &prepared.records()?, &known);
 	if let Some(path) = &args.report {
 		// Exactly the bytes that are hashed.
-		fs::write(path, report.to_json())
-			.with_context(|| format!("cannot write the report to {}", path.display()))?;
+		atomic::write(path, |file| file.write_all(&report.to_json()))?;
 	}
 	let scores = report.scores;
 	context.output.record(&Audited {
