@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 ENV := . scripts/env.sh &&
 
-.PHONY: help setup build demo test lint fmt chain-spec
+.PHONY: help setup build demo test lint fmt fuzz chain-spec
 
 help:
 	@echo 'make demo         set up, build, and watch a model learn on a chain (about 8 minutes after the build)'
@@ -12,6 +12,7 @@ help:
 	@echo 'make build        the node, the runtime and the workers'
 	@echo 'make lint         formatting, clippy and documentation, warnings denied'
 	@echo 'make fmt          format everything'
+	@echo 'make fuzz         fuzz every decoder and verifier (ARGS="RUNS TARGET...")'
 	@echo 'make chain-spec   write the chain specifications again'
 
 setup:
@@ -31,7 +32,10 @@ lint: setup
 	@scripts/lint.sh
 
 fmt:
-	@$(ENV) cargo fmt --all && cd tiles && cargo fmt --all
+	@$(ENV) cargo fmt --all && (cd tiles && cargo fmt --all) && cd fuzz && cargo fmt
+
+fuzz: setup
+	@scripts/fuzz.sh $(ARGS)
 
 chain-spec: build
 	@chain-spec/build.sh

@@ -1,0 +1,4 @@
+//! Recipes of rounds.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| blyan_fuzz::rounds::recipe(input));

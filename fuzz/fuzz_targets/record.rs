@@ -1,0 +1,4 @@
+//! Records of datasets.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| blyan_fuzz::data::record(input));

@@ -1,0 +1,4 @@
+//! Traces of training.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| blyan_fuzz::rounds::trace(input));

@@ -1,0 +1,4 @@
+//! Updates.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| blyan_fuzz::rounds::update(input));

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Writes the first inputs of each fuzz target into corpus/, made from the golden vectors.
+
+Only files whose names begin with `golden-` are written, and those of them that are no longer made are
+removed; what fuzzing found stays. Run without arguments to write, with --check to compare.
+"""
+
+import json
+import pathlib
+import struct
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+VECTORS = HERE.parent / "primitives" / "vectors"
+FILES = HERE.parent / "tiles" / "format" / "tests" / "vectors"
+PREFIX = "golden-"
+# As the targets have them: the most weights of a leaf, and how many trees there are.
+LEAF_TARGET_WEIGHTS = 2 * 4096 + 200
+TREES = 20
+HEADER_FIELDS = 80
+
+
+def load(name):
+	return json.loads((VECTORS / name).read_text(encoding="utf-8"))
+
+
+def u16(value):
+	return struct.pack("<H", value)
+
+
+def mask(length, at):
+	"""A mask of zeros with one bit set."""
+	data = bytearray(length)
+	data[at] = 1
+	return bytes(data)
+
+
+def proofs(leaf_mask):
+	"""The genuine proofs of each tree, and one change of everything that can be changed."""
+	for tree in range(TREES):
+		for index in (0, 1, 8, 64):
+			yield bytes([tree]) + u16(index)
+	head = bytes([14]) + u16(20)
+	plain = bytes(8 + 2 + 1)
+	for at in range(len(plain)):
+		yield head + mask(len(plain), at)
+	yield head + plain + leaf_mask
+	unchanged = bytes(len(leaf_mask))
+	yield head + plain + unchanged + bytes([1])
+	for at in (0, 1, 40, 600):
+		yield head + plain + unchanged + b"\0" + mask(at + 1, at)
+
+
+def delta_leaves():
+	golden = load("delta.json")
+	for case in golden["leaves"] + golden["compressed"] + golden["refused"]:
+		if 1 <= case["weights"] <= LEAF_TARGET_WEIGHTS:
+			yield u16(case["weights"] - 1) + bytes.fromhex(case["bytes"])
+
+
+def delta_blobs():
+	for case in load("delta.json")["blobs"]:
+		weights = [bytes([count >> 16]) + u16(count & 0xFFFF) for count in case["weights"]]
+		yield bytes([len(weights)]) + b"".join(weights) + bytes.fromhex(case["blob"])
+	# One component of 5 weights, dense; one of 70, with a sparse chunk.
+	dense = bytes.fromhex("02fe00ff7f8003")
+	sparse = bytes.fromhex("0102000004059000d1")
+	for weights, leaf in ((5, dense), (70, sparse)):
+		yield b"\1\0" + u16(weights) + struct.pack("<I", len(leaf)) + leaf
+
+
+def low_rank(flags, first, rows, cols, after, leaves):
+	data = bytes([flags, first, rows, cols, after])
+	return data + b"".join(u16(len(leaf)) + leaf for leaf in leaves)
+
+
+def low_ranks():
+	last = lambda rank, exps, right: struct.pack("<Hbb", rank, *exps) + bytes(right)
+	yield low_rank(0, 0, 2, 3, 10, [bytes([3, 250]), last(1, (0, 0), [1, 2, 255])])
+	left, right = [*range(21)], [*range(100, 112)]
+	yield low_rank(0, 5, 7, 4, 1, [bytes(left), last(3, (-9, 4), right)])
+	# Rows 0 to 2 begin in the first leaf, 10 weights before its end, and row 2 ends in the second.
+	rows = [bytes([1, 2, 3, 4, 5, 6]), bytes([5, 6, 7, 8, 9, 10])]
+	for flags in (1, 3):
+		yield low_rank(flags, 140, 5, 4, 64, rows + [last(2, (-3, 5), range(8))])
+	disagree = [rows[0], bytes([5, 7]) + rows[1][2:]]
+	yield low_rank(1, 140, 5, 4, 64, disagree + [last(2, (-3, 5), range(8))])
+
+
+def headers():
+	return [bytes.fromhex(case["start"]) for case in load("tensor.json")["headers"]]
+
+
+def tile_files():
+	whole = (FILES / "two_tensors.blyt").read_bytes()
+	fields, payload = whole[:HEADER_FIELDS], whole[4096:]
+	yield b"\0" + whole
+	yield b"\0" + whole[:100]
+	yield b"\1" + fields + payload
+	yield b"\1" + fields + payload[:-1]
+	yield b"\1" + fields + payload[:-1] + bytes([payload[-1] ^ 1])
+	yield b"\1" + fields[:-1] + bytes([fields[-1] ^ 1]) + payload
+	for fields in headers():
+		(size,) = struct.unpack_from("<Q", fields, 32)
+		if size <= 2_000:
+			yield b"\1" + fields + bytes(index % 251 for index in range(size))
+
+
+def records():
+	return [bytes.fromhex(case["encoded"]) for case in load("rounds.json")["records"]]
+
+
+def of_rounds(name):
+	return bytes.fromhex(load("rounds.json")[name]["encoded"])
+
+
+def traces():
+	blob = bytes.fromhex(load("rounds.json")["trace"]["blob"])
+	yield b"\0" + blob
+	yield b"\1"
+	yield b"\1" + u16(1)
+	for at in (0, 5, 9, 49, 60, 400):
+		yield b"\1" + u16(0) + mask(at + 1, at)
+
+
+def evidence():
+	for step, record in ((0, 0), (4, 8), (9, 3)):
+		yield bytes([step, record])
+	for at in (0, 4, 20, 44, 60, 300, 310, 400):
+		yield bytes([3, 2, 0]) + mask(at + 1, at)
+
+
+def corpora():
+	models = load("model.json")["models"]
+	# A tile has at most 16 leaf hashes; how long their mask is stands before it.
+	tile_mask = b"\0" + u16(32) + mask(32, 31)
+	shard = of_rounds("shard")
+	return {
+		"architecture": [bytes.fromhex(model["spec"]) for model in models],
+		"delta_blob": delta_blobs(),
+		"delta_leaf": delta_leaves(),
+		"header": headers(),
+		"low_rank": low_ranks(),
+		"manifest": [of_rounds("manifest")],
+		"recipe": [of_rounds("recipe")],
+		"record": records(),
+		"shard": [shard, *(struct.pack("<I", len(record)) + record for record in records())],
+		"tile_file": tile_files(),
+		"tile_proof": proofs(tile_mask),
+		"trace": traces(),
+		"trace_evidence": evidence(),
+		"tree_proof": proofs(mask(32, 31)),
+		"update": [of_rounds("update")],
+	}
+
+
+def main():
+	check = "--check" in sys.argv[1:]
+	for target, inputs in corpora().items():
+		folder = HERE / "corpus" / target
+		wanted = {f"{PREFIX}{number:02}": data for number, data in enumerate(inputs)}
+		if not check:
+			folder.mkdir(parents=True, exist_ok=True)
+			for path in folder.glob(PREFIX + "*"):
+				path.unlink()
+			for name, data in wanted.items():
+				(folder / name).write_bytes(data)
+		found = {path.name: path.read_bytes() for path in folder.glob(PREFIX + "*")}
+		if found != wanted:
+			sys.exit(f"{folder} is not what this script writes: run it without --check")
+
+
+main()

@@ -1,0 +1,54 @@
+//! What must hold for every input of the decoders and verifiers.
+//!
+//! Each function of [`TARGETS`] takes any bytes and panics if something does not hold. None asks for
+//! no panic only:
+//!
+//! - *Decoders*: what they accept encodes to the very bytes that were given, and keeps the limits that
+//!   its documentation names.
+//! - *Verifiers*: they accept a claim if and only if it is the genuine one, whatever was changed about
+//!   the leaf, its place, the size, the root or the proof.
+//!
+//! Where random bytes would never get past a hash, the input is a mask that is laid over something
+//! genuine, so that the empty input is the genuine thing itself.
+//!
+//! | module | targets |
+//! |---|---|
+//! | [`tree`] | `tree_proof`, `tile_proof` |
+//! | [`file`] | `header`, `tile_file` |
+//! | [`delta`] | `delta_leaf`, `delta_blob`, `low_rank` |
+//! | [`data`] | `record`, `shard`, `manifest` |
+//! | [`rounds`] | `architecture`, `recipe`, `trace`, `trace_evidence`, `update` |
+//!
+//! `scripts/fuzz.sh` runs them with libFuzzer. The tests run them over the kept inputs in `corpus/`
+//! and over mutations of these, without it.
+
+#![deny(missing_docs)]
+
+pub mod data;
+pub mod delta;
+pub mod file;
+mod input;
+pub mod rounds;
+pub mod tree;
+
+/// A property of all inputs.
+pub type Target = fn(&[u8]);
+
+/// Every target, by the name of its binary and of the folder of its inputs.
+pub const TARGETS: [(&str, Target); 15] = [
+	("architecture", rounds::architecture),
+	("delta_blob", delta::delta_blob),
+	("delta_leaf", delta::delta_leaf),
+	("header", file::header),
+	("low_rank", delta::low_rank),
+	("manifest", data::manifest),
+	("recipe", rounds::recipe),
+	("record", data::record),
+	("shard", data::shard),
+	("tile_file", file::tile_file),
+	("tile_proof", tree::tile_proof),
+	("trace", rounds::trace),
+	("trace_evidence", rounds::trace_evidence),
+	("tree_proof", tree::tree_proof),
+	("update", rounds::update),
+];
