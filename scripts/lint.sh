@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 # needs neither a compiled runtime nor the LLVM that the feature `cuda` downloads when it is linked;
 # DOCS_RS is how its build script is told so.
 clippy() {
-	SKIP_WASM_BUILD=1 DOCS_RS=1 cargo clippy --locked --workspace --all-targets --all-features \
+	SKIP_WASM_BUILD=1 DOCS_RS=1 cargo clippy --locked --workspace --all-targets "$@" \
 		--quiet -- -D warnings
 }
 
@@ -20,6 +20,10 @@ if ! "$tools/bin/cargo-deny" --version 2>/dev/null | grep -qF "$version"; then
 	echo "lint: installing cargo-deny $version"
 	cargo install cargo-deny --version "$version" --locked --debug --quiet --root "$tools"
 fi
+document() {
+	RUSTDOCFLAGS="-D warnings -D rustdoc::broken_intra_doc_links" \
+		cargo doc --locked --workspace --no-deps --quiet "$@"
+}
 
 for workspace in . tiles; do
 	echo "lint: $workspace: dependencies"
@@ -30,9 +34,23 @@ for workspace in . tiles; do
 		echo "lint: $workspace: format"
 		cargo fmt --all --check
 		echo "lint: $workspace: clippy"
-		clippy
+		clippy --all-features
 		echo "lint: $workspace: documentation"
-		RUSTDOCFLAGS="-D warnings -D rustdoc::broken_intra_doc_links" \
-			cargo doc --locked --workspace --no-deps --quiet
+		document
 	)
 done
+(
+	# The only feature of the fuzz targets is libFuzzer, which would be compiled for this.
+	cd fuzz
+	echo "lint: fuzz: format, clippy, documentation"
+	cargo fmt --check
+	clippy --no-default-features
+	document --no-default-features
+)
+
+echo "lint: tile files need neither the SDK nor burn"
+tree="$(cd tiles && cargo tree --locked --package blyan-tiles --edges normal,build --prefix none)"
+if grep -E '^(sp|sc|frame|pallet|cumulus|polkadot|substrate|subxt|burn)(-|$| )' <<<"$tree" >&2; then
+	echo "lint: blyan-tiles depends on these, so it cannot be used alone" >&2
+	exit 1
+fi

@@ -30,7 +30,7 @@
 //! - Numbers are little-endian. There is one valid encoding per value.
 //! - Decoders check every limit before they allocate, refuse trailing bytes, non-zero padding and
 //!   unknown versions, and name the offset of what they refuse.
-//! - No panic, no floating point, no unbounded loop.
+//! - No panic, no floating point, no unbounded loop, no unsafe code.
 //!
 //! # Features
 //!
@@ -40,6 +40,7 @@
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 extern crate alloc;
 

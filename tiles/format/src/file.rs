@@ -55,6 +55,8 @@ impl TileFile {
 	}
 
 	/// Maps a file after checking its header and its length.
+	// Mapping is unsafe because a file can change while it is mapped; nothing else here is.
+	#[allow(unsafe_code)]
 	pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
 		let path = path.into();
 		let file = File::open(&path).map_err(Error::io("open", &path))?;
