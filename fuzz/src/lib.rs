@@ -14,7 +14,7 @@
 //! | module | targets |
 //! |---|---|
 //! | [`tree`] | `tree_proof`, `tile_proof` |
-//! | [`file`] | `header`, `tile_file` |
+//! | [`mod@file`] | `header`, `tile_file` |
 //! | [`delta`] | `delta_leaf`, `delta_blob`, `low_rank` |
 //! | [`data`] | `record`, `shard`, `manifest` |
 //! | [`rounds`] | `architecture`, `recipe`, `trace`, `trace_evidence`, `update` |
