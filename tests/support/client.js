@@ -159,9 +159,9 @@ class Client {
 	/**
 	 * Submits a transaction, signed by `signer` or bare, and waits until it is in a block. The
 	 * result has that block's `hash` and `number`, the transaction's `events`, and its `error` as
-	 * `pallet.Name` if it failed.
+	 * `pallet.Name` if it failed. `options` are those of `signAndSend`.
 	 */
-	async send(tx, signer) {
+	async send(tx, signer, options = {}) {
 		const { section, method } = tx.method;
 		let stop = () => {};
 		const included = new Promise((resolve, reject) => {
@@ -174,7 +174,7 @@ class Client {
 					resolve(result);
 				}
 			};
-			const sent = signer ? tx.signAndSend(signer, { nonce: -1 }, watch) : tx.send(watch);
+			const sent = signer ? tx.signAndSend(signer, { nonce: -1, ...options }, watch) : tx.send(watch);
 			sent.then((unsubscribe) => {
 				stop = unsubscribe;
 			}, reject);
@@ -199,9 +199,9 @@ class Client {
 	}
 
 	/** Submits a transaction that must succeed. `event` finds one of its events. */
-	async applied(tx, signer) {
+	async applied(tx, signer, options) {
 		const { section, method } = tx.method;
-		const result = await this.send(tx, signer);
+		const result = await this.send(tx, signer, options);
 		assert.equal(result.error, null, `${section}.${method} failed`);
 		const event = (pallet, name) => {
 			const found = result.events.find((e) => e.section === pallet && e.method === name);
