@@ -38,7 +38,8 @@ run() {
 	if [[ $file == *.js ]]; then
 		command=(node --test-reporter=spec "$file")
 	fi
-	timeout --kill-after=60 900 "${command[@]}" >"$log" 2>&1 || result="FAILED with $?"
+	# In the foreground, so that Ctrl-C reaches it; it stops what it has started when asked to end.
+	timeout --foreground --kill-after=60 900 "${command[@]}" >"$log" 2>&1 || result="FAILED with $?"
 	(
 		flock 9
 		echo "end to end: $file"

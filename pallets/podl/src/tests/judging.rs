@@ -246,17 +246,22 @@ fn one_voice_of_three_accepts_nothing_and_widens_the_committee() {
 	});
 }
 
+/// The only verifier there is gives its verdict, and the committee is widened in vain.
+fn judge_alone(verdict: fn(u8) -> Verdict) {
+	VerifierPool::set(vec![21]);
+	assert_ok!(submit(1, honest_update(1)));
+	RoundPhase::set(Some(Phase::Audit));
+	draw(1);
+	judge(1, &[verdict(1)]);
+	assert!(!close(false));
+	draw(2);
+	assert!(close(true));
+}
+
 #[test]
 fn one_voice_accepts_nothing_at_the_last_chance_either() {
 	ExtBuilder.build_and_execute(|| {
-		VerifierPool::set(vec![21]);
-		assert_ok!(submit(1, honest_update(1)));
-		RoundPhase::set(Some(Phase::Audit));
-		draw(1);
-		judge(1, &[Verdict::Match]);
-		assert!(!close(false));
-		draw(2);
-		assert!(close(true));
+		judge_alone(|_| Verdict::Match);
 		assert_eq!(standing(1), Standing::Unverified);
 		assert!(Slashed::get().is_empty());
 	});
@@ -265,14 +270,7 @@ fn one_voice_accepts_nothing_at_the_last_chance_either() {
 #[test]
 fn a_committee_smaller_than_wanted_refutes_nothing_alone() {
 	ExtBuilder.build_and_execute(|| {
-		VerifierPool::set(vec![21]);
-		assert_ok!(submit(1, honest_update(1)));
-		RoundPhase::set(Some(Phase::Audit));
-		draw(1);
-		judge(1, &[mismatch(1)]);
-		assert!(!close(false));
-		draw(2);
-		assert!(close(true));
+		judge_alone(mismatch);
 		assert_eq!(standing(1), Standing::Unverified);
 		assert!(Slashed::get().is_empty());
 	});
