@@ -32,7 +32,7 @@ lint: setup
 	@scripts/lint.sh
 
 fmt:
-	@$(ENV) cargo fmt --all && (cd tiles && cargo fmt --all) && cd fuzz && cargo fmt
+	@$(ENV) cargo fmt --all && cd tiles && cargo fmt --all
 
 fuzz: setup
 	@scripts/fuzz.sh $(ARGS)

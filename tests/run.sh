@@ -51,6 +51,6 @@ run() {
 export -f run
 export scratch
 
-# Two at a time: most of their time is waiting for blocks. More would starve the nodes, whose block
+# Three at a time: most of their time is waiting for blocks. More would starve the nodes, whose block
 # times are wall time.
-printf '%s\n' "$@" | xargs -P 2 -I{} bash -c 'run {}'
+printf '%s\n' "$@" | xargs -P 3 -I{} bash -c 'run {}'
