@@ -65,4 +65,16 @@ else
 	fi
 	say "Rust: $(rustc --version), target wasm32v1-none in $(rustc --print sysroot)"
 fi
+
+# ---- formatter and linter --------------------------------------------------------------------
+if cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; then
+	say "formatter and linter: present"
+elif [[ "$(command -v cargo)" != /usr/bin/* ]] && rustup component add rustfmt clippy >/dev/null 2>&1; then
+	say "added rustfmt and clippy with rustup"
+else
+	say "installing rustfmt-web rust-web-clippy"
+	"${sudo[@]}" apt-get update -q >/dev/null
+	DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -q --no-install-recommends \
+		rustfmt-web rust-web-clippy >/dev/null
+fi
 say "build folder: $CARGO_TARGET_DIR"
