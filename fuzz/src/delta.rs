@@ -2,39 +2,85 @@
 
 use crate::input::Input;
 use blyan_primitives::delta::{
-	apply, decode_blob, decode_leaf, encode_blob, encode_leaf, increments, leaf_count,
+	apply, apply_leaf, check_leaf, decode_blob, encode_blob, encode_leaf, leaf_count,
+	leaf_squared_norm,
 	low_rank::{leaf_increments, LowRank, Matrix},
-	max_leaf_bytes, weights_in_leaf, Merger, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT,
+	max_leaf_bytes, merge, merge_leaf, squared_norm, weights_in_leaf, Chunk, Decoder, Error, CHUNK,
+	LEAF_WEIGHTS, MAX_INCREMENT,
 };
 
+/// The increments of a leaf, which has one encoding if it is accepted.
+fn increments_of(bytes: &[u8], weights: usize) -> Result<Vec<i64>, Error> {
+	let mut decoder = Decoder::new(bytes, weights)?;
+	let mut increments = vec![0; weights];
+	let mut parts = increments.chunks_mut(CHUNK);
+	let mut encoded = Vec::new();
+	while let Some(chunk) = decoder.read()? {
+		let part = parts.next().expect("there are no more chunks than the weights make");
+		match chunk {
+			Chunk::Unchanged => {}
+			Chunk::Sparse { indices, .. } => {
+				for (index, increment) in indices.iter().zip(chunk.increments()) {
+					part[usize::from(*index)] = increment;
+				}
+			}
+			Chunk::Dense { .. } => {
+				let all: Vec<i64> = chunk.increments().collect();
+				part.copy_from_slice(&all);
+			}
+		}
+		encoded.extend(encode_leaf(&[chunk]));
+	}
+	assert!(parts.next().is_none(), "there are as many chunks as the weights make");
+	assert_eq!(encoded, bytes);
+	assert!(bytes.len() <= max_leaf_bytes(weights));
+	Ok(increments)
+}
+
 /// A leaf that is accepted has one encoding, its increments keep their limit, and merging and applying
-/// them does what their definitions say.
+/// its bytes does to weights what the definitions say. All that reads leaves accepts the same ones.
 ///
 /// The input is the number of weights and the delta: three chunks at most, since all are alike.
 pub fn delta_leaf(input: &[u8]) {
 	let mut input = Input::new(input);
 	let weights = 1 + input.below(2 * CHUNK + 200);
 	let bytes = input.rest();
-	let Ok(chunks) = decode_leaf(bytes, weights) else { return };
-	assert_eq!(encode_leaf(&chunks), bytes);
-	assert!(bytes.len() <= max_leaf_bytes(weights));
+	let start = vec![i32::MAX - 5; weights];
+	let merged = |updates: &[(u64, Option<&[u8]>)]| {
+		let mut leaf = start.clone();
+		merge_leaf(&mut leaf, updates).map(|()| leaf)
+	};
+	let own = Some(bytes);
+	let mut applied = start.clone();
+	let accepted = apply_leaf(&mut applied, bytes);
+	assert_eq!(check_leaf(bytes, weights), accepted);
+	let increments = match increments_of(bytes, weights) {
+		Ok(increments) => increments,
+		Err(error) => {
+			assert_eq!(accepted, Err(error));
+			assert_eq!(leaf_squared_norm(bytes, weights), Err(error));
+			assert_eq!(merged(&[(1, None), (2, own)]), Err(error));
+			assert_eq!(merged(&[(u64::MAX, own)]), Err(error));
+			return;
+		}
+	};
+	assert_eq!(accepted, Ok(()));
+	assert_eq!(leaf_squared_norm(bytes, weights), Ok(squared_norm(&increments)));
 
-	let increments = increments(&chunks, weights);
-	assert_eq!(increments.len(), weights);
 	let limit = MAX_INCREMENT.unsigned_abs();
 	assert!(increments.iter().all(|increment| increment.unsigned_abs() <= limit));
-	// The mean of equals is each of them, in chunks or not.
-	let mut merger = Merger::new(weights);
-	merger.add_chunks(3, &chunks);
-	merger.add(u64::MAX, &increments);
-	assert_eq!(merger.finish(), increments);
-	let start = i32::MAX - 5;
-	let mut moved = vec![start; weights];
-	apply(&mut moved, &increments);
-	for (weight, increment) in moved.iter().zip(&increments) {
-		let sum = i64::from(start) + increment;
-		assert_eq!(i64::from(*weight), sum.clamp(i64::from(i32::MIN), i64::from(i32::MAX)));
+	for ((before, after), increment) in start.iter().zip(&applied).zip(&increments) {
+		let sum = i64::from(*before) + increment;
+		assert_eq!(i64::from(*after), sum.clamp(i64::from(i32::MIN), i64::from(i32::MAX)));
 	}
+	// The mean of equals is each of them. Few samples and many are summed in other numbers.
+	assert_eq!(merged(&[(1, own), (2, own)]).as_ref(), Ok(&applied));
+	assert_eq!(merged(&[(3, own), (u64::MAX, own)]).as_ref(), Ok(&applied));
+	// Together with an update that leaves the weights alone.
+	let mut expected = start.clone();
+	apply(&mut expected, &merge(&[(5, increments), (2, Vec::new())]));
+	assert_eq!(merged(&[(5, own), (2, None)]).as_ref(), Ok(&expected));
+	assert_eq!(merged(&[(5 << 32, own), (2 << 32, None)]), Ok(expected));
 }
 
 /// A blob that is accepted has one encoding, and the leaves that its components ask for.
@@ -59,9 +105,7 @@ pub fn delta_blob(input: &[u8]) {
 		for (leaf, bytes) in leaves.iter().enumerate() {
 			let inside = weights_in_leaf(weights, leaf);
 			assert!(bytes.len() <= max_leaf_bytes(inside));
-			if let Ok(chunks) = decode_leaf(bytes, inside) {
-				assert_eq!(encode_leaf(&chunks), *bytes);
-			}
+			assert_eq!(increments_of(bytes, inside).map(drop), check_leaf(bytes, inside));
 		}
 	}
 }

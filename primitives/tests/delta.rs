@@ -1,83 +1,28 @@
 //! Delta formats: golden vectors from a second implementation, properties against naive oracles,
 //! and hostile input.
 
+#[path = "support/chunks.rs"]
+mod chunks;
+#[path = "support/delta.rs"]
+mod naive;
+
 use blyan_primitives::{
 	delta::{
-		apply, component_delta_root, compress, compress_leaf, decode_blob, decode_leaf,
-		encode_blob, encode_leaf, increments, leaf_count,
+		apply, apply_leaf, check_leaf, component_delta_root, decode_blob, encode_blob, leaf_count,
+		leaf_squared_norm,
 		low_rank::{self, LowRank, Matrix},
-		max_leaf_bytes, merge, scale, squared_norm, weights_in_leaf, Chunk, Compressed, Error,
-		ErrorKind, Merger, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT, MAX_LEAF_BYTES, MAX_SPARSE,
+		max_leaf_bytes, merge, merge_leaf, scale, squared_norm, weights_in_leaf, Encoder, Error,
+		ErrorKind, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT, MAX_LEAF_BYTES, MAX_SPARSE,
 	},
 	hash::{blake2b_256, hash_many},
 	tree::{verify, Kind, Tree},
 };
+use chunks::{decode, encode, Owned};
+use naive::{least_error, naive_decode, naive_increments, naive_merge, naive_scale, squared_error};
 use proptest::prelude::*;
 use serde_json::Value;
-use std::cmp::Ordering;
 
-// ---- oracles --------------------------------------------------------------------------------
-
-/// Looks at both neighbours, takes the nearer one, and of two equally near ones the even one.
-fn naive_divide(numerator: i128, denominator: i128) -> i128 {
-	let below = numerator.div_euclid(denominator);
-	let above = below + 1;
-	let to_below = numerator - below * denominator;
-	let to_above = above * denominator - numerator;
-	match to_below.cmp(&to_above) {
-		Ordering::Less => below,
-		Ordering::Greater => above,
-		Ordering::Equal if below % 2 == 0 => below,
-		Ordering::Equal => above,
-	}
-}
-
-fn naive_clamp(value: i128) -> i64 {
-	value.clamp(-i128::from(MAX_INCREMENT), i128::from(MAX_INCREMENT)) as i64
-}
-
-fn naive_scale(value: i32, exp: i16) -> i64 {
-	let value = i128::from(value);
-	naive_clamp(if exp >= 0 {
-		value * 2i128.pow(u32::from(exp.unsigned_abs().min(64)))
-	} else {
-		naive_divide(value, 2i128.pow(u32::from(exp.unsigned_abs().min(100))))
-	})
-}
-
-fn naive_increments(chunks: &[Chunk], weights: usize) -> Vec<i64> {
-	let increment_of = |weight: usize| match &chunks[weight / CHUNK] {
-		Chunk::Unchanged => 0,
-		Chunk::Sparse { exp, indices, values, .. } => {
-			let found = indices.iter().position(|index| usize::from(*index) == weight % CHUNK);
-			found.map_or(0, |at| naive_scale(i32::from(values[at]), i16::from(*exp)))
-		}
-		Chunk::Dense { exp, values } => {
-			naive_scale(i32::from(values[weight % CHUNK]), i16::from(*exp))
-		}
-	};
-	(0..weights).map(increment_of).collect()
-}
-
-fn naive_merge(updates: &[(u64, Vec<i64>)]) -> Vec<i64> {
-	let samples: i128 = updates.iter().map(|(samples, _)| i128::from(*samples)).sum();
-	let weights = updates.iter().map(|(_, increments)| increments.len()).max().unwrap_or(0);
-	let mean = |weight: usize| {
-		let sum: i128 = updates
-			.iter()
-			.map(|(samples, increments)| {
-				let increment = increments.get(weight).copied().unwrap_or(0);
-				i128::from(*samples) * i128::from(naive_clamp(i128::from(increment)))
-			})
-			.sum();
-		if samples == 0 {
-			0
-		} else {
-			naive_divide(sum, samples) as i64
-		}
-	};
-	(0..weights).map(mean).collect()
-}
+// ---- oracles and helpers --------------------------------------------------------------------
 
 fn naive_low_rank(delta: &LowRank, matrix: &Matrix) -> Vec<i64> {
 	let rank = usize::from(delta.rank);
@@ -96,6 +41,43 @@ fn naive_low_rank(delta: &LowRank, matrix: &Matrix) -> Vec<i64> {
 	result
 }
 
+/// What an encoder makes of increments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Compressed {
+	bytes: Vec<u8>,
+	chunks: Vec<Owned>,
+	/// What the chunks say.
+	decoded: Vec<i64>,
+	/// What they leave out.
+	residual: Vec<i64>,
+	/// How many weights change, as the encoder counts them.
+	changes: usize,
+}
+
+fn compress(encoder: &mut Encoder, increments: &[i64], bytes_per_chunk: u16) -> Compressed {
+	let mut residual = increments.to_vec();
+	let mut bytes = Vec::new();
+	let changes = encoder.encode(&mut residual, bytes_per_chunk, &mut bytes);
+	let weights = increments.len().min(LEAF_WEIGHTS);
+	let chunks = decode(&bytes, weights).unwrap();
+	let decoded = naive_increments(&chunks, weights);
+	Compressed { bytes, chunks, decoded, residual, changes }
+}
+
+/// Increments as training leaves them: few large ones and many small ones, of a size that differs
+/// from chunk to chunk by the powers of two in `sizes`.
+fn trained(seed: u64, sizes: &[u32]) -> Vec<i64> {
+	let mut state = seed;
+	let mut next = || {
+		state =
+			state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+		(state >> 40) as i64 - (1 << 23)
+	};
+	let weights = sizes.iter().flat_map(|size| std::iter::repeat_n(*size, CHUNK));
+	// The product of three has a heavy tail.
+	weights.map(|size| (((next() * next()) >> 23) * next()) >> (46 - size)).collect()
+}
+
 // ---- generators -----------------------------------------------------------------------------
 
 fn value(bits: u8) -> BoxedStrategy<i8> {
@@ -106,12 +88,12 @@ fn value(bits: u8) -> BoxedStrategy<i8> {
 	}
 }
 
-fn sparse(weights: usize) -> impl Strategy<Value = Chunk> {
+fn sparse(weights: usize) -> impl Strategy<Value = Owned> {
 	let indices = prop::collection::btree_set(0..weights as u16, 1..=weights.min(60));
 	let shape = (any::<i8>(), prop::sample::select(vec![2u8, 4, 8]), indices);
 	shape.prop_flat_map(|(exp, bits, indices)| {
 		let indices: Vec<u16> = indices.into_iter().collect();
-		prop::collection::vec(value(bits), indices.len()).prop_map(move |values| Chunk::Sparse {
+		prop::collection::vec(value(bits), indices.len()).prop_map(move |values| Owned::Sparse {
 			exp,
 			bits,
 			indices: indices.clone(),
@@ -120,35 +102,35 @@ fn sparse(weights: usize) -> impl Strategy<Value = Chunk> {
 	})
 }
 
-fn dense(weights: usize) -> impl Strategy<Value = Chunk> {
+fn dense(weights: usize) -> impl Strategy<Value = Owned> {
 	(any::<i8>(), prop::collection::vec(any::<i8>(), weights), value(8)).prop_map(
 		|(exp, mut values, first)| {
 			// Not all zero.
 			values[0] = first;
-			Chunk::Dense { exp, values }
+			Owned::Dense { exp, values }
 		},
 	)
 }
 
-fn chunk(weights: usize) -> BoxedStrategy<Chunk> {
+fn chunk(weights: usize) -> BoxedStrategy<Owned> {
 	prop_oneof![
-		1 => Just(Chunk::Unchanged),
+		1 => Just(Owned::Unchanged),
 		3 => sparse(weights),
 		1 => dense(weights),
 	]
 	.boxed()
 }
 
-fn chunks_for(weights: usize) -> Vec<BoxedStrategy<Chunk>> {
+fn chunks_for(weights: usize) -> Vec<BoxedStrategy<Owned>> {
 	(0..weights).step_by(CHUNK).map(|first| chunk(CHUNK.min(weights - first))).collect()
 }
 
-fn leaf() -> impl Strategy<Value = (usize, Vec<Chunk>)> {
+fn leaf() -> impl Strategy<Value = (usize, Vec<Owned>)> {
 	prop_oneof![1usize..=200, 4_090usize..=4_110, 8_100usize..=8_300]
 		.prop_flat_map(|weights| (Just(weights), chunks_for(weights)))
 }
 
-fn short_leaf() -> impl Strategy<Value = (usize, Vec<Chunk>)> {
+fn short_leaf() -> impl Strategy<Value = (usize, Vec<Owned>)> {
 	(1usize..=80).prop_flat_map(|weights| (Just(weights), chunks_for(weights)))
 }
 
@@ -198,14 +180,27 @@ proptest! {
 
 	#[test]
 	fn a_leaf_decodes_to_the_chunks_that_were_encoded((weights, chunks) in leaf()) {
-		let bytes = encode_leaf(&chunks);
+		let bytes = encode(&chunks);
 		prop_assert!(bytes.len() <= max_leaf_bytes(weights));
-		prop_assert_eq!(decode_leaf(&bytes, weights), Ok(chunks));
+		prop_assert_eq!(check_leaf(&bytes, weights), Ok(()));
+		prop_assert_eq!(&decode(&bytes, weights), &naive_decode(&bytes, weights));
+		prop_assert_eq!(decode(&bytes, weights), Ok(chunks));
 	}
 
 	#[test]
-	fn increments_are_exact_powers_of_two_rounded_half_to_even((weights, chunks) in leaf()) {
-		prop_assert_eq!(increments(&chunks, weights), naive_increments(&chunks, weights));
+	fn applying_bytes_is_applying_their_increments(
+		(weights, chunks) in leaf(),
+		start in prop_oneof![-1_000i32..=1_000, any::<i32>()],
+	) {
+		let base = |place: i32| start.wrapping_add(place.wrapping_mul(7_919));
+		let mut expected: Vec<i32> = (0..weights as i32).map(base).collect();
+		let mut leaf = expected.clone();
+		let increments = naive_increments(&chunks, weights);
+		apply(&mut expected, &increments);
+		let bytes = encode(&chunks);
+		prop_assert_eq!(apply_leaf(&mut leaf, &bytes), Ok(()));
+		prop_assert_eq!(leaf, expected);
+		prop_assert_eq!(leaf_squared_norm(&bytes, weights), Ok(squared_norm(&increments)));
 	}
 
 	#[test]
@@ -257,20 +252,29 @@ proptest! {
 		raw in raw_increments(1..=5_000),
 		budget in prop_oneof![0u16..=20, 100u16..=120, any::<u16>()],
 	) {
-		let Compressed { chunks, bytes, residual } = compress_leaf(&raw, budget);
-		prop_assert_eq!(&compress(&raw, budget), &chunks);
-		prop_assert_eq!(decode_leaf(&bytes, raw.len()), Ok(chunks.clone()));
-		for chunk in &chunks {
-			let length = encode_leaf(std::slice::from_ref(chunk)).len();
-			prop_assert!(length <= usize::from(budget) || *chunk == Chunk::Unchanged);
-		}
-		let decoded = increments(&chunks, raw.len());
-		let sums: Vec<i64> = decoded.iter().zip(&residual).map(|(a, b)| a + b).collect();
+		let result = compress(&mut Encoder::new(), &raw, budget);
+		let chunks = result.chunks.len();
+		prop_assert!(result.bytes.len() <= chunks * usize::from(budget).max(1));
+		let pairs = result.decoded.iter().zip(&result.residual);
+		let sums: Vec<i64> = pairs.map(|(decoded, rest)| decoded + rest).collect();
 		prop_assert_eq!(&sums, &raw);
-		// Every value that is kept is nearer to the increment than zero is.
-		for (rest, whole) in residual.iter().zip(&raw) {
+		prop_assert_eq!(result.changes, result.decoded.iter().filter(|inc| **inc != 0).count());
+		// Every value that is kept is no farther from the increment than zero is.
+		for (rest, whole) in result.residual.iter().zip(&raw) {
 			prop_assert!(rest.unsigned_abs() <= whole.unsigned_abs());
 		}
+	}
+
+	#[test]
+	fn what_an_encoder_did_before_makes_no_difference(
+		before in raw_increments(1..=5_000),
+		raw in raw_increments(1..=5_000),
+		budgets in (any::<u16>(), prop_oneof![0u16..=300, any::<u16>()]),
+	) {
+		let mut used = Encoder::new();
+		compress(&mut used, &before, budgets.0);
+		let fresh = compress(&mut Encoder::new(), &raw, budgets.1);
+		prop_assert_eq!(compress(&mut used, &raw, budgets.1), fresh);
 	}
 
 	#[test]
@@ -278,8 +282,11 @@ proptest! {
 		bytes in prop::collection::vec(prop_oneof![2 => 0u8..=4, 1 => any::<u8>()], 0..120),
 		weights in prop_oneof![0usize..=20, 4_090usize..=4_110, Just(LEAF_WEIGHTS), any::<usize>()],
 	) {
-		if let Ok(chunks) = decode_leaf(&bytes, weights) {
-			prop_assert_eq!(encode_leaf(&chunks), bytes);
+		let decoded = decode(&bytes, weights);
+		prop_assert_eq!(&decoded, &naive_decode(&bytes, weights));
+		prop_assert_eq!(check_leaf(&bytes, weights), decoded.clone().map(|_| ()));
+		if let Ok(chunks) = decoded {
+			prop_assert_eq!(encode(&chunks), bytes);
 		}
 	}
 }
@@ -288,49 +295,86 @@ proptest! {
 	#![proptest_config(ProptestConfig::with_cases(32))]
 
 	#[test]
-	fn merging_chunks_is_merging_their_increments(
-		leaves in (1usize..=4_200).prop_flat_map(|weights| {
-			let update = (any::<u64>(), chunks_for(weights));
-			(Just(weights), prop::collection::vec(update, 1..=3))
+	fn no_plan_of_a_chunk_has_a_smaller_error(
+		raw in raw_increments(1..=4_096),
+		budget in prop_oneof![0u16..=20, 100u16..=120, 500u16..=5_000],
+	) {
+		let result = compress(&mut Encoder::new(), &raw, budget);
+		let least = least_error(&raw, usize::from(budget));
+		prop_assert_eq!(squared_error(&raw, &result.decoded), least);
+	}
+
+	#[test]
+	fn no_equal_split_of_a_leaf_has_a_smaller_error(
+		raw in raw_increments(4_097..=9_000),
+		budget in prop_oneof![0u16..=20, 100u16..=120, 500u16..=2_000],
+	) {
+		let result = compress(&mut Encoder::new(), &raw, budget);
+		let of_chunk = |chunk: &[i64]| least_error(chunk, usize::from(budget));
+		let least: u128 = raw.chunks(CHUNK).map(of_chunk).sum();
+		prop_assert!(squared_error(&raw, &result.decoded) <= least);
+	}
+
+	#[test]
+	fn merging_bytes_is_merging_their_increments(
+		(weights, updates, base) in (1usize..=4_200).prop_flat_map(|weights| {
+			let samples = prop_oneof![0u64..=5, 1u64..=10_000, any::<u64>()];
+			let update = (samples, prop::option::weighted(0.8, chunks_for(weights)));
+			(Just(weights), prop::collection::vec(update, 0..=4), any::<i32>())
 		}),
 	) {
-		let (weights, updates) = leaves;
-		let mut merger = Merger::new(weights);
-		let mut dense = Vec::new();
-		for (samples, chunks) in &updates {
-			merger.add_chunks(*samples, chunks);
-			dense.push((*samples, increments(chunks, weights)));
-		}
-		prop_assert_eq!(merger.finish(), merge(&dense));
+		let mut leaf = vec![base; weights];
+		let mut expected = leaf.clone();
+		let encoded: Vec<(u64, Option<Vec<u8>>)> = updates
+			.iter()
+			.map(|(samples, chunks)| (*samples, chunks.as_ref().map(|chunks| encode(chunks))))
+			.collect();
+		let borrowed: Vec<(u64, Option<&[u8]>)> =
+			encoded.iter().map(|(samples, bytes)| (*samples, bytes.as_deref())).collect();
+		prop_assert_eq!(merge_leaf(&mut leaf, &borrowed), Ok(()));
+
+		let increments: Vec<(u64, Vec<i64>)> = updates
+			.into_iter()
+			.map(|(samples, chunks)| {
+				(samples, naive_increments(&chunks.unwrap_or_default(), weights))
+			})
+			.collect();
+		apply(&mut expected, &naive_merge(&increments));
+		prop_assert_eq!(leaf, expected);
 	}
 
 	#[test]
 	fn a_leaf_that_was_cut_is_refused((weights, chunks) in short_leaf()) {
-		let bytes = encode_leaf(&chunks);
+		let bytes = encode(&chunks);
 		for length in 0..bytes.len() {
-			let error = decode_leaf(&bytes[..length], weights).unwrap_err();
+			let error = decode(&bytes[..length], weights).unwrap_err();
 			prop_assert!(error.offset <= length);
 			prop_assert!(matches!(error.kind, ErrorKind::Truncated(_)));
+			prop_assert!(everybody_says(&bytes[..length], weights, Err(error)));
 		}
 		let mut longer = bytes.clone();
 		longer.push(0);
 		let error = Error { offset: bytes.len(), kind: ErrorKind::Trailing(1) };
-		prop_assert_eq!(decode_leaf(&longer, weights), Err(error));
+		prop_assert_eq!(decode(&longer, weights), Err(error));
+		prop_assert!(everybody_says(&longer, weights, Err(error)));
 	}
 
 	#[test]
 	fn a_leaf_with_a_flipped_byte_is_refused_or_is_another_delta(
 		(weights, chunks) in short_leaf(),
 	) {
-		let bytes = encode_leaf(&chunks);
+		let bytes = encode(&chunks);
 		for at in 0..bytes.len() {
 			for flip in [1u8, 2, 4, 8, 16, 32, 64, 128, 255] {
 				let mut flipped = bytes.clone();
 				flipped[at] ^= flip;
-				match decode_leaf(&flipped, weights) {
+				let decoded = decode(&flipped, weights);
+				prop_assert_eq!(&decoded, &naive_decode(&flipped, weights));
+				prop_assert!(everybody_says(&flipped, weights, decoded.clone().map(|_| ())));
+				match decoded {
 					Ok(other) => {
 						prop_assert_ne!(&other, &chunks);
-						prop_assert_eq!(encode_leaf(&other), flipped);
+						prop_assert_eq!(encode(&other), flipped);
 					},
 					Err(error) => prop_assert!(error.offset <= bytes.len()),
 				}
@@ -407,6 +451,17 @@ proptest! {
 	}
 }
 
+/// Whether all that reads a leaf's delta accepts or refuses these bytes alike.
+fn everybody_says(bytes: &[u8], weights: usize, expected: Result<(), Error>) -> bool {
+	let mut leaf = vec![0; weights];
+	check_leaf(bytes, weights) == expected
+		&& leaf_squared_norm(bytes, weights).map(|_| ()) == expected
+		&& apply_leaf(&mut leaf, bytes) == expected
+		// Few samples and many, which are summed in other numbers.
+		&& merge_leaf(&mut leaf, &[(1, None), (2, Some(bytes))]) == expected
+		&& merge_leaf(&mut leaf, &[(u64::MAX, Some(bytes))]) == expected
+}
+
 /// The leaves of a delta that leaves `weights` weights as they are.
 fn unchanged(weights: usize) -> Vec<Vec<u8>> {
 	let leaf = |leaf| vec![0; weights_in_leaf(weights, leaf).div_ceil(CHUNK)];
@@ -417,33 +472,33 @@ fn unchanged(weights: usize) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_full_dense_leaf_is_the_longest() {
-	let chunk = Chunk::Dense { exp: 0, values: vec![1; CHUNK] };
+	let chunk = Owned::Dense { exp: 0, values: vec![1; CHUNK] };
 	let chunks = vec![chunk; 16];
-	let bytes = encode_leaf(&chunks);
+	let bytes = encode(&chunks);
 	assert_eq!(bytes.len(), MAX_LEAF_BYTES);
 	assert_eq!(max_leaf_bytes(LEAF_WEIGHTS), MAX_LEAF_BYTES);
-	assert_eq!(decode_leaf(&bytes, LEAF_WEIGHTS), Ok(chunks));
+	assert_eq!(decode(&bytes, LEAF_WEIGHTS), Ok(chunks));
 }
 
 #[test]
 fn a_short_chunk_with_every_value_kept_fits_the_limit() {
 	for weights in [1usize, 7, 1_023, 1_024] {
-		let chunks = vec![Chunk::Sparse {
+		let chunks = vec![Owned::Sparse {
 			exp: 0,
 			bits: 8,
 			indices: (0..weights as u16).collect(),
 			values: vec![1; weights],
 		}];
-		let bytes = encode_leaf(&chunks);
+		let bytes = encode(&chunks);
 		assert_eq!(bytes.len(), max_leaf_bytes(weights));
-		assert_eq!(decode_leaf(&bytes, weights), Ok(chunks));
+		assert_eq!(decode(&bytes, weights), Ok(chunks));
 	}
 }
 
 #[test]
 fn chunks_without_an_encoding_are_refused_when_decoded() {
 	let sparse =
-		|bits, indices: Vec<u16>, values: Vec<i8>| Chunk::Sparse { exp: 0, bits, indices, values };
+		|bits, indices: Vec<u16>, values: Vec<i8>| Owned::Sparse { exp: 0, bits, indices, values };
 	let too_many = MAX_SPARSE as u16 + 1;
 	let bad = [
 		sparse(4, vec![], vec![]),
@@ -456,19 +511,53 @@ fn chunks_without_an_encoding_are_refused_when_decoded() {
 		sparse(4, vec![1], vec![8]),
 		sparse(2, vec![1], vec![3]),
 		sparse(3, vec![1], vec![1]),
-		Chunk::Dense { exp: 0, values: vec![0; CHUNK] },
-		Chunk::Dense { exp: 0, values: vec![1; CHUNK + 1] },
-		Chunk::Dense { exp: 0, values: vec![] },
+		Owned::Dense { exp: 0, values: vec![0; CHUNK] },
+		Owned::Dense { exp: 0, values: vec![1; CHUNK + 1] },
+		Owned::Dense { exp: 0, values: vec![] },
 	];
 	for chunk in bad {
 		let error = Error { offset: 0, kind: ErrorKind::UnknownKind(0xff) };
-		assert_eq!(decode_leaf(&encode_leaf(std::slice::from_ref(&chunk)), CHUNK), Err(error));
-		assert_eq!(decode_leaf(&encode_leaf(&[chunk, Chunk::Unchanged]), CHUNK + 1), Err(error));
+		assert_eq!(decode(&encode(std::slice::from_ref(&chunk)), CHUNK), Err(error));
+		assert_eq!(decode(&encode(&[chunk, Owned::Unchanged]), CHUNK + 1), Err(error));
 	}
 	// Only the last chunk may be short.
-	let short = Chunk::Dense { exp: 0, values: vec![1; 5] };
-	assert!(decode_leaf(&encode_leaf(&[short.clone(), Chunk::Unchanged]), CHUNK + 1).is_err());
-	assert!(decode_leaf(&encode_leaf(&[short]), 5).is_ok());
+	let short = Owned::Dense { exp: 0, values: vec![1; 5] };
+	assert!(decode(&encode(&[short.clone(), Owned::Unchanged]), CHUNK + 1).is_err());
+	assert!(decode(&encode(&[short]), 5).is_ok());
+}
+
+#[test]
+fn a_merge_of_many_samples_is_that_of_few() {
+	let chunks = vec![
+		Owned::Sparse { exp: 3, bits: 4, indices: vec![0, 9], values: vec![-8, 5] },
+		Owned::Dense { exp: 24, values: vec![127, -128, 1] },
+	];
+	let weights = CHUNK + 3;
+	let (one, other) = (encode(&chunks), encode(&[Owned::Unchanged, Owned::Unchanged]));
+	let merged = |unit: u64| {
+		let mut leaf = vec![1 << 30; weights];
+		let updates = [(2 * unit, Some(&one[..])), (unit, None), (unit, Some(&other[..]))];
+		merge_leaf(&mut leaf, &updates).unwrap();
+		leaf
+	};
+	let few = merged(1);
+	assert_eq!(few[..2], [(1 << 30) - 32, 1 << 30]);
+	assert_eq!(few[CHUNK..], [(1 << 30) + (127 << 23), 0, (1 << 30) + (1 << 23)]);
+	// With 4 units, sums get wider from 2^29 a unit on.
+	for unit in [(1 << 29) - 1, 1 << 29, 1 << 62] {
+		assert_eq!(merged(unit), few, "{unit}");
+	}
+	// No samples, no change.
+	assert_eq!(merged(0), vec![1 << 30; weights]);
+}
+
+#[test]
+fn leaves_without_a_size_are_refused() {
+	let error = |weights| Err(Error { offset: 0, kind: ErrorKind::Weights(weights) });
+	assert!(everybody_says(&[0], 0, error(0)));
+	assert!(everybody_says(&[0; 17], LEAF_WEIGHTS + 1, error(LEAF_WEIGHTS + 1)));
+	// Where there is nothing to read, nothing is refused.
+	assert_eq!(merge_leaf(&mut [], &[(1, None)]), Ok(()));
 }
 
 #[test]
@@ -487,25 +576,74 @@ fn compression_keeps_the_largest_and_breaks_ties_by_index() {
 	raw[100] = -64;
 	raw[50] = 64;
 	raw[4_000] = 63;
-	let compressed = compress_leaf(&raw, 8);
-	let expected = Chunk::Sparse { exp: 5, bits: 2, indices: vec![50], values: vec![2] };
-	assert_eq!(compressed.chunks, [expected]);
-	assert_eq!(compressed.residual[50], 0);
-	assert_eq!(compressed.residual[100], -64);
+	let result = compress(&mut Encoder::new(), &raw, 8);
+	let expected = Owned::Sparse { exp: 5, bits: 2, indices: vec![50], values: vec![2] };
+	assert_eq!(result.chunks, [expected]);
+	assert_eq!(result.residual[50], 0);
+	assert_eq!(result.residual[100], -64);
+}
+
+#[test]
+fn compression_cuts_off_what_would_coarsen_the_rest() {
+	let mut raw = vec![0i64; CHUNK];
+	for (place, increment) in raw.iter_mut().step_by(80).enumerate() {
+		*increment = [3, -5, 7, -8][place % 4];
+	}
+	raw[1] = 9;
+	// 112 bytes hold 53 values of four bits.
+	let result = compress(&mut Encoder::new(), &raw, 112);
+	let Owned::Sparse { exp, bits, values, .. } = &result.chunks[0] else { panic!("not sparse") };
+	assert_eq!((*exp, *bits, values.len()), (0, 4, 53));
+	assert_eq!(result.residual[1], 2);
+}
+
+#[test]
+fn compression_gives_bytes_to_the_chunks_that_need_them() {
+	let raw = trained(1, &[20, 12, 12, 20, 12, 12]);
+	let result = compress(&mut Encoder::new(), &raw, 112);
+	assert!(result.bytes.len() <= 6 * 112);
+	let lengths: Vec<usize> =
+		result.chunks.iter().map(|chunk| encode(std::slice::from_ref(chunk)).len()).collect();
+	assert!(lengths[0] > 224 && lengths[3] > 224, "{lengths:?}");
+	let equal: u128 = raw.chunks(CHUNK).map(|chunk| least_error(chunk, 112)).sum();
+	let error = squared_error(&raw, &result.decoded);
+	assert!(error < equal / 10 * 8, "{error} {equal}");
+}
+
+#[test]
+fn compression_uses_its_budget() {
+	let raw = trained(2, &[16, 17, 15, 16]);
+	for budget in [40, 112, 300, 1_040, 2_000, 4_098] {
+		let length = compress(&mut Encoder::new(), &raw, budget).bytes.len();
+		let most = 4 * usize::from(budget);
+		assert!(length <= most && length > most / 10 * 9, "{length} {most}");
+	}
+}
+
+#[test]
+fn compression_with_room_for_everything_is_exact() {
+	let raw: Vec<i64> = (0..9_000).map(|place| place % 255 - 127).collect();
+	let result = compress(&mut Encoder::new(), &raw, 4_098);
+	assert_eq!(result.residual, vec![0; 9_000]);
+	assert!(result.chunks.iter().all(|chunk| matches!(chunk, Owned::Dense { exp: 0, .. })));
 }
 
 #[test]
 fn compression_of_nothing_is_sixteen_bytes() {
-	let compressed = compress_leaf(&vec![0; LEAF_WEIGHTS], 112);
-	assert_eq!(compressed.bytes, [0u8; 16]);
-	assert_eq!(compressed.residual, vec![0; LEAF_WEIGHTS]);
+	let result = compress(&mut Encoder::new(), &vec![0; LEAF_WEIGHTS], 112);
+	assert_eq!(result.bytes, [0u8; 16]);
+	assert_eq!(result.residual, vec![0; LEAF_WEIGHTS]);
+	assert_eq!(result.changes, 0);
+	let mut bytes = Vec::new();
+	assert_eq!(Encoder::new().encode(&mut [], 112, &mut bytes), 0);
+	assert!(bytes.is_empty());
 }
 
 #[test]
 fn compression_leaves_what_is_beyond_a_leaf_in_the_residual() {
-	let compressed = compress_leaf(&vec![3; LEAF_WEIGHTS + 2], 112);
-	assert!(decode_leaf(&compressed.bytes, LEAF_WEIGHTS).is_ok());
-	assert_eq!(compressed.residual[LEAF_WEIGHTS..], [3i64, 3]);
+	let result = compress(&mut Encoder::new(), &vec![3; LEAF_WEIGHTS + 2], 112);
+	assert!(check_leaf(&result.bytes, LEAF_WEIGHTS).is_ok());
+	assert_eq!(result.residual[LEAF_WEIGHTS..], [3i64, 3]);
 }
 
 #[test]
@@ -514,19 +652,18 @@ fn error_feedback_delivers_everything_in_the_end() {
 	for (index, increment) in raw.iter_mut().enumerate() {
 		*increment = (index as i64 * 7_919) % 2_001 - 1_000;
 	}
+	let mut encoder = Encoder::new();
 	let mut rest = raw.clone();
-	let mut total = vec![0i64; CHUNK];
+	let mut total = vec![0i32; CHUNK];
 	let mut rounds = 0;
 	while rest.iter().any(|increment| *increment != 0) {
-		let compressed = compress_leaf(&rest, 112);
-		for (sum, increment) in total.iter_mut().zip(increments(&compressed.chunks, CHUNK)) {
-			*sum += increment;
-		}
-		rest = compressed.residual;
+		let mut bytes = Vec::new();
+		encoder.encode(&mut rest, 112, &mut bytes);
+		apply_leaf(&mut total, &bytes).unwrap();
 		rounds += 1;
 		assert!(rounds < 2_000, "error feedback does not converge");
 	}
-	assert_eq!(total, raw);
+	assert!(total.iter().zip(&raw).all(|(total, raw)| i64::from(*total) == *raw));
 }
 
 #[test]
@@ -540,7 +677,7 @@ fn squared_norm_sums_squares() {
 
 #[test]
 fn errors_name_the_byte() {
-	let error = decode_leaf(&[0, 7], CHUNK + 1).unwrap_err();
+	let error = check_leaf(&[0, 7], CHUNK + 1).unwrap_err();
 	assert_eq!(error.to_string(), "delta refused at byte 1: 7 is no kind of chunk");
 }
 
@@ -690,16 +827,16 @@ fn filled(pairs: &Value, weights: usize) -> Vec<i64> {
 	filled
 }
 
-fn chunk_of(value: &Value) -> Chunk {
+fn chunk_of(value: &Value) -> Owned {
 	match text(&value["kind"]) {
-		"unchanged" => Chunk::Unchanged,
-		"sparse" => Chunk::Sparse {
+		"unchanged" => Owned::Unchanged,
+		"sparse" => Owned::Sparse {
 			exp: int(&value["exp"]),
 			bits: int(&value["bits"]),
 			indices: ints(&value["indices"]),
 			values: ints(&value["values"]),
 		},
-		"dense" => Chunk::Dense { exp: int(&value["exp"]), values: ints(&value["values"]) },
+		"dense" => Owned::Dense { exp: int(&value["exp"]), values: ints(&value["values"]) },
 		other => panic!("unknown kind {other}"),
 	}
 }
@@ -709,11 +846,16 @@ fn leaves_have_the_bytes_of_the_vectors() {
 	for case in list(&vectors()["leaves"]) {
 		let name = text(&case["name"]);
 		let weights = int(&case["weights"]);
-		let chunks: Vec<Chunk> = list(&case["chunks"]).iter().map(chunk_of).collect();
+		let chunks: Vec<Owned> = list(&case["chunks"]).iter().map(chunk_of).collect();
 		let bytes = from_hex(&case["bytes"]);
-		assert_eq!(encode_leaf(&chunks), bytes, "{name}");
-		assert_eq!(decode_leaf(&bytes, weights).as_ref(), Ok(&chunks), "{name}");
-		assert_eq!(increments(&chunks, weights), filled(&case["increments"], weights), "{name}");
+		let expected = filled(&case["increments"], weights);
+		assert_eq!(encode(&chunks), bytes, "{name}");
+		assert_eq!(decode(&bytes, weights).as_ref(), Ok(&chunks), "{name}");
+		assert_eq!(naive_increments(&chunks, weights), expected, "{name}");
+		let (mut leaf, mut moved) = (vec![0; weights], vec![0; weights]);
+		apply(&mut moved, &expected);
+		apply_leaf(&mut leaf, &bytes).unwrap();
+		assert_eq!(leaf, moved, "{name}");
 	}
 }
 
@@ -721,7 +863,9 @@ fn leaves_have_the_bytes_of_the_vectors() {
 fn each_broken_rule_of_the_vectors_is_refused_at_its_byte() {
 	for case in list(&vectors()["refused"]) {
 		let name = text(&case["name"]);
-		let error = decode_leaf(&from_hex(&case["bytes"]), int(&case["weights"])).unwrap_err();
+		let (bytes, weights) = (from_hex(&case["bytes"]), int(&case["weights"]));
+		let error = check_leaf(&bytes, weights).unwrap_err();
+		assert_eq!(naive_decode(&bytes, weights), Err(error), "{name}");
 		assert_eq!(error.offset, int::<usize>(&case["offset"]), "{name}");
 		let kind = format!("{:?}", error.kind);
 		assert_eq!(kind.split('(').next(), case["kind"].as_str(), "{name}");
@@ -817,7 +961,7 @@ fn roots_and_blobs_agree_with_the_vectors() {
 fn compression_agrees_with_the_vectors() {
 	for case in list(&vectors()["compressed"]) {
 		let raw = filled(&case["increments"], int(&case["weights"]));
-		let compressed = compress_leaf(&raw, int(&case["budget"]));
-		assert_eq!(compressed.bytes, from_hex(&case["bytes"]), "{}", text(&case["name"]));
+		let result = compress(&mut Encoder::new(), &raw, int(&case["budget"]));
+		assert_eq!(result.bytes, from_hex(&case["bytes"]), "{}", text(&case["name"]));
 	}
 }

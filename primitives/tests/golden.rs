@@ -1,6 +1,8 @@
 //! Every golden vector cut at every length and with every bit flipped: refused, or another value
 //! with other bytes and another hash; never a panic and never the same value.
 
+#[path = "support/chunks.rs"]
+mod chunks;
 #[path = "support/hostile.rs"]
 mod hostile;
 #[path = "support/json.rs"]
@@ -9,7 +11,7 @@ mod json;
 use blyan_primitives::{
 	commit,
 	delta::{
-		component_delta_root, decode_blob, decode_leaf, encode_blob, encode_leaf,
+		component_delta_root, decode_blob, encode_blob,
 		low_rank::{LowRank, Matrix},
 	},
 	hash::blake2b_256,
@@ -196,14 +198,14 @@ fn leaves_of_deltas_refuse_every_cut_and_flip() {
 	for case in list(&vectors["leaves"]).iter().chain(list(&vectors["compressed"])) {
 		let bytes = hex(&case["bytes"]);
 		let weights = int::<usize>(&case["weights"]);
-		let chunks = decode_leaf(&bytes, weights).unwrap();
-		let decode = |bytes: &[u8]| decode_leaf(bytes, weights);
+		let leaf = chunks::decode(&bytes, weights).unwrap();
+		let decode = |bytes: &[u8]| chunks::decode(bytes, weights);
 		hostile::cut_and_extend(&bytes, decode);
 		hostile::flip(
 			&bytes,
 			decode,
-			|other| encode_leaf(other),
-			|other| assert_ne!(*other, chunks, "{}", text(&case["name"])),
+			|other| chunks::encode(other),
+			|other| assert_ne!(*other, leaf, "{}", text(&case["name"])),
 		);
 	}
 }
@@ -212,8 +214,8 @@ fn leaves_of_deltas_refuse_every_cut_and_flip() {
 fn refused_leaves_of_deltas_with_a_flip_are_refused_or_have_one_encoding() {
 	for case in list(&deltas()["refused"]) {
 		let weights = int::<usize>(&case["weights"]);
-		let decode = |bytes: &[u8]| decode_leaf(bytes, weights);
-		hostile::flip(&hex(&case["bytes"]), decode, |other| encode_leaf(other), |_| ());
+		let decode = |bytes: &[u8]| chunks::decode(bytes, weights);
+		hostile::flip(&hex(&case["bytes"]), decode, |other| chunks::encode(other), |_| ());
 	}
 }
 

@@ -270,37 +270,98 @@ def blobs():
 	]
 
 
-def compress_chunk(increments, budget):
-	"""The reference encoder's choice, by sorting everything."""
+LIMITS = {2: (-2, 2), 4: (-8, 7), 8: (-128, 127)}
+
+
+def sparse_bytes(kept, bits):
+	return 5 + (12 * kept + 7) // 8 + (bits * kept + 7) // 8 if kept else 1
+
+
+def nearest(value, exp):
+	"""In units of 2^exp; half-way the one nearer to zero."""
+	size = Fraction(abs(value), 2**exp)
+	whole = int(size) + (1 if size - int(size) > Fraction(1, 2) else 0)
+	return whole if value > 0 else -whole
+
+
+def plans(increments, budget):
+	"""Everything that the encoder compares for a chunk, in the order in which it prefers."""
 	order = sorted(range(len(increments)), key=lambda i: (-abs(clamp(increments[i])), i))
 	order = [i for i in order if increments[i] != 0]
-	options = []
-	limits = {2: (-2, 2), 4: (-8, 7), 8: (-128, 127)}
+	yield UNCHANGED
+	for bits in (2, 4, 8, None):
+		if bits is None and 2 + len(increments) > budget:
+			continue
+		keep = max((k for k in range(1025) if k == 0 or sparse_bytes(k, bits or 8) <= budget))
+		kept = order[:keep] if bits else order
+		low, high = LIMITS[bits or 8]
+		fits = lambda exp: all(low <= nearest(clamp(increments[i]), exp) <= high for i in kept)
+		for exp in range(next(exp for exp in range(40) if fits(exp)), -1, -1):
+			values = {i: max(low, min(high, nearest(clamp(increments[i]), exp))) for i in kept}
+			pairs = sorted((i, v) for i, v in values.items() if v != 0)
+			if pairs and bits:
+				yield sparse(exp, bits, pairs)
+			elif pairs:
+				yield dense(exp, [values.get(i, 0) for i in range(len(increments))])
 
-	def quantise(indices, low, high):
-		for exp in range(0, 40):
-			values = [round(Fraction(clamp(increments[i]), 2**exp)) for i in indices]
-			if all(low <= value <= high for value in values):
-				return exp, values
-		raise AssertionError("nothing fits")
 
-	def error(chunk):
+def compress_chunk(increments, budget):
+	"""The best plan, its squared error and its bytes."""
+
+	def judged(chunk):
 		decoded = dict(chunk_increments(chunk))
-		return sum((clamp(x) - decoded.get(i, 0)) ** 2 for i, x in enumerate(increments))
+		# What is left out costs the same in all plans that leave it out.
+		error = sum((clamp(x) - decoded.get(i, 0)) ** 2 for i, x in enumerate(increments))
+		return error, len(encode_chunk(chunk))
 
-	for bits in (2, 4, 8):
-		sizes = [5 + (12 * k + 7) // 8 + (bits * k + 7) // 8 for k in range(1025)]
-		keep = max((k for k, size in enumerate(sizes) if size <= budget), default=0)
-		exp, values = quantise(order[:keep], *limits[bits])
-		pairs = sorted((i, v) for i, v in zip(order, values) if v != 0)
-		if pairs:
-			options.append(sparse(exp, bits, pairs))
-	if 2 + len(increments) <= budget and order:
-		options.append(dense(*quantise(range(len(increments)), *limits[8])))
-	if not options:
-		return UNCHANGED
 	# min() keeps the first of equals.
-	return min(options, key=lambda chunk: (error(chunk), len(encode_chunk(chunk))))
+	best = min(plans(increments, budget), key=judged)
+	return best, *judged(best)
+
+
+def bin_floor(size):
+	"""The four highest bits of a size, the others zero."""
+	low = max(size.bit_length() - 4, 0)
+	return size >> low << low
+
+
+def shares(chunks, total):
+	"""How many bytes each chunk may take if the leaf's largest increments decide."""
+	floors = [[bin_floor(abs(clamp(x))) for x in chunk if x != 0] for chunk in chunks]
+
+	def taken(least):
+		return [sparse_bytes(min(1024, sum(f >= least for f in part)), 2) for part in floors]
+
+	def widest(part, chunk):
+		largest = max(sparse_bytes(min(1024, len(chunk)), 8), 2 + len(chunk))
+		return sparse_bytes(len(part), 8) if len(part) < 1024 else largest
+
+	least = [1] * len(chunks)
+	most = [widest(part, chunk) for part, chunk in zip(floors, chunks)]
+	for floor in sorted({floor for part in floors for floor in part}, reverse=True):
+		if sum(taken(floor)) > total:
+			most = taken(floor)
+			break
+		least = taken(floor)
+	room = sum(most) - sum(least)
+	rest = min(max(total - sum(least), 0), room)
+	return [a + ((b - a) * rest // room if room else 0) for a, b in zip(least, most)]
+
+
+def compress(increments, budget):
+	"""The reference encoder's choice for a leaf: equal budgets or those of `shares`."""
+	chunks = [increments[i : i + CHUNK] for i in range(0, len(increments), CHUNK)]
+	equal = [compress_chunk(chunk, budget) for chunk in chunks]
+	by_size, unspent = [], 0
+	for chunk, share in zip(chunks, shares(chunks, budget * len(chunks))):
+		best = compress_chunk(chunk, share + unspent)
+		unspent += share - best[2]
+		by_size.append(best)
+
+	def judged(parts):
+		return sum(error for _, error, _ in parts), sum(length for _, _, length in parts)
+
+	return [chunk for chunk, _, _ in min(equal, by_size, key=judged)]
 
 
 def compressed():
@@ -309,17 +370,28 @@ def compressed():
 		heavy[place * 20] = value
 	signs = (-1, 1)
 	tailed = [signs[value >> 6 & 1] << value % 23 for value in pseudo(101, 1500, 0, 4095)]
+	uneven = [0] * (3 * 4096 + 50)
+	for chunk, (count, size) in enumerate([(40, 900), (3, 20), (300, 5000), (50, 70)]):
+		for place, value in enumerate(pseudo(103 + chunk, count, -size, size)):
+			uneven[chunk * 4096 + place] = value
+	outlier = [0] * 4096
+	for place, value in enumerate([9] + [1, -2, 3, -4, 5, -6, 7, -8] * 7):
+		outlier[place * 30] = value
 	cases = [
 		("zeros", [0] * 10, 112),
 		("one", [0, 0, 1], 112),
 		("a tie goes to the lower index", [0] * 90 + [4, -4, 4, 4], 8),
 		("budget below one value", [9] * 9, 7),
+		("no budget", [9] + [0] * 4999, 0),
 		("short leaf goes dense", [i * i - 300 for i in range(60)], 112),
 		("flat noise", pseudo(102, 4096, -50, 50), 112),
 		("few large", heavy, 112),
+		("an outlier is cut off", outlier, 130),
 		("powers of two", tailed, 112),
 		("wide budget", heavy, 700),
 		("two chunks", [0] * 4096 + [-3, 0, 2**40, -(2**63)], 40),
+		("chunks that need more than others", uneven, 112),
+		("room for more bits", uneven, 400),
 	]
 	return [
 		{
@@ -327,10 +399,7 @@ def compressed():
 			"budget": budget,
 			"increments": [[i, x] for i, x in enumerate(increments) if x != 0],
 			"weights": len(increments),
-			"bytes": b"".join(
-				encode_chunk(compress_chunk(increments[i : i + CHUNK], budget))
-				for i in range(0, len(increments), CHUNK)
-			).hex(),
+			"bytes": b"".join(map(encode_chunk, compress(increments, budget))).hex(),
 		}
 		for name, increments, budget in cases
 	]

@@ -1,12 +1,27 @@
 //! What a delta does: increments, merge, apply. Pure functions on one leaf.
+//!
+//! [`apply_leaf`] and [`merge_leaf`] take deltas as the bytes that were sent. They decode a chunk,
+//! use it while it is in the cache and go on to the next, so that a leaf is passed over once
+//! however many updates there are. [`apply`] and [`merge`] are the same on lists of increments,
+//! which is what [`super::low_rank`] gives.
 
-use super::{Chunk, CHUNK, LEAF_CHUNKS};
+use super::{Chunk, Decoder, Error, CHUNK};
 use alloc::{vec, vec::Vec};
 
 /// The largest size of an increment, in units: the distance between the smallest and the largest
 /// `i32`. No larger one could have another effect, so increments clamp to it, and a sum of 2^31
 /// of them, each times a `u64`, fits into an `i128`.
 pub const MAX_INCREMENT: i64 = u32::MAX as i64;
+
+/// The largest exponent at which a value of 8 bits is shifted without coming near the clamp.
+const MAX_PLAIN_EXPONENT: i8 = 24;
+
+/// With fewer samples in all, sums fit into an `i64`.
+const NARROW_SAMPLES: u128 = 1 << 31;
+
+const _: () = assert!((1i64 << 7) << MAX_PLAIN_EXPONENT <= MAX_INCREMENT);
+// Samples are below the bound, and increments are below 2^32.
+const _: () = assert!(NARROW_SAMPLES << 32 == 1u128 << 63);
 
 /// `value · 2^exp`: exact if that is an integer, else rounded half to even; clamped to
 /// ±[`MAX_INCREMENT`].
@@ -21,7 +36,7 @@ pub fn scale(value: i32, exp: i16) -> i64 {
 }
 
 /// `value / 2^shift`, rounded half to even. `value` is at most 2^62 either side of zero.
-pub(super) fn shift_right_half_even(value: i64, shift: u32) -> i64 {
+fn shift_right_half_even(value: i64, shift: u32) -> i64 {
 	if shift == 0 {
 		return value;
 	}
@@ -36,146 +51,264 @@ pub(super) fn shift_right_half_even(value: i64, shift: u32) -> i64 {
 	floor + i64::from(up)
 }
 
-pub(super) fn clamp_increment(increment: i64) -> i64 {
+fn clamp_increment(increment: i64) -> i64 {
 	increment.clamp(-MAX_INCREMENT, MAX_INCREMENT)
 }
 
-/// Calls `visit` with the index in the leaf and the increment of every weight that `chunks` name.
-/// Chunks beyond the sixteen of a leaf are not visited.
-pub(super) fn for_each_increment(chunks: &[Chunk], mut visit: impl FnMut(usize, i64)) {
-	for (number, chunk) in chunks.iter().enumerate().take(LEAF_CHUNKS) {
-		let first = number * CHUNK;
-		match chunk {
-			Chunk::Unchanged => {}
-			Chunk::Sparse { exp, indices, values, .. } => {
-				for (index, value) in indices.iter().zip(values) {
-					visit(first + usize::from(*index), scale_i8(*value, *exp));
+/// The increment of a value in a chunk.
+pub(super) fn scale_i8(value: i8, exp: i8) -> i64 {
+	scale(i32::from(value), i16::from(exp))
+}
+
+/// Shows `visit` each of `targets` that a chunk names, with its increment.
+fn for_each<T>(chunk: Chunk<'_>, targets: &mut [T], visit: impl FnMut(&mut T, i64)) {
+	let exp = match chunk {
+		Chunk::Unchanged => return,
+		Chunk::Sparse { exp, .. } | Chunk::Dense { exp, .. } => exp,
+	};
+	// Nearly all exponents are in this range, where no value needs rounding or clamping.
+	if (0..=MAX_PLAIN_EXPONENT).contains(&exp) {
+		for_each_value(chunk, targets, |value| i64::from(value) << exp, visit);
+	} else {
+		for_each_value(chunk, targets, |value| scale_i8(value, exp), visit);
+	}
+}
+
+fn for_each_value<T>(
+	chunk: Chunk<'_>,
+	targets: &mut [T],
+	increment: impl Fn(i8) -> i64,
+	mut visit: impl FnMut(&mut T, i64),
+) {
+	match chunk {
+		Chunk::Unchanged => {}
+		Chunk::Sparse { indices, values, .. } => {
+			for (index, value) in indices.iter().zip(values) {
+				// The decoder has refused indices that are beyond the chunk.
+				if let Some(target) = targets.get_mut(usize::from(*index)) {
+					visit(target, increment(*value));
 				}
 			}
-			Chunk::Dense { exp, values } => {
-				for (index, value) in values.iter().enumerate().take(CHUNK) {
-					visit(first + index, scale_i8(*value, *exp));
-				}
+		}
+		Chunk::Dense { values, .. } => {
+			for (target, value) in targets.iter_mut().zip(values) {
+				visit(target, increment(*value));
 			}
 		}
 	}
 }
 
-fn scale_i8(value: i8, exp: i8) -> i64 {
-	scale(i32::from(value), i16::from(exp))
-}
-
-/// The increment of each weight of a leaf of `weights` weights.
-pub fn increments(chunks: &[Chunk], weights: usize) -> Vec<i64> {
-	let mut increments = vec![0; weights];
-	for_each_increment(chunks, |index, increment| {
-		if let Some(slot) = increments.get_mut(index) {
-			*slot = increment;
-		}
-	});
-	increments
+/// A weight moved by an increment; a sum that is no `i32` becomes the nearest one that is.
+fn moved(weight: i32, increment: i64) -> i32 {
+	// Saturating and clamping are the rule here: w' = clamp_i32(w + inc).
+	let sum = i64::from(weight).saturating_add(increment);
+	sum.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
 /// Adds increments to weights. A sum that is no `i32` becomes the nearest one that is; weights
 /// without an increment stay.
 pub fn apply(weights: &mut [i32], increments: &[i64]) {
 	for (weight, increment) in weights.iter_mut().zip(increments) {
-		// Saturating and clamping are the rule here: w' = clamp_i32(w + inc).
-		let sum = i64::from(*weight).saturating_add(*increment);
-		*weight = sum.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
+		*weight = moved(*weight, *increment);
 	}
+}
+
+/// Adds the delta with these bytes to a leaf, like [`apply`] of its increments.
+///
+/// If the bytes are refused, a part of the leaf may have been changed already.
+pub fn apply_leaf(leaf: &mut [i32], bytes: &[u8]) -> Result<(), Error> {
+	let mut decoder = Decoder::new(bytes, leaf.len())?;
+	let mut chunks = leaf.chunks_mut(CHUNK);
+	while let Some(chunk) = decoder.read()? {
+		// There are as many chunks as the decoder was told.
+		let weights = chunks.next().unwrap_or_default();
+		for_each(chunk, weights, |weight, increment| *weight = moved(*weight, increment));
+	}
+	Ok(())
+}
+
+/// Refuses bytes that are not the delta of a leaf of `weights` weights.
+pub fn check_leaf(bytes: &[u8], weights: usize) -> Result<(), Error> {
+	let mut decoder = Decoder::new(bytes, weights)?;
+	while decoder.read()?.is_some() {}
+	Ok(())
 }
 
 /// The mean of updates `(samples, increments)`, weighted by samples, rounded half to even.
 ///
-/// Give the updates in ascending order of trainer account. The result has the length of the longest
-/// update, and a shorter one counts as zero beyond its end. Updates without any samples merge to
-/// zeros. See [`Merger`] for a merge that does not hold all updates at once.
+/// Give the updates in ascending order of trainer account. Increments clamp to ±[`MAX_INCREMENT`],
+/// as those of a chunk do anyway. The result has the length of the longest update, and a shorter
+/// one counts as zero beyond its end. Updates without any samples merge to zeros.
 pub fn merge(updates: &[(u64, Vec<i64>)]) -> Vec<i64> {
 	let weights = updates.iter().map(|(_, increments)| increments.len()).max().unwrap_or(0);
-	let mut merger = Merger::new(weights);
+	let mut sums = vec![0i128; weights];
 	for (samples, increments) in updates {
-		merger.add(*samples, increments);
-	}
-	merger.finish()
-}
-
-/// A merge in progress: `round_half_even(Σ samples·increment / Σ samples)` for each weight.
-///
-/// Sums are exact for up to 2^31 updates, more than there can be accounts in a round.
-#[derive(Clone, Debug)]
-pub struct Merger {
-	sums: Vec<i128>,
-	samples: i128,
-}
-
-impl Merger {
-	/// A merge of updates of `weights` weights that has seen none.
-	pub fn new(weights: usize) -> Self {
-		Self { sums: vec![0; weights], samples: 0 }
-	}
-
-	/// Adds an update. Increments clamp to ±[`MAX_INCREMENT`], as those of a decoded delta do
-	/// anyway. Missing increments are zero, those beyond the weights of this merge are ignored.
-	pub fn add(&mut self, samples: u64, increments: &[i64]) {
-		self.count(samples);
-		for (sum, increment) in self.sums.iter_mut().zip(increments) {
-			add_product(sum, samples, clamp_increment(*increment));
+		for (sum, increment) in sums.iter_mut().zip(increments) {
+			sum.add(*samples, clamp_increment(*increment));
 		}
 	}
+	let divisor = Divisor::new(updates.iter().map(|(samples, _)| *samples));
+	sums.into_iter().map(|sum| sum.mean(&divisor)).collect()
+}
 
-	/// Adds an update that is still in chunks: the same as [`add`](Self::add) of its
-	/// [`increments`], without the memory and, if it is sparse, without most of the time.
-	pub fn add_chunks(&mut self, samples: u64, chunks: &[Chunk]) {
-		self.count(samples);
-		let sums = &mut self.sums;
-		for_each_increment(chunks, |index, increment| {
-			if let Some(sum) = sums.get_mut(index) {
-				add_product(sum, samples, increment);
+/// Merges updates into a leaf: adds the [`merge`] of their increments to it. This is the
+/// computation that decides a dispute about a merge.
+///
+/// An update is its number of samples and the bytes of its delta for this leaf. One that does not
+/// change the leaf's component has no bytes: it counts with its samples and increments of zero.
+/// Give the updates in ascending order of trainer account.
+///
+/// If the bytes of one are refused, a part of the leaf may have been changed already. The offset
+/// that the error names is within those bytes.
+pub fn merge_leaf(leaf: &mut [i32], updates: &[(u64, Option<&[u8]>)]) -> Result<(), Error> {
+	let divisor = Divisor::new(updates.iter().map(|(samples, _)| *samples));
+	// The same numbers either way. Sums of 128 bits take twice the memory, and dividing them ten
+	// times as long.
+	if divisor.samples < NARROW_SAMPLES {
+		merge_chunks::<i64>(leaf, updates, &divisor)
+	} else {
+		merge_chunks::<i128>(leaf, updates, &divisor)
+	}
+}
+
+fn merge_chunks<S: Sum>(
+	leaf: &mut [i32],
+	updates: &[(u64, Option<&[u8]>)],
+	divisor: &Divisor,
+) -> Result<(), Error> {
+	let mut decoders = Vec::with_capacity(updates.len());
+	for (samples, bytes) in updates {
+		if let Some(bytes) = bytes {
+			decoders.push((*samples, Decoder::new(bytes, leaf.len())?));
+		}
+	}
+	let mut sums = vec![S::default(); leaf.len().min(CHUNK)];
+	for weights in leaf.chunks_mut(CHUNK) {
+		sums.fill(S::default());
+		for (samples, decoder) in &mut decoders {
+			if let Some(chunk) = decoder.read()? {
+				for_each(chunk, &mut sums, |sum, increment| sum.add(*samples, increment));
 			}
-		});
+		}
+		for (weight, sum) in weights.iter_mut().zip(&sums) {
+			// Most weights of a sparse merge.
+			if *sum != S::default() {
+				*weight = moved(*weight, sum.mean(divisor));
+			}
+		}
 	}
-
-	/// The merged increments.
-	pub fn finish(self) -> Vec<i64> {
-		let samples = self.samples;
-		self.sums.into_iter().map(|sum| divide_half_even(sum, samples)).collect()
+	// Refuses what follows the last chunk.
+	for (_, decoder) in &mut decoders {
+		decoder.read()?;
 	}
+	Ok(())
+}
 
-	fn count(&mut self, samples: u64) {
-		// Cannot saturate below 2^63 updates.
-		self.samples = self.samples.saturating_add(i128::from(samples));
+/// All samples of a merge.
+struct Divisor {
+	samples: u128,
+	/// `⌊(2^64 − 1) / samples⌋`, for [`i64`] sums; multiplying is faster than dividing.
+	reciprocal: u64,
+}
+
+impl Divisor {
+	fn new(samples: impl Iterator<Item = u64>) -> Self {
+		// Would take 2^64 updates to saturate.
+		let samples = samples.fold(0u128, |sum, samples| sum.saturating_add(u128::from(samples)));
+		let reciprocal = u128::from(u64::MAX).checked_div(samples).unwrap_or(0);
+		// Not above u64::MAX.
+		Self { samples, reciprocal: reciprocal as u64 }
 	}
 }
 
-fn add_product(sum: &mut i128, samples: u64, increment: i64) {
-	// The product is below 2^96, so the sum cannot saturate below 2^31 updates.
-	*sum = sum.saturating_add(i128::from(samples) * i128::from(increment));
+/// A sum `Σ samples·increment`, which begins at its default, zero.
+trait Sum: Copy + Default + PartialEq {
+	/// Adds a product. The increment is at most [`MAX_INCREMENT`] either side of zero.
+	fn add(&mut self, samples: u64, increment: i64);
+
+	/// The sum divided by all samples, rounded half to even; zero if there are none. A mean is not
+	/// larger than the largest increment.
+	fn mean(self, divisor: &Divisor) -> i64;
 }
 
-/// `sum / samples`, rounded half to even; zero if there are no samples.
-fn divide_half_even(sum: i128, samples: i128) -> i64 {
-	if sum == 0 || samples <= 0 {
-		return 0;
+/// For fewer than [`NARROW_SAMPLES`] in all: every sum is below 2^63. Wrapping operations spare the
+/// checks of what cannot happen.
+impl Sum for i64 {
+	fn add(&mut self, samples: u64, increment: i64) {
+		*self = self.wrapping_add((samples as i64).wrapping_mul(increment));
 	}
-	let mut quotient = sum / samples;
-	let mut rest = sum - quotient * samples;
-	if rest < 0 {
-		quotient -= 1;
-		rest += samples;
+
+	fn mean(self, divisor: &Divisor) -> i64 {
+		let size = self.unsigned_abs();
+		// Below `NARROW_SAMPLES`.
+		let samples = divisor.samples as u64;
+		// `reciprocal · samples` is less than 2^64 by at most `samples`, so for a size below 2^63
+		// the product is less than the quotient by at most one half, and its floor by at most one.
+		let product = u128::from(size).wrapping_mul(u128::from(divisor.reciprocal));
+		let estimate = (product >> 64) as u64;
+		let rest = size.wrapping_sub(estimate.wrapping_mul(samples));
+		let whole = rest >= samples;
+		let quotient = estimate.wrapping_add(u64::from(whole));
+		let twice = rest.wrapping_sub(if whole { samples } else { 0 }).wrapping_mul(2);
+		let up = twice > samples || (twice == samples && quotient & 1 == 1);
+		let mean = quotient.wrapping_add(u64::from(up)) as i64;
+		if self < 0 {
+			mean.wrapping_neg()
+		} else {
+			mean
+		}
 	}
-	// Compared with its complement, for twice the rest need not fit.
-	let complement = samples - rest;
-	if rest > complement || (rest == complement && quotient & 1 == 1) {
-		quotient += 1;
+}
+
+/// For any number of samples: sums are exact for up to 2^31 updates, more than there can be
+/// accounts in a round.
+impl Sum for i128 {
+	fn add(&mut self, samples: u64, increment: i64) {
+		// The product is below 2^96, so the sum cannot saturate below 2^31 updates.
+		*self = self.saturating_add(i128::from(samples) * i128::from(increment));
 	}
-	// A mean is not larger than the largest increment: nothing is cut off here.
-	quotient.clamp(-i128::from(MAX_INCREMENT), i128::from(MAX_INCREMENT)) as i64
+
+	fn mean(self, divisor: &Divisor) -> i64 {
+		// As many updates as fit into memory have fewer than 2^127 samples.
+		let samples = divisor.samples as i128;
+		if self == 0 || samples <= 0 {
+			return 0;
+		}
+		let mut quotient = self / samples;
+		let mut rest = self - quotient * samples;
+		if rest < 0 {
+			quotient -= 1;
+			rest += samples;
+		}
+		// Compared with its complement, for twice the rest need not fit.
+		let complement = samples - rest;
+		if rest > complement || (rest == complement && quotient & 1 == 1) {
+			quotient += 1;
+		}
+		// Nothing is cut off here.
+		quotient.clamp(-i128::from(MAX_INCREMENT), i128::from(MAX_INCREMENT)) as i64
+	}
 }
 
 /// The sum of the squares of `increments`, in square units.
 pub fn squared_norm(increments: &[i64]) -> u128 {
-	increments.iter().fold(0u128, |sum, increment| {
+	sum_of_squares(increments.iter().copied())
+}
+
+/// The sum of the squares of the increments of the delta with these bytes, for a leaf of `weights`
+/// weights.
+pub fn leaf_squared_norm(bytes: &[u8], weights: usize) -> Result<u128, Error> {
+	let mut decoder = Decoder::new(bytes, weights)?;
+	let mut sum = 0u128;
+	while let Some(chunk) = decoder.read()? {
+		// 65,536 squares below 2^64 are far from saturating.
+		sum = sum.saturating_add(sum_of_squares(chunk.increments()));
+	}
+	Ok(sum)
+}
+
+fn sum_of_squares(increments: impl Iterator<Item = i64>) -> u128 {
+	increments.fold(0u128, |sum, increment| {
 		let size = u128::from(increment.unsigned_abs());
 		// Decoded increments would saturate after 2^64 of them.
 		sum.saturating_add(size * size)

@@ -33,7 +33,8 @@ pub fn max_leaf_bytes(weights: usize) -> usize {
 	full.saturating_mul(max_chunk_bytes(CHUNK)).saturating_add(short)
 }
 
-fn max_chunk_bytes(weights: usize) -> usize {
+/// Most bytes that a chunk of `weights` weights can take.
+pub(super) fn max_chunk_bytes(weights: usize) -> usize {
 	// In a short chunk, keeping every value as a sparse one takes more than writing it dense.
 	let kept = weights.min(MAX_SPARSE);
 	let sparse = SPARSE_HEADER_BYTES + packed_bytes(kept, INDEX_BITS) + kept;
@@ -59,7 +60,7 @@ pub fn encode_blob(components: &[Vec<Vec<u8>>]) -> Vec<u8> {
 /// the update, in ascending order of component.
 ///
 /// Checks only lengths: each leaf has at least a byte for each chunk and at most
-/// [`max_leaf_bytes`]. What a leaf says is up to [`super::decode_leaf`].
+/// [`max_leaf_bytes`]. What a leaf says is up to [`super::Decoder`].
 pub fn decode_blob(blob: &[u8], weights: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, Error> {
 	let mut reader = Reader::new(blob);
 	let mut components = Vec::with_capacity(weights.len());

@@ -627,7 +627,7 @@ pub struct DeltaEncodeArgs {
 	/// File for the delta.
 	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
 	pub out: PathBuf,
-	/// The most bytes for each 4,096 weights.
+	/// The most bytes for each 4,096 weights, on average over 65,536 of them.
 	#[arg(long, value_name = "BYTES", default_value_t = 112)]
 	pub bytes_per_chunk: u16,
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use blyan_primitives::{
-	delta::{self, compress_leaf, Merger},
+	delta::{self, merge_leaf, Encoder},
 	H256,
 };
 use blyan_tiles::TileFile;
@@ -93,16 +93,18 @@ fn merging_is_what_the_primitives_say() {
 	let leaves = expected.chunks_mut(delta::LEAF_WEIGHTS).enumerate();
 	for (leaf, weights) in leaves {
 		let start = leaf * delta::LEAF_WEIGHTS;
-		let mut merger = Merger::new(weights.len());
-		for (samples, target) in [(3, moved(50, 100)), (5, moved(70, -300))] {
-			let wanted: Vec<i64> = weights
+		let encoded = [moved(50, 100), moved(70, -300)].map(|target| {
+			let mut wanted: Vec<i64> = weights
 				.iter()
 				.zip(&target[start..])
 				.map(|(from, to)| i64::from(*to) - i64::from(*from))
 				.collect();
-			merger.add_chunks(samples, &compress_leaf(&wanted, 112).chunks);
-		}
-		delta::apply(weights, &merger.finish());
+			let mut bytes = Vec::new();
+			Encoder::new().encode(&mut wanted, 112, &mut bytes);
+			bytes
+		});
+		let [a, b] = encoded.each_ref().map(|bytes| Some(bytes.as_slice()));
+		merge_leaf(weights, &[(3, a), (5, b)]).unwrap();
 	}
 	assert_eq!(weights_of(&place, "new"), expected);
 

@@ -15,8 +15,8 @@
 use crate::{container::Kind, layout::Layout, weights::Weights, Error, Result};
 use blyan_primitives::{
 	delta::{
-		self, apply, component_delta_root, compress_leaf, decode_blob, decode_leaf, encode_blob,
-		increments, leaf_count, weights_in_leaf, Chunk, Merger, LEAF_WEIGHTS,
+		self, apply_leaf, check_leaf, component_delta_root, decode_blob, encode_blob, leaf_count,
+		leaf_squared_norm, merge_leaf, weights_in_leaf, Encoder, CHUNK, LEAF_WEIGHTS,
 	},
 	model::Architecture,
 	update::ComponentDelta,
@@ -102,7 +102,7 @@ impl Residual {
 }
 
 /// Compresses increments, and what was left out before, to at most `bytes_per_chunk` bytes for each
-/// 4,096 weights. What is left out this time takes the residual's place.
+/// 4,096 weights, on average over each leaf. What is left out this time takes the residual's place.
 ///
 /// `increments` has one entry for each weight of each component, as [`crate::Recipe::delta`] gives
 /// them. Components of which nothing is kept are not in the result, so it may be empty.
@@ -113,24 +113,23 @@ pub fn encode(
 ) -> Result<Vec<Delta>> {
 	let layout = Layout::new(&residual.architecture)?;
 	layout.check("increments", increments.iter().map(Vec::len))?;
+	let mut encoder = Encoder::new();
 	let mut deltas = Vec::new();
 	let components = increments.iter().zip(&mut residual.components);
 	for (component, (increments, rest)) in components.enumerate() {
 		let mut leaves = Vec::with_capacity(leaf_count(increments.len()));
-		let mut changes = false;
+		let mut changes = 0;
 		let pairs = increments.chunks(LEAF_WEIGHTS).zip(rest.chunks_mut(LEAF_WEIGHTS));
 		for (increments, rest) in pairs {
-			let wanted: Vec<i64> = increments
-				.iter()
-				.zip(rest.iter())
-				.map(|(increment, rest)| rest.saturating_add(i64::from(*increment)))
-				.collect();
-			let compressed = compress_leaf(&wanted, bytes_per_chunk);
-			changes |= compressed.chunks.iter().any(|chunk| *chunk != Chunk::Unchanged);
-			rest.copy_from_slice(&compressed.residual);
-			leaves.push(compressed.bytes);
+			for (rest, increment) in rest.iter_mut().zip(increments) {
+				*rest = rest.saturating_add(i64::from(*increment));
+			}
+			let chunks = increments.len().div_ceil(CHUNK);
+			let mut bytes = Vec::with_capacity(chunks * usize::from(bytes_per_chunk));
+			changes += encoder.encode(rest, bytes_per_chunk, &mut bytes);
+			leaves.push(bytes);
 		}
-		if changes {
+		if changes > 0 {
 			// At most 512 components.
 			deltas.push(Delta { component: component as u16, leaves });
 		}
@@ -161,7 +160,9 @@ pub fn from_blob(
 		.map(|(component, leaves)| Delta { component: *component, leaves })
 		.collect();
 	for (delta, weights) in deltas.iter().zip(weights) {
-		decode(delta, weights)?;
+		for_each_leaf(delta, weights, |leaf, bytes| {
+			check_leaf(bytes, weights_in_leaf(weights, leaf))
+		})?;
 	}
 	Ok(deltas)
 }
@@ -173,11 +174,11 @@ pub fn squared_norm(architecture: &Architecture, deltas: &[Delta]) -> Result<u12
 	let mut sum = 0u128;
 	for delta in deltas {
 		let weights = layout.weights(usize::from(delta.component));
-		for (leaf, chunks) in decode(delta, weights)?.iter().enumerate() {
-			let increments = increments(chunks, weights_in_leaf(weights, leaf));
+		for_each_leaf(delta, weights, |leaf, bytes| {
 			// Saturates far beyond what any recipe allows.
-			sum = sum.saturating_add(delta::squared_norm(&increments));
-		}
+			sum = sum.saturating_add(leaf_squared_norm(bytes, weights_in_leaf(weights, leaf))?);
+			Ok(())
+		})?;
 	}
 	Ok(sum)
 }
@@ -191,34 +192,14 @@ pub fn decoded(architecture: &Architecture, deltas: &[Delta]) -> Result<Vec<Vec<
 		(0..count).map(|component| vec![0; layout.weights(component)]).collect();
 	for delta in deltas {
 		let weights = &mut components[usize::from(delta.component)];
-		let chunks = decode(delta, weights.len())?;
-		for (leaf, chunks) in weights.chunks_mut(LEAF_WEIGHTS).zip(chunks) {
-			// Applied to zeros, increments clamp to what an i32 holds.
-			apply(leaf, &increments(&chunks, leaf.len()));
-		}
+		let count = weights.len();
+		let mut leaves = weights.chunks_mut(LEAF_WEIGHTS);
+		for_each_leaf(delta, count, |_, bytes| {
+			// Applied to zeros, increments clamp to what an i32 holds. Both have as many leaves.
+			apply_leaf(leaves.next().unwrap_or_default(), bytes)
+		})?;
 	}
 	Ok(components)
-}
-
-/// Merges updates into one leaf of a component, in place: the computation that the chain repeats
-/// when a merge is disputed.
-///
-/// An update is its number of samples and the bytes of its delta for this leaf. One that does not
-/// change the component has no bytes: it counts with its samples and increments of zero. Give the
-/// updates in ascending order of trainer account.
-pub fn merge_leaf(
-	leaf: &mut [i32],
-	updates: &[(u64, Option<&[u8]>)],
-) -> std::result::Result<(), delta::Error> {
-	let mut merger = Merger::new(leaf.len());
-	for (samples, bytes) in updates {
-		match bytes {
-			Some(bytes) => merger.add_chunks(*samples, &decode_leaf(bytes, leaf.len())?),
-			None => merger.add(*samples, &[]),
-		}
-	}
-	apply(leaf, &merger.finish());
-	Ok(())
 }
 
 /// The weights after merging `updates` into `base`: for each update its samples and its deltas.
@@ -259,20 +240,19 @@ pub fn merge(base: &Weights, updates: &[(u64, &[Delta])]) -> Result<Weights> {
 	Ok(merged)
 }
 
-/// The chunks of every leaf of a component of `weights` weights.
-fn decode(delta: &Delta, weights: usize) -> Result<Vec<Vec<Chunk>>> {
+/// Calls `visit` with the place and the bytes of each leaf of a delta of a component of `weights`
+/// weights.
+fn for_each_leaf(
+	delta: &Delta,
+	weights: usize,
+	mut visit: impl FnMut(usize, &[u8]) -> std::result::Result<(), delta::Error>,
+) -> Result<()> {
 	check_leaves(delta, weights)?;
 	let component = usize::from(delta.component);
-	let leaves = delta.leaves.iter().enumerate();
-	leaves
-		.map(|(leaf, bytes)| {
-			decode_leaf(bytes, weights_in_leaf(weights, leaf)).map_err(|source| Error::Delta {
-				component,
-				leaf,
-				source,
-			})
-		})
-		.collect()
+	for (leaf, bytes) in delta.leaves.iter().enumerate() {
+		visit(leaf, bytes).map_err(|source| Error::Delta { component, leaf, source })?;
+	}
+	Ok(())
 }
 
 /// Refuses a delta that has not one entry for each leaf of a component of `weights` weights.
@@ -305,7 +285,6 @@ fn check_order(layout: &Layout, components: impl Iterator<Item = u16>) -> Result
 mod tests {
 	use super::*;
 	use crate::demo;
-	use proptest::prelude::*;
 
 	/// Small, but its embedding has two leaves, of which the last is short.
 	fn tiny() -> Architecture {
@@ -406,25 +385,21 @@ mod tests {
 	}
 
 	#[test]
-	fn merging_a_leaf_is_what_the_primitives_say() {
+	fn merging_is_what_the_primitives_say() {
 		let (a, b) = (encoded(1), encoded(2));
 		let base = base();
 		let merged = merge(&base, &[(3, &a), (5, &b)]).unwrap();
 
+		let wide = |deltas: &[Delta]| -> Vec<Vec<i64>> {
+			let components = decoded(&tiny(), deltas).unwrap();
+			components.into_iter().map(|list| list.into_iter().map(i64::from).collect()).collect()
+		};
+		let (of_a, of_b) = (wide(&a), wide(&b));
 		for (component, before) in base.components().iter().enumerate() {
-			let of = |deltas: &[Delta], leaf: usize, weights: usize| {
-				let own = deltas.iter().find(|delta| usize::from(delta.component) == component);
-				let chunks = own.map(|own| decode_leaf(&own.leaves[leaf], weights).unwrap());
-				increments(&chunks.unwrap_or_default(), weights)
-			};
-			for (leaf, before) in before.chunks(LEAF_WEIGHTS).enumerate() {
-				let count = before.len();
-				let updates = [(3, of(&a, leaf, count)), (5, of(&b, leaf, count))];
-				let mut expected = before.to_vec();
-				apply(&mut expected, &delta::merge(&updates));
-				let start = leaf * LEAF_WEIGHTS;
-				assert_eq!(merged.components()[component][start..start + count], expected);
-			}
+			let updates = [(3, of_a[component].clone()), (5, of_b[component].clone())];
+			let mut expected = before.clone();
+			delta::apply(&mut expected, &delta::merge(&updates));
+			assert_eq!(merged.components()[component], expected);
 		}
 		assert_ne!(merged.roots(), base.roots());
 		assert_eq!(merged.roots()[1], base.roots()[1]);
@@ -441,10 +416,15 @@ mod tests {
 
 	#[test]
 	fn update_without_a_component_counts_as_zero_for_it() {
-		let mut leaf = [100, 100, 100, 100];
-		let one = compress_leaf(&[8, -8, 0, 4], 112).bytes;
-		merge_leaf(&mut leaf, &[(1, Some(&one)), (3, None)]).unwrap();
-		assert_eq!(leaf, [102, 98, 100, 101]);
+		let whole = encoded(1);
+		let less = encoded(2).split_off(1);
+		assert_eq!((whole[0].component, less[0].component), (0, 2));
+		let merged = merge(&base(), &[(1, &whole), (3, &less)]).unwrap();
+		// The mean of the first component is a quarter of what the only update says about it.
+		let expected = merge(&base(), &[(1, &whole[..1]), (3, &[])]).unwrap();
+		assert_eq!(merged.components()[0], expected.components()[0]);
+		let alone = merge(&base(), &[(1, &whole[..1])]).unwrap();
+		assert_ne!(merged.components()[0], alone.components()[0]);
 	}
 
 	#[test]
@@ -495,24 +475,12 @@ mod tests {
 		assert!(matches!(crate::State::load(&path), Err(Error::File { offset: 0, .. })));
 	}
 
-	proptest! {
-		#![proptest_config(ProptestConfig::with_cases(32))]
-
-		#[test]
-		fn merge_does_not_depend_on_how_samples_are_scaled(
-			a in prop::collection::vec(-1_000i64..1_000, 1..200),
-			samples in 1u64..1_000,
-			scale in 1u64..1_000,
-		) {
-			let b: Vec<i64> = a.iter().rev().map(|value| value * 3).collect();
-			let count = a.len();
-			let (a, b) = (compress_leaf(&a, 400).bytes, compress_leaf(&b, 400).bytes);
-			let merged = |factor: u64| {
-				let mut leaf = vec![5i32; count];
-				let updates = [(samples * factor, Some(&a[..])), (7 * factor, Some(&b[..]))];
-				merge_leaf(&mut leaf, &updates).map(|()| leaf)
-			};
-			prop_assert_eq!(merged(1), merged(scale));
-		}
+	#[test]
+	fn merge_does_not_depend_on_how_samples_are_scaled() {
+		let (a, b) = (encoded(1), encoded(6));
+		let merged = |factor: u64| merge(&base(), &[(3 * factor, &a), (7 * factor, &b)]).unwrap();
+		assert_eq!(merged(1), merged(13));
+		// So many that sums take 128 bits.
+		assert_eq!(merged(1), merged(1 << 40));
 	}
 }

@@ -11,9 +11,8 @@ use crate::{
 use anyhow::{ensure, Context as _};
 use blyan_primitives::{
 	delta::{
-		apply as apply_increments, component_delta_root, compress_leaf, decode_blob, decode_leaf,
-		encode_blob, increments, leaf_count, squared_norm, weights_in_leaf, Chunk, Merger,
-		LEAF_WEIGHTS,
+		check_leaf, component_delta_root, decode_blob, encode_blob, leaf_count, leaf_squared_norm,
+		merge_leaf, squared_norm, weights_in_leaf, Chunk, Decoder, Encoder, Error, LEAF_WEIGHTS,
 	},
 	model::MAX_COMPONENT_BYTES,
 	recipe::{MAX_DELTA_BYTES_PER_CHUNK, MIN_DELTA_BYTES_PER_CHUNK},
@@ -63,16 +62,18 @@ pub fn encode(args: DeltaEncodeArgs, context: &Context) -> anyhow::Result<()> {
 	let (mut moved, mut kept) = (0u64, 0u64);
 	let (mut distance, mut error) = (0u128, 0u128);
 	let mut leaves = Vec::with_capacity(leaf_count(from.len()));
+	let mut encoder = Encoder::new();
 	let progress = context.output.progress("leaves", leaf_count(from.len()) as u64);
 	for (from, to) in from.chunks(LEAF_WEIGHTS).zip(to.chunks(LEAF_WEIGHTS)) {
-		let wanted: Vec<i64> =
+		let mut increments: Vec<i64> =
 			from.iter().zip(to).map(|(from, to)| i64::from(*to) - i64::from(*from)).collect();
-		let compressed = compress_leaf(&wanted, budget);
-		moved += wanted.iter().filter(|increment| **increment != 0).count() as u64;
-		kept += changes(&compressed.chunks);
-		distance = distance.saturating_add(squared_norm(&wanted));
-		error = error.saturating_add(squared_norm(&compressed.residual));
-		leaves.push(compressed.bytes);
+		moved += increments.iter().filter(|increment| **increment != 0).count() as u64;
+		distance = distance.saturating_add(squared_norm(&increments));
+		let mut bytes = Vec::new();
+		kept += encoder.encode(&mut increments, budget, &mut bytes) as u64;
+		// What the delta does not say is left in them.
+		error = error.saturating_add(squared_norm(&increments));
+		leaves.push(bytes);
 		progress.inc(1);
 	}
 	progress.finish_and_clear();
@@ -134,15 +135,15 @@ fn change(
 	let mut leaves: Vec<(u64, Vec<i32>)> = Vec::new();
 	let progress = context.output.progress("leaves", leaf_count(weights.len()) as u64);
 	for (leaf, old) in weights.chunks(LEAF_WEIGHTS).enumerate() {
-		let mut merger = Merger::new(old.len());
-		for (samples, delta) in updates {
-			let bytes = delta.get(leaf).map(Vec::as_slice).unwrap_or_default();
-			let chunks = decode_leaf(bytes, old.len())
-				.with_context(|| format!("leaf {leaf} of a delta; get the delta again"))?;
-			merger.add_chunks(*samples, &chunks);
-		}
+		let of_leaf: Vec<(u64, Option<&[u8]>)> = updates
+			.iter()
+			.map(|(samples, delta)| {
+				(*samples, Some(delta.get(leaf).map(Vec::as_slice).unwrap_or_default()))
+			})
+			.collect();
 		let mut new = old.to_vec();
-		apply_increments(&mut new, &merger.finish());
+		merge_leaf(&mut new, &of_leaf)
+			.with_context(|| format!("leaf {leaf} of a delta; get the delta again"))?;
 		let differing = old.iter().zip(&new).filter(|(old, new)| old != new).count();
 		if differing > 0 {
 			changed += differing as u64;
@@ -164,7 +165,7 @@ fn change(
 }
 
 /// A leaf's delta as `delta inspect` lists it.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct LeafDelta {
 	leaf: u64,
 	bytes: u64,
@@ -198,20 +199,9 @@ pub fn inspect(args: DeltaInspectArgs, context: &Context) -> anyhow::Result<()> 
 	let mut listed = Vec::with_capacity(leaves.len());
 	for (leaf, bytes) in leaves.iter().enumerate() {
 		let count = weights_in_leaf(weights, leaf);
-		let chunks = decode_leaf(bytes, count).with_context(|| format!("leaf {leaf}"))?;
-		let increments = increments(&chunks, count);
-		norm = norm.saturating_add(squared_norm(&increments));
-		let of_kind =
-			|wanted: fn(&Chunk) -> bool| chunks.iter().filter(|chunk| wanted(chunk)).count() as u64;
-		listed.push(LeafDelta {
-			leaf: leaf as u64,
-			bytes: bytes.len() as u64,
-			unchanged_chunks: of_kind(|chunk| matches!(chunk, Chunk::Unchanged)),
-			sparse_chunks: of_kind(|chunk| matches!(chunk, Chunk::Sparse { .. })),
-			dense_chunks: of_kind(|chunk| matches!(chunk, Chunk::Dense { .. })),
-			changes: changes(&chunks),
-			largest: increments.iter().map(|inc| inc.unsigned_abs()).max().unwrap_or(0),
-		});
+		let which = || format!("leaf {leaf}");
+		norm = norm.saturating_add(leaf_squared_norm(bytes, count).with_context(which)?);
+		listed.push(inspect_leaf(leaf, bytes, count).with_context(which)?);
 	}
 	let mut inspected = Inspected {
 		weights: weights as u64,
@@ -233,14 +223,23 @@ pub fn inspect(args: DeltaInspectArgs, context: &Context) -> anyhow::Result<()> 
 	Ok(())
 }
 
-/// How many weights some chunks change.
-fn changes(chunks: &[Chunk]) -> u64 {
-	let of_chunk = |chunk: &Chunk| match chunk {
-		Chunk::Unchanged => 0,
-		Chunk::Sparse { values, .. } => values.len(),
-		Chunk::Dense { values, .. } => values.iter().filter(|value| **value != 0).count(),
-	};
-	chunks.iter().map(|chunk| of_chunk(chunk) as u64).sum()
+/// What the delta of a leaf of `weights` weights says.
+fn inspect_leaf(leaf: usize, bytes: &[u8], weights: usize) -> Result<LeafDelta, Error> {
+	let mut row =
+		LeafDelta { leaf: leaf as u64, bytes: bytes.len() as u64, ..LeafDelta::default() };
+	let mut decoder = Decoder::new(bytes, weights)?;
+	while let Some(chunk) = decoder.read()? {
+		match chunk {
+			Chunk::Unchanged => row.unchanged_chunks += 1,
+			Chunk::Sparse { .. } => row.sparse_chunks += 1,
+			Chunk::Dense { .. } => row.dense_chunks += 1,
+		}
+		for increment in chunk.increments().filter(|increment| *increment != 0) {
+			row.changes += 1;
+			row.largest = row.largest.max(increment.unsigned_abs());
+		}
+	}
+	Ok(row)
 }
 
 /// A part of a sum of squares as a percentage.
@@ -271,7 +270,7 @@ fn read_delta(path: &Path, weights: usize) -> anyhow::Result<Vec<Vec<u8>>> {
 	let mut components = decode_blob(&blob, &[weights]).with_context(refused)?;
 	let leaves = components.pop().with_context(refused)?;
 	for (leaf, bytes) in leaves.iter().enumerate() {
-		decode_leaf(bytes, weights_in_leaf(weights, leaf))
+		check_leaf(bytes, weights_in_leaf(weights, leaf))
 			.with_context(|| format!("leaf {leaf}"))
 			.with_context(refused)?;
 	}
