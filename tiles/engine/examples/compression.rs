@@ -1,0 +1,505 @@
+//! What compressing updates costs: the held-out loss round by round, on the same bytes for each way
+//! to send what was learned.
+//!
+//! Two trainers train the demonstration's model on a text, in rounds of the demonstration's recipe,
+//! and their updates are merged. What a way leaves out of an update is, if it has a residual, added
+//! to the trainer's next one. The last sixteenth of the text is held out. Everything is done for
+//! several seeds, which decide the first weights and who sees which bytes.
+//!
+//! Prints what is left of an update, then the losses; writes a plot of the losses.
+//!
+//! ```text
+//! cargo run --example compression -- TEXT ROUNDS SVG [METHOD...]
+//! ```
+//!
+//! Methods are numbers from 1, in the order of `METHODS`; without any, the first five.
+
+use blyan_engine::{batch, demo, Batch, Device, FloatRecipe, Recipe, Weights};
+use blyan_primitives::{
+	delta::{
+		self,
+		low_rank::{LowRank, Matrix},
+		Encoder, CHUNK, LEAF_WEIGHTS,
+	},
+	model::Component,
+	sampling, H256,
+};
+use std::{
+	cmp::Reverse,
+	env,
+	error::Error,
+	fmt::{self, Write as _},
+	fs,
+};
+
+const TRAINERS: [[u8; 32]; 2] = [[1; 32], [2; 32]];
+const SEEDS: u8 = 3;
+/// Decides which held-out windows are measured, the same ones each time.
+const EVALUATION_SEED: H256 = H256([9; 32]);
+/// One part of the text in so many is held out.
+const HELD_OUT_PARTS: usize = 16;
+/// How many of 4,096 increments `Codec::Largest` sends: 1.56 %.
+const LARGEST: usize = 64;
+/// How often the subspace of a low-rank product is improved.
+const SUBSPACE_STEPS: usize = 4;
+const BYTES_PER_WEIGHT: usize = 4;
+const PERMILLE: i64 = 1_000;
+
+static METHODS: [Method; 10] = [
+	method("uncompressed", Codec::Uncompressed, 0),
+	method("4,098 bytes (8 bits)", Codec::Chunks(4_098), 1_000),
+	method("largest 64, 2 bits", Codec::Largest, 1_000),
+	method("112 bytes", Codec::Chunks(112), 1_000),
+	method("1,040 bytes", Codec::Chunks(1_040), 1_000),
+	method("112 bytes, residual 0.95", Codec::Chunks(112), 950),
+	method("112 bytes, residual 0.5", Codec::Chunks(112), 500),
+	method("112 bytes, no residual", Codec::Chunks(112), 0),
+	method("112 bytes, low rank", Codec::LowRank(112), 1_000),
+	method("1,040 bytes, low rank", Codec::LowRank(1_040), 1_000),
+];
+const DEFAULT_METHODS: usize = 5;
+
+/// A way to send what was learned.
+struct Method {
+	name: &'static str,
+	codec: Codec,
+	/// How much of what was left out is added to the next update.
+	residual_permille: i64,
+}
+
+const fn method(name: &'static str, codec: Codec, residual_permille: i64) -> Method {
+	Method { name, codec, residual_permille }
+}
+
+/// What becomes of increments on their way.
+#[derive(Clone, Copy)]
+enum Codec {
+	Uncompressed,
+	/// In each chunk the 64 largest, with 2 bits at the exponent at which the largest fits: what
+	/// other systems send.
+	Largest,
+	/// The reference encoder with so many bytes a chunk.
+	Chunks(u16),
+	/// Each matrix as a product of two thin ones of 8 bits that take so many bytes for 4,096
+	/// weights, what is no matrix as it is.
+	LowRank(u16),
+}
+
+impl Codec {
+	/// What arrives of a component's increments, and how many bytes it took.
+	fn send(self, component: &Component, wanted: &[i64]) -> (Vec<i64>, usize) {
+		match self {
+			Self::Uncompressed => (wanted.to_vec(), BYTES_PER_WEIGHT * wanted.len()),
+			Self::Largest => send_largest(wanted),
+			Self::Chunks(budget) => send_chunks(wanted, budget),
+			Self::LowRank(budget) => send_low_rank(component, wanted, budget),
+		}
+	}
+}
+
+fn send_chunks(wanted: &[i64], budget: u16) -> (Vec<i64>, usize) {
+	let mut encoder = Encoder::new();
+	let mut bytes = Vec::new();
+	let mut rest = wanted.to_vec();
+	for leaf in rest.chunks_mut(LEAF_WEIGHTS) {
+		encoder.encode(leaf, budget, &mut bytes);
+	}
+	let sent = wanted.iter().zip(&rest).map(|(wanted, rest)| wanted - rest).collect();
+	(sent, bytes.len())
+}
+
+fn send_largest(wanted: &[i64]) -> (Vec<i64>, usize) {
+	let mut sent = vec![0i64; wanted.len()];
+	let mut bytes = 0;
+	for (wanted, sent) in wanted.chunks(CHUNK).zip(sent.chunks_mut(CHUNK)) {
+		let mut order: Vec<usize> = (0..wanted.len()).collect();
+		order.sort_by_key(|at| Reverse(wanted[*at].unsigned_abs()));
+		order.truncate(LARGEST);
+		let largest = wanted[order[0]].unsigned_abs() as f64;
+		let fits = |unit: &f64| (largest / unit).round() <= 2.0;
+		let unit = (0..62).map(|exp| 2f64.powi(exp)).find(fits).unwrap_or(1.0);
+		for at in &order {
+			let value = (wanted[*at] as f64 / unit).round().clamp(-2.0, 2.0);
+			sent[*at] = (value * unit) as i64;
+		}
+		bytes += 5 + (order.len() * 12).div_ceil(8) + (order.len() * 2).div_ceil(8);
+	}
+	(sent, bytes)
+}
+
+fn send_low_rank(component: &Component, wanted: &[i64], budget: u16) -> (Vec<i64>, usize) {
+	let mut sent = wanted.to_vec();
+	let mut bytes = 0;
+	for tensor in &component.tensors {
+		let first = tensor.offset_bytes as usize / BYTES_PER_WEIGHT;
+		let [rows, cols] = tensor.shape.map(|extent| extent as usize);
+		let room = rows * cols * usize::from(budget) / CHUNK;
+		let rank = (room / (rows + cols)).min(rows).min(cols);
+		if rank == 0 || rows == 1 {
+			bytes += rows * cols * BYTES_PER_WEIGHT;
+			continue;
+		}
+		let matrix = Matrix { weights: wanted.len(), first, rows, cols };
+		let product = low_rank(&matrix, wanted, rank);
+		let increments = product.increments(&matrix).expect("the product is made for the matrix");
+		let range = first..first + rows * cols;
+		sent[range.clone()].copy_from_slice(&increments[range]);
+		bytes += 4 + rank * (rows + cols);
+	}
+	(sent, bytes)
+}
+
+/// The product of `rows × rank` and `rank × cols` values that is nearest to a matrix, nearly: found
+/// by improving a random subspace of its columns.
+fn low_rank(matrix: &Matrix, wanted: &[i64], rank: usize) -> LowRank {
+	let Matrix { first, rows, cols, .. } = *matrix;
+	let values: Vec<f64> =
+		wanted[first..first + rows * cols].iter().map(|value| *value as f64).collect();
+	let mut state = 1u64;
+	let mut b: Vec<f64> = (0..rank * cols)
+		.map(|_| {
+			state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+			(state >> 40) as f64 / f64::from(1 << 23) - 1.0
+		})
+		.collect();
+	let mut a = vec![0f64; rows * rank];
+	for _ in 0..SUBSPACE_STEPS {
+		for (a_row, value_row) in a.chunks_mut(rank).zip(values.chunks(cols)) {
+			for (a, b_row) in a_row.iter_mut().zip(b.chunks(cols)) {
+				*a = b_row.iter().zip(value_row).map(|(b, value)| b * value).sum();
+			}
+		}
+		make_orthonormal(&mut a, rank);
+		b.fill(0.0);
+		for (a_row, value_row) in a.chunks(rank).zip(values.chunks(cols)) {
+			for (a, b_row) in a_row.iter().zip(b.chunks_mut(cols)) {
+				for (b, value) in b_row.iter_mut().zip(value_row) {
+					*b += a * value;
+				}
+			}
+		}
+	}
+	let (exp_a, a) = eight_bits(&a);
+	let (exp_b, b) = eight_bits(&b);
+	LowRank { rank: rank as u16, exp_a, exp_b, a, b }
+}
+
+/// Makes the columns of a matrix with `rank` of them orthogonal and of length one; those that hang
+/// on others become zero.
+fn make_orthonormal(a: &mut [f64], rank: usize) {
+	for column in 0..rank {
+		for before in 0..column {
+			let dot: f64 = a.chunks(rank).map(|row| row[before] * row[column]).sum();
+			for row in a.chunks_mut(rank) {
+				row[column] -= dot * row[before];
+			}
+		}
+		let length = a.chunks(rank).map(|row| row[column].powi(2)).sum::<f64>().sqrt();
+		let factor = if length > 1e-9 { 1.0 / length } else { 0.0 };
+		for row in a.chunks_mut(rank) {
+			row[column] *= factor;
+		}
+	}
+}
+
+/// Numbers as values of 8 bits and the exponent at which the largest fits.
+fn eight_bits(numbers: &[f64]) -> (i8, Vec<i8>) {
+	let largest = numbers.iter().fold(0f64, |largest, number| largest.max(number.abs()));
+	let fits = |exp: &i8| largest <= 127.0 * 2f64.powi(i32::from(*exp));
+	let exp = (-100..=100i8).find(fits).unwrap_or(100);
+	let unit = 2f64.powi(i32::from(exp));
+	(exp, numbers.iter().map(|number| (number / unit).round() as i8).collect())
+}
+
+/// A text, and how it is trained on.
+struct Bench {
+	text: Vec<u8>,
+	held_out: Batch,
+	recipe: FloatRecipe,
+	components: Vec<Component>,
+}
+
+impl Bench {
+	fn new(mut text: Vec<u8>) -> blyan_engine::Result<Self> {
+		let recipe = FloatRecipe::new(demo::RECIPE, Device::named("cpu")?)?;
+		let held_out = text.split_off(text.len() - text.len() / HELD_OUT_PARTS);
+		let count = u32::from(demo::RECIPE.evaluation_records);
+		let held_out = windows(&held_out, &EVALUATION_SEED, &sampling::EVALUATOR, 0, count)?;
+		Ok(Self { text, held_out, recipe, components: demo::ARCHITECTURE.components() })
+	}
+
+	fn loss(&self, weights: &Weights) -> blyan_engine::Result<f64> {
+		let loss = self.recipe.loss(weights, std::slice::from_ref(&self.held_out))?;
+		Ok(f64::from(loss) / 1e6)
+	}
+
+	/// What a trainer learns in a round.
+	fn trained(
+		&self,
+		base: &Weights,
+		seed: &H256,
+		trainer: &[u8; 32],
+		round: u32,
+	) -> blyan_engine::Result<Vec<Vec<i32>>> {
+		let steps = demo::RECIPE.steps;
+		let count = u32::from(demo::RECIPE.batch);
+		let batches =
+			&mut |step: u32| windows(&self.text, seed, trainer, round * steps + step, count);
+		let state = self.recipe.run(base, 0..steps, batches, None, &mut |_| {})?;
+		self.recipe.delta(&state, base)
+	}
+
+	/// The held-out losses before the first round and after each, in nats a byte.
+	fn losses(&self, method: &Method, seed: u8, rounds: u32) -> blyan_engine::Result<Vec<f64>> {
+		let seed = H256([seed; 32]);
+		let mut weights = self.recipe.initialise(&demo::ARCHITECTURE, seed)?;
+		let nothing: Vec<Vec<i64>> =
+			weights.components().iter().map(|weights| vec![0; weights.len()]).collect();
+		let mut residuals = vec![nothing; TRAINERS.len()];
+		let mut losses = vec![self.loss(&weights)?];
+		for round in 0..rounds {
+			let mut updates = Vec::new();
+			for (trainer, residual) in TRAINERS.iter().zip(&mut residuals) {
+				let increments = self.trained(&weights, &seed, trainer, round)?;
+				updates.push(self.update(method, &increments, residual));
+			}
+			weights = weights.moved(&merged(&updates))?;
+			losses.push(self.loss(&weights)?);
+			let loss = losses[losses.len() - 1];
+			eprintln!("{}, seed {}, round {}: {loss:.4}", method.name, seed.0[0], round + 1);
+		}
+		Ok(losses)
+	}
+
+	/// What arrives of one update. What does not takes the residual's place.
+	fn update(
+		&self,
+		method: &Method,
+		increments: &[Vec<i32>],
+		residual: &mut [Vec<i64>],
+	) -> Vec<Vec<i64>> {
+		let mut update = Vec::new();
+		let components = self.components.iter().zip(increments).zip(residual);
+		for ((component, increments), rest) in components {
+			for (rest, increment) in rest.iter_mut().zip(increments) {
+				*rest = i64::from(*increment) + *rest * method.residual_permille / PERMILLE;
+			}
+			let (sent, _) = method.codec.send(component, rest);
+			for (rest, sent) in rest.iter_mut().zip(&sent) {
+				*rest -= sent;
+			}
+			update.push(sent);
+		}
+		update
+	}
+
+	/// Prints how much of one trainer's first update arrives, without a residual.
+	fn print_shares(&self, methods: &[&Method]) -> blyan_engine::Result<()> {
+		let seed = H256([1; 32]);
+		let base = self.recipe.initialise(&demo::ARCHITECTURE, seed)?;
+		let increments = self.trained(&base, &seed, &TRAINERS[0], 0)?;
+		println!("| method | bytes for 4,096 weights | squared increments that arrive |");
+		println!("|---|---|---|");
+		for method in methods {
+			let (mut bytes, mut weights) = (0, 0);
+			let (mut whole, mut left) = (0f64, 0f64);
+			for (component, increments) in self.components.iter().zip(&increments) {
+				let wanted: Vec<i64> = increments.iter().map(|inc| i64::from(*inc)).collect();
+				let (sent, taken) = method.codec.send(component, &wanted);
+				bytes += taken;
+				weights += wanted.len();
+				whole += wanted.iter().map(|wanted| (*wanted as f64).powi(2)).sum::<f64>();
+				let pairs = wanted.iter().zip(&sent);
+				left += pairs.map(|(wanted, sent)| ((wanted - sent) as f64).powi(2)).sum::<f64>();
+			}
+			let bytes = bytes as f64 * CHUNK as f64 / weights as f64;
+			let arrives = 100.0 * (1.0 - left / whole);
+			println!("| {} | {bytes:.0} | {arrives:.1} % |", method.name);
+		}
+		println!();
+		Ok(())
+	}
+}
+
+/// The windows that somebody is told to use in a step.
+fn windows(
+	text: &[u8],
+	seed: &H256,
+	who: &[u8; 32],
+	step: u32,
+	count: u32,
+) -> blyan_engine::Result<Batch> {
+	let context = u32::from(demo::ARCHITECTURE.context);
+	(0..count)
+		.map(|i| {
+			let start = sampling::window(seed, who, step, i, text.len() as u32, context);
+			batch::window(&demo::ARCHITECTURE, text, start)
+		})
+		.collect()
+}
+
+/// The mean of updates of as many samples.
+fn merged(updates: &[Vec<Vec<i64>>]) -> Vec<Vec<i32>> {
+	let clamped = |increment: i64| increment.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
+	let of_component = |component: usize| -> Vec<i32> {
+		let updates: Vec<(u64, Vec<i64>)> =
+			updates.iter().map(|update| (1, update[component].clone())).collect();
+		delta::merge(&updates).into_iter().map(clamped).collect()
+	};
+	(0..updates[0].len()).map(of_component).collect()
+}
+
+/// The losses of a method: for each seed those before the first round and after each.
+struct Curve {
+	name: &'static str,
+	seeds: Vec<Vec<f64>>,
+}
+
+impl Curve {
+	fn at(&self, round: usize) -> impl Iterator<Item = f64> + '_ {
+		self.seeds.iter().map(move |losses| losses[round])
+	}
+
+	fn mean(&self, round: usize) -> f64 {
+		self.at(round).sum::<f64>() / self.seeds.len() as f64
+	}
+
+	/// Standard deviation over the seeds.
+	fn deviation(&self, round: usize) -> f64 {
+		let mean = self.mean(round);
+		let squares: f64 = self.at(round).map(|loss| (loss - mean).powi(2)).sum();
+		(squares / (self.seeds.len() as f64 - 1.0).max(1.0)).sqrt()
+	}
+}
+
+fn print_losses(curves: &[Curve], rounds: usize) {
+	let names: Vec<&str> = curves.iter().map(|curve| curve.name).collect();
+	println!("| round | {} |", names.join(" | "));
+	println!("|---{}|", "|---".repeat(names.len()));
+	for round in 0..=rounds {
+		let cell =
+			|curve: &Curve| format!("{:.3} ± {:.3}", curve.mean(round), curve.deviation(round));
+		let cells: Vec<String> = curves.iter().map(cell).collect();
+		println!("| {round} | {} |", cells.join(" | "));
+	}
+}
+
+/// A line for each method from the first round on: the mean over the seeds, and at each round a bar
+/// from the lowest to the highest.
+fn plot(curves: &[Curve], rounds: usize) -> Result<String, fmt::Error> {
+	const COLOURS: [&str; 10] = [
+		"#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c564b",
+		"#7f7f7f", "#9467bd",
+	];
+	let (width, height) = (900.0, 480.0);
+	let (left, right, top, bottom) = (60.0, 250.0, 20.0, 50.0);
+	let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+	for curve in curves {
+		for round in 1..=rounds {
+			low = curve.at(round).fold(low, f64::min);
+			high = curve.at(round).fold(high, f64::max);
+		}
+	}
+	// Even if all are equal there is something to divide by.
+	high = high.max(low + 1e-3);
+	let x = |round: usize| {
+		let part = (round - 1) as f64 / (rounds as f64 - 1.0).max(1.0);
+		left + part * (width - left - right)
+	};
+	let y = |loss: f64| top + (high - loss) / (high - low) * (height - top - bottom);
+
+	let mut svg = String::new();
+	writeln!(
+		svg,
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+		 font-family=\"sans-serif\" font-size=\"13\">"
+	)?;
+	writeln!(svg, "<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>")?;
+	let steps: [f64; 7] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
+	let step = steps.into_iter().find(|step| (high - low) / step <= 8.0).unwrap_or(2.0);
+	let mut tick = (low / step).ceil() * step;
+	while tick <= high {
+		let (at, end) = (y(tick), width - right);
+		writeln!(
+			svg,
+			"<path d=\"M{left} {at:.1}H{end}\" stroke=\"#dddddd\"/>\
+			 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{tick:.2}</text>",
+			left - 8.0,
+			at + 4.0
+		)?;
+		tick += step;
+	}
+	let every = rounds.div_ceil(12).max(1);
+	for round in (1..=rounds).step_by(every) {
+		let (at, base) = (x(round), height - bottom + 20.0);
+		writeln!(svg, "<text x=\"{at:.1}\" y=\"{base:.1}\" text-anchor=\"middle\">{round}</text>")?;
+	}
+	let (middle, base) = ((left + width - right) / 2.0, height - 10.0);
+	writeln!(
+		svg,
+		"<text x=\"{middle:.1}\" y=\"{base:.1}\" text-anchor=\"middle\">round; held-out loss in \
+		 nats a byte, mean and range of {SEEDS} seeds</text>"
+	)?;
+	for (number, (curve, colour)) in curves.iter().zip(COLOURS).enumerate() {
+		let mut points = String::new();
+		for round in 1..=rounds {
+			let at = x(round);
+			write!(points, "{at:.1},{:.1} ", y(curve.mean(round)))?;
+			let lowest = y(curve.at(round).fold(f64::INFINITY, f64::min));
+			let highest = y(curve.at(round).fold(f64::NEG_INFINITY, f64::max));
+			writeln!(
+				svg,
+				"<path d=\"M{at:.1} {lowest:.1}V{highest:.1}\" stroke=\"{colour}\" \
+				 stroke-opacity=\"0.5\"/>"
+			)?;
+		}
+		let points = points.trim_end();
+		writeln!(
+			svg,
+			"<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+		)?;
+		let (start, at) = (width - right + 20.0, top + 20.0 + 22.0 * number as f64);
+		writeln!(
+			svg,
+			"<path d=\"M{start} {at:.1}h20\" stroke=\"{colour}\" stroke-width=\"2\"/>\
+			 <text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+			start + 28.0,
+			at + 4.0,
+			curve.name
+		)?;
+	}
+	writeln!(svg, "</svg>")?;
+	Ok(svg)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+	let usage = "say what to do: compression TEXT ROUNDS SVG [METHOD...]";
+	let mut arguments = env::args().skip(1);
+	let text = fs::read(arguments.next().ok_or(usage)?)?;
+	let rounds: u32 = arguments.next().ok_or(usage)?.parse()?;
+	let svg = arguments.next().ok_or(usage)?;
+	let mut methods = Vec::new();
+	for number in arguments {
+		let number: usize = number.parse()?;
+		let chosen = number.checked_sub(1).and_then(|place| METHODS.get(place));
+		methods.push(chosen.ok_or("there is no method of that number")?);
+	}
+	if methods.is_empty() {
+		methods.extend(METHODS.iter().take(DEFAULT_METHODS));
+	}
+	if rounds == 0 {
+		return Err(usage.into());
+	}
+
+	let bench = Bench::new(text)?;
+	bench.print_shares(&METHODS.iter().collect::<Vec<_>>())?;
+	let mut curves = Vec::new();
+	for method in methods {
+		let of_seed = |seed: u8| bench.losses(method, seed, rounds);
+		let seeds: Vec<Vec<f64>> = (1..=SEEDS).map(of_seed).collect::<blyan_engine::Result<_>>()?;
+		curves.push(Curve { name: method.name, seeds });
+	}
+	print_losses(&curves, rounds as usize);
+	fs::write(svg, plot(&curves, rounds as usize)?)?;
+	Ok(())
+}
