@@ -13,6 +13,7 @@
 //! | [`audit`] | what an auditor can find in a dataset without a model |
 //! | [`staging`] | folders that are whole or absent |
 //! | [`folder`] | a model's weights in a folder |
+//! | [`simulation`] | what a learning step costs on a network of many learners |
 //! | [`chain`] | the client of the chain |
 //! | [`worker`] | the roles that a bonded account plays |
 //!
@@ -38,6 +39,7 @@ pub mod folder;
 pub mod keystore;
 pub mod output;
 pub mod prepare;
+pub mod simulation;
 pub mod staging;
 pub mod worker;
 

@@ -7,7 +7,7 @@ use support::Place;
 #[test]
 fn every_command_has_help() {
 	let place = Place::new();
-	let commands: [&[&str]; 16] = [
+	let commands: [&[&str]; 18] = [
 		&[],
 		&["dataset"],
 		&["dataset", "prepare"],
@@ -23,6 +23,8 @@ fn every_command_has_help() {
 		&["tile", "prove"],
 		&["delta", "merge"],
 		&["sample"],
+		&["sim"],
+		&["sim", "network"],
 		&["completions"],
 	];
 	for command in commands {

@@ -8,12 +8,13 @@ pub mod delta;
 pub mod model;
 pub mod online;
 pub mod sample;
+pub mod sim;
 pub mod tile;
 
 use crate::{
 	args::{
 		AccountCommand, Cli, Command, DatasetCommand, DeltaCommand, ModelCommand, RoundCommand,
-		TileCommand,
+		SimCommand, TileCommand,
 	},
 	context::Context,
 	worker,
@@ -44,6 +45,7 @@ pub async fn dispatch(command: Command, context: &Context) -> anyhow::Result<()>
 			DeltaCommand::Inspect(args) => delta::inspect(args, context),
 		},
 		Command::Sample(args) => sample::sample(args, context),
+		Command::Sim(SimCommand::Network(args)) => sim::network(args, context),
 		Command::Completions { shell } => completions(shell, context),
 	}
 }

@@ -24,7 +24,7 @@ pub const SLOW_BLOCKS: u32 = 8;
 /// Rewards below this are left until there are more: a claim costs a fee.
 pub const LEAST_CLAIM: u128 = BLY / 100;
 /// Owners of a component that may ever post it, as the chain bounds them.
-const MAX_OWNERS: usize = 16;
+pub const MAX_OWNERS: usize = 16;
 
 /// What changes slowly, so that it is not asked for in every block.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,86 @@
+//! `sim network`: what it prints, and that the same options print the same.
+
+mod support;
+
+use support::{Place, Ran};
+
+/// Few learners of a small model.
+const SMALL: [&str; 6] = ["--learners", "40", "--components", "8", "--leaves", "2"];
+
+fn simulate(place: &Place, more: &[&str]) -> Ran {
+	place.run(&[["sim", "network"].as_slice(), SMALL.as_slice(), more].concat())
+}
+
+#[test]
+fn report_has_steps_latencies_losses_and_comparisons() {
+	let place = Place::new();
+	let report = simulate(&place, &["--json", "--lose-primaries", "0.2,1"]).json();
+	assert_eq!(report["setup"]["learners"], 40);
+	assert_eq!(report["weights"], 8 * 2 * 65_536);
+	assert_eq!(report["tiles"], 8);
+	assert_eq!(report["steps"].as_array().unwrap().len(), 3);
+	let losses = report["losses"].as_array().unwrap();
+	assert_eq!(losses.len(), 3);
+	assert_eq!(losses[0]["tiles_lost"], 0);
+	assert_eq!(losses[1]["tiles_lost"], 0);
+	assert_eq!(losses[2]["tiles_lost"], 3 * 8);
+	assert!(losses[1]["resent_bytes"].as_u64() > Some(0));
+
+	// Each way is dearer than the one before it.
+	let wan = |scheme: usize| report["schemes"][scheme]["wan_bytes"].as_u64().unwrap();
+	assert!(wan(0) < wan(1) && wan(1) < wan(2));
+	for step in report["steps"].as_array().unwrap() {
+		assert!(step["wan_bytes"].as_u64() > Some(0));
+	}
+	let leaf = &report["latencies"][0];
+	assert_eq!(leaf["count"], 40 * 4);
+	assert!(leaf["p50_us"].as_u64() <= leaf["p95_us"].as_u64());
+	assert!(leaf["p95_us"].as_u64() <= leaf["max_us"].as_u64());
+}
+
+#[test]
+fn same_seed_prints_and_plots_the_same_bytes() {
+	let place = Place::new();
+	let first = simulate(&place, &["--json", "--plot", "first.svg"]).success();
+	let second = simulate(&place, &["--json", "--plot", "second.svg"]).success();
+	assert_eq!(first.out, second.out);
+	assert_eq!(place.read("first.svg"), place.read("second.svg"));
+	assert!(place.read("first.svg").starts_with(b"<svg "));
+	let other = simulate(&place, &["--json", "--seed", "2"]).success();
+	assert_ne!(first.out, other.out);
+}
+
+#[test]
+fn people_see_tables_with_what_was_assumed() {
+	let place = Place::new();
+	let ran = simulate(&place, &["--learner-mbit", "77"]).success();
+	for part in ["median 77 Mbit/s", "Latency", "p95 ms", "Lost primaries", "10.0 %", "KiB"] {
+		assert!(ran.out.contains(part), "{part:?} is not in {}", ran.out);
+	}
+}
+
+#[test]
+fn options_out_of_bounds_are_refused_by_name() {
+	let place = Place::new();
+	let refused = |option: &str, value: &str| {
+		place.run(&["sim", "network", option, value]).failure(2, option);
+	};
+	refused("--learners", "0");
+	refused("--learners", "10001");
+	refused("--regions", "17");
+	refused("--aggregators", "9");
+	refused("--steps", "21");
+	refused("--components", "513");
+	refused("--leaves", "8193");
+	refused("--bytes-per-chunk", "7");
+	refused("--merged-bytes-per-chunk", "4099");
+	refused("--learner-mbit", "0");
+	refused("--aggregator-mbit", "100001");
+	refused("--region-delay-ms", "501");
+	refused("--spread-ms", "600001");
+	refused("--timeout-ms", "0");
+	refused("--seed", "x");
+	refused("--lose-primaries", "1.5");
+	refused("--lose-primaries", "0.1,0.2,0.3,0.4,0.5");
+	place.run(&["sim", "network", "--components", "512", "--leaves", "200"]).failure(2, "4096");
+}
