@@ -12,12 +12,22 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 VECTORS = HERE.parent / "primitives" / "vectors"
-FILES = HERE.parent / "tiles" / "format" / "tests" / "vectors"
+FORMAT = HERE.parent / "tiles" / "format"
+FILES = FORMAT / "tests" / "vectors"
+sys.path.insert(0, str(FORMAT / "python"))
+
+import blyan_tiles as tiles
+
 PREFIX = "golden-"
 # As the targets have them: the most weights of a leaf, and how many trees there are.
 LEAF_TARGET_WEIGHTS = 2 * 4096 + 200
 TREES = 20
 HEADER_FIELDS = 80
+# What zstd 1.5.7 makes of `i % 7 * i % 11` for i below 300.
+COMPRESSED = bytes.fromhex(
+	"28b52ffd602c006d0200d403000104090503030008070800050100040a0706070a000002060109080007050507000600"
+	"030804020204000a000603020306090009090005010a0a010504005c2890b9ca92a2b2906d2903"
+)
 
 
 def load(name):
@@ -87,6 +97,22 @@ def low_ranks():
 	yield low_rank(1, 140, 5, 4, 64, disagree + [last(2, (-3, 5), range(8))])
 
 
+def graphs():
+	graph = (FILES / "expert.blyt").read_bytes()[4096:]
+	yield graph
+	yield graph[: len(graph) // 2]
+	for old, new in (
+		# Another name, another unit, another operator, a matrix that does not fit, a length that does not.
+		(b"squared", b"product"),
+		(b"\0\0\x80\x33", b"\0\0\x80\x3f"),
+		(b"Relu", b"Selu"),
+		(b"w2.transposed", b"w1.transposed"),
+		(b"384", b"388"),
+		(b"512", b"768"),
+	):
+		yield graph.replace(old, new)
+
+
 def headers():
 	return [bytes.fromhex(case["start"]) for case in load("tensor.json")["headers"]]
 
@@ -104,6 +130,66 @@ def tile_files():
 		(size,) = struct.unpack_from("<Q", fields, 32)
 		if size <= 2_000:
 			yield b"\1" + fields + bytes(index % 251 for index in range(size))
+
+
+def stream(payload, *stored, size=None):
+	"""A stream of the payload, in which its leaves are stored like this, without its padding."""
+	size, root = size or len(payload), tiles.bytes_root(payload)
+	header = tiles.Header(tiles.TILE_STREAM, tiles.F32, (1,), 0, tiles.ZSTD, size, 0, root)
+	lengths = b"".join(struct.pack("<I", len(leaf)) for leaf in stored)
+	return b"\1" + header.encode()[:HEADER_FIELDS] + lengths + b"".join(stored)
+
+
+def tile_streams():
+	whole = (FILES / "repeated.blys").read_bytes()
+	fields, lengths, leaves = whole[:HEADER_FIELDS], whole[4096:4104], whole[8192:]
+	yield b"\0" + whole
+	yield b"\0" + whole[:5_000]
+	yield b"\1" + fields + lengths + leaves
+	yield b"\1" + fields + lengths + leaves[:-1] + bytes([leaves[-1] ^ 1])
+	content = bytes(index % 7 * index % 11 for index in range(300))
+	yield stream(content, COMPRESSED)
+	yield stream(content, content)
+	yield stream(content, COMPRESSED[:-1])
+	yield stream(content, COMPRESSED + tiles.repeated_frame(0, 3))
+	for size in (299, 301):
+		yield stream(content, COMPRESSED, size=size)
+	fives = bytes([5] * 2_000)
+	yield stream(fives, tiles.repeated_frame(5, 2_000))
+	# It states fewer bytes than it holds, and a leaf that is none of zstd's.
+	longer = tiles.repeated_frame(5, 2_001)
+	yield stream(fives, longer[:5] + struct.pack("<I", 2_000) + longer[9:])
+	yield stream(fives, fives[1:])
+def gguf_files():
+	whole = (FILES / "interchange" / "blocks.gguf").read_bytes()
+	yield whole
+	yield whole[:300]
+	# No pairs and no tensors; one tensor of four values.
+	yield b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + bytes(8)
+	described = struct.pack("<QcIQIQ", 1, b"a", 1, 4, 0, 0)
+	yield b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + described + bytes(7 + 16)
+
+
+def safetensors_files():
+	whole = (FILES / "interchange" / "plain.safetensors").read_bytes()
+	yield whole
+	yield whole[:100]
+	header = b'{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+	yield struct.pack("<Q", len(header)) + header + bytes(4)
+
+
+def lists():
+	"""Lists of the two components that the target has: weights 0, 1, 2 and so on, 128 and 64 of them."""
+	roots = {}
+	for name, weights in (("layer.0", 128), ("head", 64)):
+		file = tiles.file_of(list(range(weights)))
+		roots[name] = "0x" + tiles.Header.decode(file[: tiles.HEADER_BYTES]).root.hex()
+	tensor = lambda name, shape, offset: {"name": name, "shape": shape, "offset": offset, "source": "f32"}
+	first = {"name": "layer.0", "root": roots["layer.0"]}
+	first["tensors"] = [tensor("a", [8, 8], 0), tensor("b", [3], 256)]
+	second = {"name": "head", "root": roots["head"], "tensors": [tensor("c", [], 0)]}
+	for components in ([first, second], [second], []):
+		yield json.dumps({"version": 1, "components": components}).encode()
 
 
 def records():
@@ -137,16 +223,21 @@ def corpora():
 	shard = of_rounds("shard")
 	return {
 		"architecture": [bytes.fromhex(model["spec"]) for model in models],
+		"components": lists(),
 		"delta_blob": delta_blobs(),
 		"delta_leaf": delta_leaves(),
+		"gguf": gguf_files(),
+		"eeb": graphs(),
 		"header": headers(),
 		"low_rank": low_ranks(),
 		"manifest": [of_rounds("manifest")],
 		"recipe": [of_rounds("recipe")],
 		"record": records(),
+		"safetensors": safetensors_files(),
 		"shard": [shard, *(struct.pack("<I", len(record)) + record for record in records())],
 		"tile_file": tile_files(),
 		"tile_proof": proofs(tile_mask),
+		"tile_stream": tile_streams(),
 		"trace": traces(),
 		"trace_evidence": evidence(),
 		"tree_proof": proofs(mask(32, 31)),

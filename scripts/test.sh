@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 echo "test: golden vectors and first inputs of the fuzz targets are what their scripts write"
 python3 primitives/vectors/generate.py --check
 python3 tiles/format/python/vectors.py --check
+python3 tiles/format/python/interchange.py --check
 python3 fuzz/seeds.py --check
 echo "test: the reader of tile files in Python"
 python3 -m unittest discover --quiet -s tiles/format/python

@@ -2,10 +2,13 @@
 
 use crate::input::Input;
 use blyan_primitives::{
-	tensor::{self, encode_weights, Header, HEADER_BYTES},
-	tree::bytes_root,
+	tensor::{self, encode_weights, Header, ALIGNMENT_BYTES, HEADER_BYTES},
+	tree::{bytes_root, LEAF_BYTES},
 };
-use blyan_tiles::TileFile;
+use blyan_tiles::{
+	executable::{Operator, Reference, MAX_BYTES, MAX_EXTENT, MAX_NODES, MAX_TENSORS},
+	Executable, TileFile, TileStream,
+};
 use std::{
 	env, fs,
 	path::{Path, PathBuf},
@@ -15,6 +18,12 @@ use std::{
 
 /// Bytes of a header that are not padding.
 const FIELD_BYTES: usize = 80;
+/// Where a header states the bytes of the payload.
+const PAYLOAD_BYTES: std::ops::Range<usize> = 32..40;
+/// Bytes that an index has for a leaf.
+const LENGTH_BYTES: usize = 4;
+/// The most leaves of streams that are hashed: more of them take time and tell nothing more.
+const MAX_STREAM_LEAVES: u64 = 4;
 
 /// A header that is accepted has one encoding, and its leaves are the payload.
 ///
@@ -99,4 +108,83 @@ fn check_file(path: &Path, bytes: &[u8]) {
 		assert_eq!(standard.as_ref(), Ok(file.header()));
 		assert_eq!(encode_weights(weights), payload);
 	}
+}
+
+/// The stream that an input stands for: after a zero all of its bytes, after anything else the
+/// fields of its header, the lengths in its index, and what is stored for its leaves.
+fn stream_of(input: &[u8]) -> Vec<u8> {
+	let mut input = Input::new(input);
+	if input.u8() == 0 {
+		return input.rest().to_vec();
+	}
+	let mut bytes = input.take(FIELD_BYTES).to_vec();
+	bytes.resize(HEADER_BYTES, 0);
+	let mut size = [0; 8];
+	size.copy_from_slice(&bytes[PAYLOAD_BYTES]);
+	let leaves = tensor::leaf_count(u64::from_le_bytes(size)).min(MAX_STREAM_LEAVES);
+	bytes.extend_from_slice(input.take(LENGTH_BYTES * leaves as usize));
+	bytes.resize(bytes.len().next_multiple_of(HEADER_BYTES), 0);
+	bytes.extend_from_slice(input.rest());
+	bytes
+}
+
+/// A stream that is opened is what its header says and ends where its index says; one that is
+/// verified gives away the payload that has the root, and nothing else.
+pub fn tile_stream(input: &[u8]) {
+	SCRATCH.with(|scratch| check_stream(&scratch.0, &stream_of(input)));
+}
+
+fn check_stream(path: &Path, bytes: &[u8]) {
+	fs::write(path, bytes).expect("the folder for temporary files can be written");
+	let Ok(stream) = TileStream::open(path) else { return };
+	let header = stream.header().clone();
+	assert_eq!(header.encode().as_deref(), Ok(&bytes[..HEADER_BYTES]));
+	assert_eq!(stream.file_bytes(), bytes.len() as u64);
+	assert!(TileFile::open(path).is_err());
+	let leaves = stream.leaf_count();
+	if leaves > MAX_STREAM_LEAVES {
+		return;
+	}
+	let hashes = stream.leaf_hashes();
+	let verified = stream.verify(&header.root);
+	// What is not verified cannot be read.
+	let Ok(stream) = verified else { return };
+	assert_eq!(hashes.ok().as_deref(), Some(stream.tree().leaf_hashes()));
+
+	let mut reader = stream.reader().expect("there is memory for a leaf");
+	let mut payload = Vec::with_capacity(leaves as usize * LEAF_BYTES);
+	for leaf in 0..leaves {
+		payload.extend_from_slice(reader.read(leaf).expect("it was verified"));
+	}
+	assert!(reader.read(leaves).is_err());
+	assert_eq!(payload.len() as u64, header.payload_bytes);
+	assert_eq!(bytes_root(&payload), Ok(header.root));
+	if stream.weight_count().is_ok() {
+		let weights = reader.weights(0).expect("it was verified").to_vec();
+		assert_eq!(encode_weights(&weights), &payload[..weights.len() * 4]);
+	}
+}
+
+/// A graph that is accepted has one encoding, stays below its limits, and refers to tensors that are
+/// aligned and one behind the other. Its weights are cast and scaled once each.
+pub fn eeb(input: &[u8]) {
+	let Ok(executable) = Executable::decode(input) else { return };
+	assert!(input.len() <= MAX_BYTES);
+	assert_eq!(executable.encode(), input);
+	let (tensors, nodes) = (executable.tensors(), executable.nodes());
+	assert!((1..=MAX_TENSORS).contains(&tensors.len()) && (1..=MAX_NODES).contains(&nodes.len()));
+	assert!(executable.widest() <= MAX_EXTENT);
+	let mut end = 0;
+	for tensor in tensors {
+		assert!(tensor.offset_bytes >= end && tensor.offset_bytes.is_multiple_of(ALIGNMENT_BYTES));
+		end = tensor.end_bytes();
+		assert_eq!(casts(&executable, tensor), 1);
+	}
+	assert_eq!(nodes.last().map(|node| &node.output), Some(&executable.output().name));
+}
+
+/// How many nodes cast a tensor to floats.
+fn casts(executable: &Executable, tensor: &Reference) -> usize {
+	let casts = executable.nodes().iter().filter(|node| node.operator == Operator::Cast);
+	casts.filter(|node| node.inputs.contains(&tensor.name)).count()
 }

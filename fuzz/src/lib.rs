@@ -14,9 +14,10 @@
 //! | module | targets |
 //! |---|---|
 //! | [`tree`] | `tree_proof`, `tile_proof` |
-//! | [`mod@file`] | `header`, `tile_file` |
+//! | [`mod@file`] | `header`, `tile_file`, `tile_stream`, `eeb` |
 //! | [`delta`] | `delta_leaf`, `delta_blob`, `low_rank` |
 //! | [`data`] | `record`, `shard`, `manifest` |
+//! | [`interchange`] | `gguf`, `safetensors`, `components` |
 //! | [`rounds`] | `architecture`, `recipe`, `trace`, `trace_evidence`, `update` |
 //!
 //! `scripts/fuzz.sh` runs them with libFuzzer. The tests run them over the kept inputs in `corpus/`
@@ -28,6 +29,7 @@ pub mod data;
 pub mod delta;
 pub mod file;
 mod input;
+pub mod interchange;
 pub mod rounds;
 pub mod tree;
 
@@ -35,18 +37,23 @@ pub mod tree;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its binary and of the folder of its inputs.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 20] = [
 	("architecture", rounds::architecture),
+	("components", interchange::components),
 	("delta_blob", delta::delta_blob),
 	("delta_leaf", delta::delta_leaf),
+	("eeb", file::eeb),
+	("gguf", interchange::gguf),
 	("header", file::header),
 	("low_rank", delta::low_rank),
 	("manifest", data::manifest),
 	("recipe", rounds::recipe),
 	("record", data::record),
+	("safetensors", interchange::safetensors),
 	("shard", data::shard),
 	("tile_file", file::tile_file),
 	("tile_proof", tree::tile_proof),
+	("tile_stream", file::tile_stream),
 	("trace", rounds::trace),
 	("trace_evidence", rounds::trace_evidence),
 	("tree_proof", tree::tree_proof),

@@ -25,7 +25,30 @@
 //! [`ALIGNMENT_BYTES`]. A component of several tensors is one payload, in the order and at the
 //! offsets that [`crate::model`] gives; its shape is then `[payload bytes / bytes of an element]`.
 //! With `i8`, one little-endian `f32` scale for each index of the first dimension follows at the
-//! offset of the scales, padded likewise.
+//! offset of the scales, padded likewise. In a component of several `i8` tensors, the scales of each
+//! tensor follow in their order, one for each row of its last dimension, each tensor's padded.
+//!
+//! # Tile streams
+//!
+//! A file of payload type 2 stores each leaf of the payload alone, so that it can be sent and read
+//! without the others. The header speaks of the payload *before compression*: roots, proofs and
+//! deltas do not depend on how a payload is stored. After the header comes
+//!
+//! | what | bytes |
+//! |---|---|
+//! | for each leaf the bytes that are stored for it, `u32`: 1 to the leaf's own bytes | 4 for each leaf |
+//! | zeros | up to a multiple of 4096 |
+//! | what is stored for each leaf, in order, and nothing after it | their sum |
+//!
+//! A leaf of as many bytes as are stored for it is stored as it is, which all are if the
+//! compression is 0. Fewer bytes are one Zstandard frame (RFC 8878) without a dictionary, whose
+//! content size is stated and is the leaf's. Other frames for the same leaf say the same, so this
+//! is the one place where a value has several encodings; what identifies a payload is its root,
+//! never the bytes of a stream.
+//!
+//! The payload of an executable expert is an ONNX graph and not padded. Its element type and fraction
+//! bits are those of the weights that it refers to, its shape the columns of its input and output; the
+//! `executable` module of `blyan-tiles` defines it byte by byte.
 
 use crate::{
 	tree::{self, LEAF_BYTES, TILE_BYTES, TILE_LEAVES},
@@ -90,10 +113,11 @@ pub enum PayloadType {
 	/// Plain tensors.
 	#[codec(index = 0)]
 	TensorBlock,
-	/// An executable expert block: opaque to everybody but the engine that wrote it.
+	/// An executable expert block: an ONNX graph that refers to its weights by their root.
 	#[codec(index = 1)]
 	Eeb,
-	/// Leaves one after the other, each perhaps compressed, for transfer.
+	/// Leaves one after the other, each perhaps compressed: for transfer, and for components that
+	/// are larger than memory.
 	#[codec(index = 2)]
 	TileStream,
 }
@@ -344,8 +368,8 @@ pub struct Header {
 impl Header {
 	/// The header of a component's master weights: `i32` with [`FRACTION_BITS`].
 	///
-	/// Fails if `payload_bytes` is not a positive multiple of [`ALIGNMENT_BYTES`] that one dimension
-	/// can express.
+	/// Fails if `payload_bytes` is not a positive multiple of [`ALIGNMENT_BYTES`] that one
+	/// dimension can express.
 	pub fn weights(payload_bytes: u64, root: H256) -> Result<Self, Error> {
 		let weights = u32::try_from(payload_bytes / DType::I32.element_bytes())
 			.map_err(|_| Error::new(SHAPE_OFFSET, ErrorKind::Shape))?;

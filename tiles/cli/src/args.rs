@@ -4,7 +4,12 @@ use crate::{
 	simulation::{Setup, Share},
 	worker,
 };
-use blyan_primitives::{record::DatasetKind, sampling::MixtureEntry, H256};
+use blyan_primitives::{
+	record::DatasetKind,
+	sampling::MixtureEntry,
+	tensor::{DType, FRACTION_BITS},
+	H256,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use std::{path::PathBuf, str::FromStr};
@@ -49,7 +54,7 @@ pub enum Command {
 	/// Keys on this machine.
 	#[command(subcommand)]
 	Account(AccountCommand),
-	/// Tile files: roots and proofs.
+	/// Tile files: roots, proofs, and weights from and for other formats.
 	#[command(subcommand)]
 	Tile(TileCommand),
 	/// Integer deltas between tile files.
@@ -342,6 +347,10 @@ pub enum ModelCommand {
 	Verify(ModelVerifyArgs),
 	/// Let a model write.
 	Generate(ModelGenerateArgs),
+	/// Write an expert as a graph that refers to its weights by their root, for any ONNX runtime.
+	ExportExpert(ModelExportExpertArgs),
+	/// Run an exported expert and compare it with the engine's own.
+	RunExpert(ModelRunExpertArgs),
 }
 
 /// Arguments of `model show`.
@@ -424,6 +433,58 @@ pub struct ModelGenerateArgs {
 	#[arg(long, value_name = "HEX", value_parser = parse_hash)]
 	pub seed: Option<H256>,
 	/// Where to compute.
+	#[arg(long, default_value = "cpu")]
+	pub device: String,
+}
+
+/// Arguments of `model export-expert`.
+#[derive(Clone, Debug, Args)]
+pub struct ModelExportExpertArgs {
+	/// Folder of a model's weights.
+	#[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub folder: PathBuf,
+	/// Number of the layer, from 0 on.
+	#[arg(long)]
+	pub layer: u8,
+	/// Number of the expert in its layer, from 0 on.
+	#[arg(long)]
+	pub expert: u8,
+	/// Tile file for the graph.
+	#[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub out: PathBuf,
+	/// ONNX file for other programs, with the weights in it as floats.
+	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub onnx: Option<PathBuf>,
+}
+
+/// Arguments of `model run-expert`.
+#[derive(Clone, Debug, Args)]
+pub struct ModelRunExpertArgs {
+	/// Tile file that `model export-expert` wrote.
+	#[arg(value_hint = ValueHint::FilePath)]
+	pub file: PathBuf,
+	/// Folder of the weights of the model that the expert is of.
+	#[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub weights: PathBuf,
+	/// File of the input: rows of 32-bit floats, little-endian, one for each token.
+	#[arg(
+		long,
+		value_name = "FILE",
+		value_hint = ValueHint::FilePath,
+		required_unless_present = "random",
+		conflicts_with = "random"
+	)]
+	pub input: Option<PathBuf>,
+	/// Make an input of numbers that follow from this one.
+	#[arg(long, value_name = "SEED")]
+	pub random: Option<u64>,
+	/// Rows of the input that --random makes.
+	#[arg(long, default_value_t = 16, conflicts_with = "input")]
+	pub tokens: u32,
+	/// File for the output, in the form of the input.
+	#[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub out: Option<PathBuf>,
+	/// Where the engine computes.
 	#[arg(long, default_value = "cpu")]
 	pub device: String,
 }
@@ -542,10 +603,137 @@ pub enum TileCommand {
 	Root(TileRootArgs),
 	/// Prove that a leaf or a tile belongs to a file's root.
 	Prove(TileProveArgs),
-	/// Check a tile file against its root, or some bytes against a proof.
+	/// Check a tile file or tile stream against its root, or some bytes against a proof.
 	Verify(TileVerifyArgs),
-	/// Show the header of a tile file.
+	/// Show the header of a tile file or tile stream.
 	Inspect(TileInspectArgs),
+	/// Compress a tile file, leaf by leaf, to a tile stream of the same root.
+	Compress(TileConvertArgs),
+	/// Turn a tile stream back into the tile file of the same root.
+	Expand(TileConvertArgs),
+	/// Turn weights in a file of safetensors, burn-pack or GGUF into components.
+	Import(TileImportArgs),
+	/// Turn components, or a model's folder, into a file of safetensors or burn-pack.
+	Export(TileExportArgs),
+	/// Compare two files or folders of weights, value by value.
+	Diff(TileDiffArgs),
+}
+
+/// An element type, as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DtypeName {
+	/// Fixed point: integers of 32 bits.
+	I32,
+	/// Integers of 8 bits, with a scale for each row.
+	I8,
+	/// IEEE 754 binary16.
+	F16,
+	/// The upper half of a binary32.
+	Bf16,
+	/// IEEE 754 binary32.
+	F32,
+}
+
+impl From<DtypeName> for DType {
+	fn from(name: DtypeName) -> Self {
+		match name {
+			DtypeName::I32 => Self::I32,
+			DtypeName::I8 => Self::I8,
+			DtypeName::F16 => Self::F16,
+			DtypeName::Bf16 => Self::Bf16,
+			DtypeName::F32 => Self::F32,
+		}
+	}
+}
+
+/// An element type of other formats, as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FloatName {
+	/// IEEE 754 binary32.
+	F32,
+	/// IEEE 754 binary16.
+	F16,
+	/// The upper half of a binary32.
+	Bf16,
+}
+
+impl From<FloatName> for DType {
+	fn from(name: FloatName) -> Self {
+		match name {
+			FloatName::F32 => Self::F32,
+			FloatName::F16 => Self::F16,
+			FloatName::Bf16 => Self::Bf16,
+		}
+	}
+}
+
+/// A format that weights are exported to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatName {
+	/// What most of the world reads.
+	Safetensors,
+	/// What burn reads.
+	Burnpack,
+}
+
+/// Arguments of `tile import`.
+#[derive(Clone, Debug, Args)]
+pub struct TileImportArgs {
+	/// A file that ends in .safetensors, .bpk, .burnpack or .gguf.
+	#[arg(value_hint = ValueHint::FilePath)]
+	pub file: PathBuf,
+	/// Folder to write; must not exist yet, or be empty.
+	#[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub to: PathBuf,
+	/// The element type of the components.
+	#[arg(long, value_enum, default_value_t = DtypeName::I32)]
+	pub dtype: DtypeName,
+	/// With i32, how many bits are to the right of the point.
+	#[arg(
+		long,
+		value_name = "BITS",
+		default_value_t = FRACTION_BITS,
+		value_parser = clap::value_parser!(u8).range(0..=31)
+	)]
+	pub fraction_bits: u8,
+	/// Let values that are too large become the largest of the type, instead of refusing them.
+	#[arg(long)]
+	pub saturate: bool,
+}
+
+/// Arguments of `tile export`.
+#[derive(Clone, Debug, Args)]
+pub struct TileExportArgs {
+	/// Folder that `tile import`, `model init` or `model pull` wrote.
+	#[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub folder: PathBuf,
+	/// The format of the file.
+	#[arg(long, value_enum, default_value_t = FormatName::Safetensors)]
+	pub format: FormatName,
+	/// File to write.
+	#[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub out: PathBuf,
+	/// Round all values to this type; without it, what is i32, f16, bf16 or f32 stays so, and only
+	/// i8 becomes f32.
+	#[arg(long, value_enum)]
+	pub dtype: Option<FloatName>,
+	/// Let values that are too large become the largest of the type, instead of refusing them.
+	#[arg(long)]
+	pub saturate: bool,
+}
+
+/// Arguments of `tile diff`.
+#[derive(Clone, Debug, Args)]
+pub struct TileDiffArgs {
+	/// A file of safetensors, burn-pack or GGUF, a folder of components, or a model's folder.
+	#[arg(value_hint = ValueHint::AnyPath)]
+	pub first: PathBuf,
+	/// Another one.
+	#[arg(value_hint = ValueHint::AnyPath)]
+	pub second: PathBuf,
+	/// Fail if two values differ by more than this; 0 if none may differ.
+	#[arg(long, value_name = "DIFFERENCE", value_parser = parse_tolerance)]
+	pub tolerance: Option<f64>,
 }
 
 /// Arguments of `tile root`.
@@ -585,8 +773,8 @@ pub struct TileProveArgs {
 /// Arguments of `tile verify`.
 #[derive(Clone, Debug, Args)]
 pub struct TileVerifyArgs {
-	/// A tile file; with --proof, a file of the bytes of the leaf or tile, or a tile file that has
-	/// it. A proof of a record needs none.
+	/// A tile file or tile stream; with --proof, a file of the bytes of the leaf or tile, or a tile
+	/// file that has it. A proof of a record needs none.
 	#[arg(value_hint = ValueHint::FilePath, required_unless_present = "proof")]
 	pub file: Option<PathBuf>,
 	/// A proof that `tile prove` or `dataset prove` wrote.
@@ -606,6 +794,17 @@ pub struct TileInspectArgs {
 	/// Hash every leaf and list the hashes.
 	#[arg(long)]
 	pub leaves: bool,
+}
+
+/// Arguments of `tile compress` and `tile expand`.
+#[derive(Clone, Debug, Args)]
+pub struct TileConvertArgs {
+	/// The file.
+	#[arg(value_hint = ValueHint::FilePath)]
+	pub file: PathBuf,
+	/// File to write; by custom streams end in .blys and tile files in .blyt.
+	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+	pub out: PathBuf,
 }
 
 /// Commands about deltas.
@@ -803,6 +1002,12 @@ pub struct SimNetworkArgs {
 	/// File for a plot of latencies and of wide-area bytes, as SVG.
 	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
 	pub plot: Option<PathBuf>,
+}
+
+/// A difference that is not negative.
+fn parse_tolerance(text: &str) -> Result<f64, String> {
+	let tolerance = text.parse().ok().filter(|tolerance: &f64| *tolerance >= 0.0);
+	tolerance.ok_or_else(|| String::from("write a number that is not negative, as in 0 or 1e-6"))
 }
 
 /// 32 bytes as 64 hexadecimal digits, with or without `0x`.

@@ -7,7 +7,7 @@ use support::Place;
 #[test]
 fn every_command_has_help() {
 	let place = Place::new();
-	let commands: [&[&str]; 18] = [
+	let commands: [&[&str]; 22] = [
 		&[],
 		&["dataset"],
 		&["dataset", "prepare"],
@@ -16,11 +16,15 @@ fn every_command_has_help() {
 		&["worker"],
 		&["round", "open"],
 		&["model", "pull"],
+		&["model", "export-expert"],
+		&["model", "run-expert"],
 		&["account", "import"],
 		&["account", "bond"],
 		&["account", "leave"],
 		&["account", "withdraw"],
 		&["tile", "prove"],
+		&["tile", "import"],
+		&["tile", "diff"],
 		&["delta", "merge"],
 		&["sample"],
 		&["sim"],

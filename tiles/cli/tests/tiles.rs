@@ -1,4 +1,4 @@
-//! `tile root`, `prove`, `verify` and `inspect`.
+//! `tile root`, `prove`, `verify`, `inspect`, `compress` and `expand`.
 
 mod support;
 
@@ -125,4 +125,42 @@ fn tile_files_are_checked_against_their_headers() {
 	place.run(&["tile", "verify", file, "--proof", "proof.json"]).failure(1, "do not hash");
 	place.write(file, &bytes[..100]);
 	place.run(&["tile", "inspect", file]).failure(1, "no tile file");
+}
+
+#[test]
+fn tile_file_is_compressed_and_expanded() {
+	let place = Place::new();
+	let model = tiny_model(&place);
+	let root = model["components"][0]["root"].as_str().unwrap().to_owned();
+	let file = "model/embed.blyt";
+	let compress = ["--json", "tile", "compress", file, "--out", "a.blys"];
+	let compressed = place.run(&compress).json();
+	assert_eq!(compressed["root"], root);
+	assert_eq!(compressed["file_bytes"], place.read("a.blys").len());
+	assert!(place.read("a.blys").len() < place.read(file).len());
+	for command in ["verify", "root", "inspect"] {
+		let ran = place.run(&["--json", "tile", command, "a.blys"]);
+		assert_eq!(ran.json()["root"], root, "{command}");
+	}
+	let leaves = |file: &str| place.run(&["--json", "tile", "inspect", file, "--leaves"]).json();
+	assert_eq!(leaves("a.blys"), leaves(file));
+	place.run(&["tile", "verify", "a.blys", "--root", &"00".repeat(32)]).failure(1, "is expected");
+	place.run(&["tile", "expand", "a.blys", "--out", "b.blyt"]).success();
+	assert_eq!(place.read("b.blyt"), place.read(file));
+
+	place.run(&["tile", "compress", "a.blys", "--out", "c"]).failure(1, "is a tile stream");
+	place.run(&["tile", "expand", file, "--out", "c"]).failure(1, "is no tile stream");
+	let mut bytes = place.read(file);
+	let last = bytes.len() - 1;
+	bytes[last] ^= 1;
+	place.write("b.blyt", &bytes);
+	place.run(&["tile", "compress", "b.blyt", "--out", "c"]).failure(1, "root it states");
+	let mut bytes = place.read("a.blys");
+	bytes.pop();
+	place.write("a.blys", &bytes);
+	for command in ["verify", "root", "inspect"] {
+		place.run(&["tile", command, "a.blys"]).failure(1, "cut off");
+	}
+	place.run(&["tile", "expand", "a.blys", "--out", "c"]).failure(1, "cut off");
+	assert!(!place.path("c").exists());
 }

@@ -144,6 +144,22 @@ pub enum Error {
 		/// The component.
 		component: usize,
 	},
+	/// A matrix is empty or does not lie within its component.
+	#[error("there is no such matrix in a component of {weights} weights; take rows, columns and first weight from the component's tensors")]
+	Matrix {
+		/// Weights of the component.
+		weights: u64,
+	},
+	/// A vector does not fit its matrix.
+	#[error(
+		"the matrix has {expected} columns, the vector {found} entries; give one for each column"
+	)]
+	Vector {
+		/// Columns of the matrix.
+		expected: usize,
+		/// Entries of the vector.
+		found: usize,
+	},
 	/// A file of the engine could not be read.
 	#[error("cannot read {}: {source}; check that the path exists and may be read", .path.display())]
 	Read {
@@ -161,6 +177,40 @@ pub enum Error {
 		offset: usize,
 		/// What is wrong.
 		reason: String,
+	},
+	/// The ONNX runtime refuses a graph that was checked.
+	#[error("the ONNX runtime cannot {action} the graph of {component}: {message}; this is a bug, please report it")]
+	Runtime {
+		/// What was tried.
+		action: &'static str,
+		/// The component that the graph stands for.
+		component: String,
+		/// What the runtime said.
+		message: String,
+	},
+	/// An input is not made of rows, or too large.
+	#[error(
+		"the input has {found} numbers; give at least one row of {width} and at most {most} rows"
+	)]
+	Rows {
+		/// Numbers of a row.
+		width: usize,
+		/// Numbers that were given.
+		found: usize,
+		/// The most rows.
+		most: usize,
+	},
+	/// An input or output has numbers that cannot be compared.
+	#[error("the {what} has numbers that are not finite; use a smaller input")]
+	NotFinite {
+		/// The input or the output.
+		what: &'static str,
+	},
+	/// A graph does not compute what an expert of the engine does.
+	#[error("the graph of {component} is not the one of an expert, so there is nothing to compare it with; export the expert again")]
+	NotAnExpert {
+		/// The component that the graph stands for.
+		component: String,
 	},
 	/// A state is not the one that was committed to.
 	#[error("the state has the root {found:?} where {expected:?} is expected; fetch it again")]

@@ -3,8 +3,8 @@
 //! # Overview
 //!
 //! Consensus knows integers only. This crate is where floats live: it turns master weights into
-//! floats, trains them, and hands back integer increments. [`Recipe`] is the only door, and no float
-//! passes through it.
+//! floats, trains them, and hands back integer increments. [`Recipe`] is the only door to what
+//! consensus depends on, and no float passes through it.
 //!
 //! | module | what |
 //! |---|---|
@@ -12,8 +12,11 @@
 //! | [`weights`] | [`Weights`]: the master integers of a model |
 //! | [`state`] | [`State`]: weights and optimiser in the middle of training, its root and its file |
 //! | [`delta`] | increments to compressed deltas, deltas to merged weights |
+//! | [`product`] | products of matrices that are larger than memory |
+//! | [`burnpack`] | weights in files of burn's own format |
 //! | [`batch`] | windows of bytes cut out of records |
 //! | [`device`] | [`Device`]: where tensors live |
+//! | [`executable`] | [`Runner`]: executable experts in an ONNX runtime, beside the engine |
 //! | [`demo`] | a small architecture and recipe for demonstrations and tests |
 //!
 //! Inside, `network` is the model as tensors, `routing` the choice of experts, and `optimiser` the
@@ -71,14 +74,17 @@
 #![deny(missing_docs)]
 
 pub mod batch;
+pub mod burnpack;
 mod container;
 pub mod delta;
 pub mod demo;
 pub mod device;
 mod error;
+pub mod executable;
 mod layout;
 mod network;
 mod optimiser;
+pub mod product;
 pub mod recipe;
 mod routing;
 pub mod state;
@@ -87,6 +93,7 @@ pub mod weights;
 pub use batch::Batch;
 pub use device::Device;
 pub use error::{Error, Result};
+pub use executable::Runner;
 pub use recipe::{FloatRecipe, Recipe, StepReport};
 pub use state::State;
 pub use weights::Weights;

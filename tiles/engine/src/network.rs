@@ -167,9 +167,8 @@ impl<'a> Network<'a> {
 			let tokens = indices(route.tokens, &self.device);
 			let slots = indices(route.slots, &self.device);
 			let input = h.clone().select(0, tokens.clone());
-			let inner = activation::relu(linear(input, self.tensor(component, W1)));
-			let squared = inner.clone().mul(inner);
-			let output = linear(squared, self.tensor(component, W2));
+			let output =
+				expert_output(input, self.tensor(component, W1), self.tensor(component, W2));
 			let gated = output.mul(gates.clone().select(0, slots));
 			sum = sum.select_assign(0, tokens, gated, IndexingUpdateOp::Add);
 		}
@@ -192,13 +191,24 @@ fn normalise(x: Tensor<2>, gain: Tensor<2>) -> Tensor<2> {
 	x.mul(scale).mul(gain)
 }
 
+/// One expert on `x`, `[tokens, width]`: `relu(x · w1ᵀ)² · w2ᵀ`.
+pub(crate) fn expert_output(x: Tensor<2>, w1: Tensor<2>, w2: Tensor<2>) -> Tensor<2> {
+	let inner = activation::relu(linear(x, w1));
+	let squared = inner.clone().mul(inner);
+	linear(squared, w2)
+}
+
 /// `x · Wᵀ`.
 fn linear(x: Tensor<2>, matrix: Tensor<2>) -> Tensor<2> {
 	x.matmul(matrix.transpose())
 }
 
 /// Values on a device. All computing is in 32 bits, whatever the device would prefer.
-fn floats<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+pub(crate) fn floats<const D: usize>(
+	values: Vec<f32>,
+	shape: [usize; D],
+	device: &Device,
+) -> Tensor<D> {
 	Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
 }
 

@@ -9,7 +9,7 @@ use blyan_primitives::{
 use blyan_tiles::{hashing, Store};
 
 /// Fixed-point one.
-const ONE: f64 = (1u64 << FRACTION_BITS) as f64;
+pub(crate) const ONE: f64 = (1u64 << FRACTION_BITS) as f64;
 
 /// The weights of a model: one component after the other, each in units of 2^−24 and with the
 /// padding of its payload.

@@ -309,8 +309,8 @@ class TileFile:
 			self.header = Header.decode(head)
 			found = os.fstat(file.fileno()).st_size
 			expected = HEADER_BYTES + self.header.payload_bytes
-			packed = self.header.compression != NOT_COMPRESSED
-			refuse_unless(not packed, 29, "compressed streams are for transfer only")
+			stream = self.header.payload_type == TILE_STREAM
+			refuse_unless(not stream, 8, "this is a tile stream, which TileStream reads")
 			refuse_unless(found == expected, min(found, expected), "the file has another length")
 			self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -365,6 +365,145 @@ def file_of(weights):
 	payload = encode_weights(weights)
 	root = bytes_root(payload) if payload else bytes(HASH_BYTES)
 	return Header.of_weights(len(payload), root).encode() + payload
+
+
+# ---- stream ---------------------------------------------------------------------------------
+
+LENGTH_BYTES = 4
+PAGE_BYTES = 4_096
+FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
+# The blocks of a frame, and the most bytes that one holds.
+RAW, REPEATED, COMPRESSED = range(3)
+MAX_BLOCK_BYTES = 131_072
+
+
+class TileStream:
+	"""A stream, in memory. Opening checks all but the leaves; `verify` checks those."""
+
+	def __init__(self, data):
+		self.data = bytes(data)
+		self.header = Header.decode(self.data[:HEADER_BYTES])
+		refuse_unless(self.header.payload_type == TILE_STREAM, 8, "this is no tile stream")
+		count, size = self.leaf_count(), len(self.data)
+		start = frames_start(count)
+		refuse_unless(size >= start, size, "the index is cut off")
+		self.starts = [start]
+		lengths = struct.unpack_from(f"<{count}I", self.data, HEADER_BYTES)
+		for leaf, length in enumerate(lengths):
+			most = self.leaf_length(leaf)
+			least = most if self.header.compression == NOT_COMPRESSED else 1
+			at = HEADER_BYTES + LENGTH_BYTES * leaf
+			refuse_unless(least <= length <= most, at, "a leaf cannot be stored in so many bytes")
+			self.starts.append(self.starts[-1] + length)
+		rest = self.data[HEADER_BYTES + LENGTH_BYTES * count : start].lstrip(b"\0")
+		refuse_unless(not rest, start - len(rest), "this byte must be zero")
+		end = self.starts[-1]
+		refuse_unless(size == end, min(size, end), "the file has another length")
+
+	def leaf_count(self):
+		return leaf_count(BYTES, self.header.payload_bytes)
+
+	def leaf_length(self, leaf):
+		return min(LEAF_BYTES, self.header.payload_bytes - leaf * LEAF_BYTES)
+
+	def leaf_bytes(self, leaf):
+		"""The bytes of a leaf before it was compressed, which nobody has verified."""
+		if not 0 <= leaf < self.leaf_count():
+			raise FormatError(0, f"there is no leaf {leaf}")
+		stored = self.data[self.starts[leaf] : self.starts[leaf + 1]]
+		length = self.leaf_length(leaf)
+		return stored if len(stored) == length else decompress(stored, length)
+
+	def verify(self, root):
+		"""Checks that the leaves have this root, and that the header says so; returns the payload."""
+		leaves = [self.leaf_bytes(leaf) for leaf in range(self.leaf_count())]
+		refuse_unless(self.header.root == root, 48, "the header states another root")
+		found = bytes_root(b"".join(leaves))
+		refuse_unless(found == root, self.starts[0], "the leaves hash to another root")
+		return b"".join(leaves)
+
+
+def frames_start(leaves):
+	"""Where the first leaf is stored: after the header and whole pages of index."""
+	return HEADER_BYTES + -(-LENGTH_BYTES * leaves // PAGE_BYTES) * PAGE_BYTES
+
+
+def decompress(frame, length):
+	"""What a frame of Zstandard (RFC 8878) holds, which must be `length` bytes.
+
+	Blocks that are not compressed are read here; for others the standard library of Python 3.14 is
+	needed.
+	"""
+	reader = Reader(frame)
+	refuse_unless(reader.take(4) == FRAME_MAGIC, 0, "this is no frame of zstd")
+	descriptor = reader.number("B")
+	refuse_unless(descriptor & 0b1011 == 0, 4, "a frame needs no dictionary")
+	single = descriptor >> 5 & 1
+	if not single:
+		reader.take(1)
+	stated = ("B" if single else None, "H", "I", "Q")[descriptor >> 6]
+	refuse_unless(stated is not None, 4, "a frame states how many bytes it holds")
+	found = reader.number(stated) + (256 if stated == "H" else 0)
+	refuse_unless(found == length, 5, "a frame holds as many bytes as its leaf")
+	held, last = bytearray(), False
+	while not last:
+		at = reader.offset
+		header = int.from_bytes(reader.take(3), "little")
+		last, kind, size = header & 1, header >> 1 & 3, header >> 3
+		if kind == COMPRESSED:
+			return decompress_blocks(frame, length)
+		refuse_unless(kind != 3 and size <= MAX_BLOCK_BYTES, at, "this block cannot be")
+		held += reader.take(size) if kind == RAW else reader.take(1) * size
+		refuse_unless(len(held) <= length, at, "a frame holds as many bytes as it states")
+	if descriptor & 0b100:
+		# A checksum: the leaf's hash is checked anyway.
+		reader.take(4)
+	reader.finish()
+	refuse_unless(len(held) == length, len(frame), "a frame holds as many bytes as it states")
+	return bytes(held)
+
+
+def decompress_blocks(frame, length):
+	"""The same with the standard library, where it can do that."""
+	try:
+		from compression import zstd
+	except ImportError as cause:
+		raise NotImplementedError("reading compressed blocks needs Python 3.14") from cause
+	decompressor = zstd.ZstdDecompressor()
+	try:
+		# One byte more than is stated shows that there is more.
+		held = decompressor.decompress(frame, max_length=length + 1)
+	except zstd.ZstdError as cause:
+		raise FormatError(0, f"zstd says: {cause}") from cause
+	whole = decompressor.eof and not decompressor.unused_data
+	refuse_unless(whole and len(held) == length, 0, "a frame holds as many bytes as it states")
+	return held
+
+
+def repeated_frame(byte, length):
+	"""A frame that holds one byte again and again."""
+	blocks = [min(MAX_BLOCK_BYTES, length - at) for at in range(0, length, MAX_BLOCK_BYTES)]
+	# One segment, four bytes for its length, no checksum, no dictionary.
+	frame = FRAME_MAGIC + b"\xa0" + struct.pack("<I", length)
+	for left, size in zip(range(len(blocks))[::-1], blocks):
+		header = (left == 0) | REPEATED << 1 | size << 3
+		frame += header.to_bytes(3, "little") + bytes([byte])
+	return frame
+
+
+def stream_of(weights):
+	"""The bytes of a stream of these master weights, in which only leaves of one byte are smaller."""
+	payload = encode_weights(weights)
+	header = Header.of_weights(len(payload), bytes_root(payload))
+	header = header._replace(payload_type=TILE_STREAM, compression=ZSTD)
+	stored = []
+	for at in range(0, len(payload), LEAF_BYTES):
+		leaf = payload[at : at + LEAF_BYTES]
+		frame = repeated_frame(leaf[0], len(leaf)) if len(set(leaf)) == 1 else leaf
+		stored.append(min(frame, leaf, key=len))
+	index = struct.pack(f"<{len(stored)}I", *map(len, stored))
+	head = (header.encode() + index).ljust(frames_start(len(stored)), b"\0")
+	return head + b"".join(stored)
 
 
 # ---- deltas ---------------------------------------------------------------------------------

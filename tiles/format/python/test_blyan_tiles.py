@@ -205,9 +205,96 @@ class Files(unittest.TestCase):
 			with self.assertRaises(FormatError, msg=f"byte {at}"):
 				use(damaged)
 
+	def test_the_golden_stream_is_read(self):
+		whole = (vectors.FOLDER / vectors.STREAM).read_bytes()
+		weights = vectors.streamed()
+		stream = tiles.TileStream(whole)
+		self.assertEqual(stream.leaf_count(), 2)
+		payload = stream.verify(tiles.bytes_root(tiles.encode_weights(weights)))
+		self.assertEqual(tiles.decode_weights(payload), weights)
+		self.assertRaises(FormatError, tiles.TileFile, self.write(whole))
+		self.assertRaises(FormatError, tiles.TileStream, tiles.file_of(weights[-64:]))
+		self.assertRaises(FormatError, stream.leaf_bytes, 2)
+
+	def test_a_stream_that_was_cut_off_or_damaged_is_refused(self):
+		whole = (vectors.FOLDER / vectors.STREAM).read_bytes()
+		root = tiles.Header.decode(whole[: tiles.HEADER_BYTES]).root
+		frames = tiles.frames_start(2)
+		lengths = [*range(0, frames, 97), *range(frames, len(whole))]
+		for length in lengths:
+			self.assertRaises(FormatError, tiles.TileStream, whole[:length])
+		self.assertRaises(FormatError, tiles.TileStream, whole + b"\0")
+		payload = tiles.TileStream(whole).verify(root)
+		places = [*range(0, frames, 101), *range(4096, 4106), *range(frames, len(whole), 11)]
+		for at in [*range(32, 80), *places, *range(frames, frames + 17)]:
+			damaged = whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :]
+			try:
+				found = tiles.TileStream(damaged).verify(root)
+			except (FormatError, NotImplementedError):
+				continue
+			# One bit of a frame means nothing.
+			self.assertEqual((at, found), (frames + 4, payload))
+
+	def test_frames_are_read_as_far_as_python_can(self):
+		whole = tiles.FRAME_MAGIC + bytes([0x20, 3, 25, 0, 0, 1, 2, 3])
+		self.assertEqual(tiles.decompress(whole, 3), bytes([1, 2, 3]))
+		for cut in cuts(whole):
+			self.assertRaises(FormatError, tiles.decompress, cut, 3)
+		self.assertRaises(FormatError, tiles.decompress, whole, 4)
+		compressed = tiles.FRAME_MAGIC + bytes([0x20, 3, 29, 0, 0, 1, 2, 3])
+		self.assertRaises((FormatError, NotImplementedError), tiles.decompress, compressed, 3)
+
 	def test_only_whole_tensors_have_a_file(self):
 		for count in (0, 1, 63, 65):
 			self.assertRaises(FormatError, tiles.file_of, [0] * count)
+
+
+class Experts(unittest.TestCase):
+	"""Executable experts, by programs of others where they are installed."""
+
+	def setUp(self):
+		try:
+			import numpy
+			import onnx
+			import onnxruntime
+		except ImportError:
+			self.skipTest("onnx, onnxruntime or numpy is not installed")
+		self.numpy, self.onnx, self.runtime = numpy, onnx, onnxruntime
+
+	def expected(self, rows):
+		"""What the expert of the vectors makes of rows, in double precision."""
+		weights = self.numpy.array(vectors.expert_weights()) / 2.0**tiles.FRACTION_BITS
+		count, (first, second, _) = vectors.WIDTH * vectors.INNER, vectors.experts.offsets(8, 12)
+		first, second = first // tiles.WEIGHT_BYTES, second // tiles.WEIGHT_BYTES
+		w1 = weights[first : first + count].reshape(vectors.INNER, vectors.WIDTH)
+		w2 = weights[second : second + count].reshape(vectors.WIDTH, vectors.INNER)
+		return self.numpy.maximum(rows @ w1.T, 0) ** 2 @ w2.T
+
+	def check(self, model):
+		self.onnx.checker.check_model(model, full_check=True)
+		rows = self.numpy.linspace(-2, 2, 5 * vectors.WIDTH, dtype="f").reshape(5, vectors.WIDTH)
+		session = self.runtime.InferenceSession(model.SerializeToString())
+		(found,) = session.run(None, {"input": rows})
+		self.assertTrue(self.numpy.allclose(found, self.expected(rows), rtol=1e-5, atol=1e-5))
+
+	def test_the_plain_graph_is_valid_and_computes_the_expert(self):
+		data = (vectors.FOLDER / "expert.onnx").read_bytes()
+		model = self.onnx.ModelProto.FromString(data)
+		self.assertEqual(model.SerializeToString(deterministic=True), data)
+		self.check(model)
+
+	def test_the_block_is_valid_and_computes_the_expert_with_the_integers_it_refers_to(self):
+		data = (vectors.FOLDER / "expert.blyt").read_bytes()[tiles.HEADER_BYTES :]
+		weights = (vectors.FOLDER / "expert_weights.blyt").read_bytes()[tiles.HEADER_BYTES :]
+		model = self.onnx.ModelProto.FromString(data)
+		self.assertEqual(model.SerializeToString(deterministic=True), data)
+		for tensor in model.graph.initializer[1:]:
+			entries = {entry.key: entry.value for entry in tensor.external_data}
+			start, length = int(entries["offset"]), int(entries["length"])
+			tensor.ClearField("external_data")
+			tensor.ClearField("data_location")
+			tensor.raw_data = weights[start : start + length]
+		self.check(model)
 
 
 class Deltas(unittest.TestCase):

@@ -7,16 +7,22 @@ a file with a seed is `rotate_left((i ^ seed) * 0x9e3779b9 mod 2^32, 13)` as `i3
 	name  weights  seed  root  hash of the file  changed leaf  seed  root after  hash after
 
 where the last four are of the file in which one leaf has the weights of another seed, counted from
-the leaf's start. Run without arguments to write, with --check to compare.
+the leaf's start. `repeated.blys` is a stream, of a leaf of bytes that are all 5 and of the weights of
+`two_tensors.blyt`.
+
+`expert.blyt` is an executable expert, `expert.onnx` its graph for other programs, `expert_weights.blyt`
+the weights that both have. Run without arguments to write, with --check to compare.
 """
 
 import pathlib
 import sys
 
 import blyan_tiles as tiles
+import experts
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "tests" / "vectors"
 SMALL = "two_tensors"
+STREAM = "repeated.blys"
 LEAF = tiles.LEAF_WEIGHTS
 CASES = [
 	# name, weights, seed, changed leaf, its seed
@@ -38,6 +44,36 @@ def weights(count, seed):
 	return [weight(index) for index in range(count)]
 
 
+# An expert of a model of this width, and the width inside it.
+EXPERT, WIDTH, INNER, EXPERT_SEED = "layer.1.expert.2", 8, 12, 12
+
+
+def expert_weights():
+	"""Its weights, padding included: below one half, so that their floats are not all alike."""
+	count, (first, second, end) = WIDTH * INNER, experts.offsets(WIDTH, INNER)
+	content = [0] * (end // tiles.WEIGHT_BYTES)
+	for seed, offset in enumerate((first, second), EXPERT_SEED):
+		start = offset // tiles.WEIGHT_BYTES
+		content[start : start + count] = [weight >> 8 for weight in weights(count, seed)]
+	return content
+
+
+def expert_files():
+	content = expert_weights()
+	file = tiles.file_of(content)
+	root = tiles.Header.decode(file[: tiles.HEADER_BYTES]).root
+	block = experts.block(EXPERT, root, WIDTH, INNER, tiles.FRACTION_BITS)
+	header = tiles.Header(
+		tiles.EEB, tiles.I32, (WIDTH, WIDTH), tiles.FRACTION_BITS, tiles.NOT_COMPRESSED,
+		len(block), 0, tiles.bytes_root(block),
+	)
+	return {
+		"expert.blyt": header.encode() + block,
+		"expert.onnx": experts.plain(EXPERT, content, WIDTH, INNER, tiles.FRACTION_BITS),
+		"expert_weights.blyt": file,
+	}
+
+
 def row(name, count, seed, leaf, leaf_seed):
 	before = weights(count, seed)
 	after = list(before)
@@ -50,12 +86,20 @@ def row(name, count, seed, leaf, leaf_seed):
 	return "\t".join(map(str, fields)) + "\n"
 
 
+def streamed():
+	"""The weights of the stream."""
+	_, count, seed, _, _ = CASES[0]
+	return [0x05050505] * LEAF + weights(count, seed)
+
+
 def contents():
 	"""What each file of the folder holds."""
 	_, count, seed, _, _ = CASES[0]
 	return {
 		f"{SMALL}.blyt": tiles.file_of(weights(count, seed)),
+		STREAM: tiles.stream_of(streamed()),
 		"files.tsv": "".join(row(*case) for case in CASES).encode(),
+		**expert_files(),
 	}
 
 

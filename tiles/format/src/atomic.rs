@@ -23,17 +23,53 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// (or, if only the last step fails, which makes the name survive a power failure, the new file is
 /// there and whole). After a crash an unfinished file may stay behind, see [`sweep`].
 pub fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<()> {
-	let folder = folder_of(path);
-	fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
-	let unfinished = unfinished_name(path);
-	let written = write_unfinished(&unfinished, fill)
-		.and_then(|()| fs::rename(&unfinished, path))
-		.and_then(|()| sync_name(path));
-	written.map_err(|source| {
-		// What remains is swept later if even this fails; the first error is the one to report.
-		let _ = fs::remove_file(&unfinished);
-		Error::Io { action: "write", path: path.to_path_buf(), source }
-	})
+	let mut unfinished = Unfinished::create(path)?;
+	fill(&mut unfinished.writer).map_err(Error::io("write", path))?;
+	unfinished.commit()
+}
+
+/// A file that has not got its name yet. It is removed if it is dropped without it.
+pub(crate) struct Unfinished {
+	target: PathBuf,
+	/// Where the contents are until then.
+	path: PathBuf,
+	/// Takes the contents.
+	pub writer: BufWriter<File>,
+}
+
+impl Unfinished {
+	/// A file beside `target`, in a folder that is created if it is missing.
+	pub fn create(target: &Path) -> Result<Self> {
+		let folder = folder_of(target);
+		fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
+		let path = unfinished_name(target);
+		let file = create_anew(&path).map_err(Error::io("write", target))?;
+		let writer = BufWriter::with_capacity(BUFFER_BYTES, file);
+		Ok(Self { target: target.to_path_buf(), path, writer })
+	}
+
+	/// Syncs the contents and gives them the name, replacing a file that has it.
+	pub fn commit(mut self) -> Result<()> {
+		let written = self
+			.writer
+			.flush()
+			// The rename must not reach the disk before the contents do.
+			.and_then(|()| self.writer.get_ref().sync_all())
+			.and_then(|()| fs::rename(&self.path, &self.target));
+		if written.is_ok() {
+			// Another process may use the name from now on.
+			self.path.clear();
+		}
+		written.and_then(|()| sync_name(&self.target)).map_err(Error::io("write", &self.target))
+	}
+}
+
+impl Drop for Unfinished {
+	fn drop(&mut self) {
+		// The path is empty if it got its name. What remains is swept later if even this fails; an
+		// earlier error is the one to report.
+		let _ = fs::remove_file(&self.path);
+	}
 }
 
 /// Gives the bytes of `source` the name `target` as well, replacing a file of that name.
@@ -82,20 +118,13 @@ pub fn sweep(folder: &Path) -> Result<u32> {
 	Ok(removed)
 }
 
-fn write_unfinished(
-	path: &Path,
-	fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
+/// Creates a file of this name, in place of what has it.
+fn create_anew(path: &Path) -> io::Result<File> {
 	// A process that was killed may have left a file of this name: in a container every process has
 	// the same number, and counts from zero again. It may be a second name of a file that is in use
 	// (see `share`), so it must not be written over.
 	remove_if_there(path)?;
-	let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-	let mut writer = BufWriter::with_capacity(BUFFER_BYTES, file);
-	fill(&mut writer)?;
-	writer.flush()?;
-	// The rename must not reach the disk before the contents do.
-	writer.get_ref().sync_all()
+	OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -143,7 +172,7 @@ mod tests {
 		let folder = tempfile::tempdir().unwrap();
 		let path = folder.path().join(".note.1.0.unfinished");
 		fs::write(&path, "half of something longer").unwrap();
-		write_unfinished(&path, |file| file.write_all(b"whole")).unwrap();
+		create_anew(&path).unwrap().write_all(b"whole").unwrap();
 		assert_eq!(fs::read(&path).unwrap(), b"whole");
 	}
 
@@ -154,7 +183,7 @@ mod tests {
 			["source", ".target.1.0.unfinished"].map(|name| folder.path().join(name));
 		fs::write(&source, "in use").unwrap();
 		fs::hard_link(&source, &leftover).unwrap();
-		write_unfinished(&leftover, |file| file.write_all(b"new")).unwrap();
+		create_anew(&leftover).unwrap().write_all(b"new").unwrap();
 		assert_eq!(fs::read(&source).unwrap(), b"in use");
 		assert_eq!(fs::read(&leftover).unwrap(), b"new");
 	}

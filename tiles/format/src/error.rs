@@ -1,6 +1,7 @@
 //! What can be wrong with tile files.
 
-use blyan_primitives::{tensor, tree, H256};
+use crate::{executable, tile_stream::FrameError};
+use blyan_primitives::{delta, tensor, tree, H256};
 use std::{io, path::PathBuf};
 
 /// The result of everything in this crate.
@@ -84,6 +85,181 @@ pub enum Error {
 	NotWeights {
 		/// The file.
 		path: PathBuf,
+	},
+	/// The file is a tile stream, which cannot be mapped.
+	#[error("{} is a tile stream; open it as one, or expand it to a tile file", .path.display())]
+	Stream {
+		/// The file.
+		path: PathBuf,
+	},
+	/// The file is no tile stream.
+	#[error("{} is no tile stream but a tile file; open it as one, or compress it to a tile stream", .path.display())]
+	NotStream {
+		/// The file.
+		path: PathBuf,
+	},
+	/// The payload is not made of tensors, so no stream of it could be turned back.
+	#[error("{} cannot be written: its payload is opaque, and streams hold tensors; send the file as it is", .path.display())]
+	NotTensors {
+		/// The stream that was to be written.
+		path: PathBuf,
+	},
+	/// A leaf of a stream is stored in more bytes than it has, in none, or in fewer where nothing is
+	/// compressed.
+	#[error("leaf {leaf} of {} is stored in {found} bytes (byte {offset} of the file) where at most {most} can be; delete the file and fetch it again", .path.display())]
+	Index {
+		/// The file.
+		path: PathBuf,
+		/// The leaf.
+		leaf: u64,
+		/// Where in the file the length stands.
+		offset: u64,
+		/// Bytes of the leaf.
+		most: u32,
+		/// The length.
+		found: u32,
+	},
+	/// A byte between the lengths and the leaves of a stream is not zero.
+	#[error("byte {offset} of {} must be zero; delete the file and fetch it again", .path.display())]
+	Padding {
+		/// The file.
+		path: PathBuf,
+		/// The byte.
+		offset: u64,
+	},
+	/// What is stored for a leaf does not decompress to it.
+	#[error("leaf {leaf} of {} (byte {offset} of the file) does not decompress, {source}; delete the file and fetch it again", .path.display())]
+	Frame {
+		/// The file.
+		path: PathBuf,
+		/// The leaf.
+		leaf: u64,
+		/// Where in the file it is stored.
+		offset: u64,
+		/// What is wrong.
+		source: FrameError,
+	},
+	/// A leaf is not the one that was verified when the file was opened.
+	#[error("leaf {leaf} of {} hashes to {found:?} where {expected:?} was verified: the file was changed; fetch it again", .path.display())]
+	LeafHash {
+		/// The file.
+		path: PathBuf,
+		/// The leaf.
+		leaf: u64,
+		/// The hash that was verified.
+		expected: H256,
+		/// The hash of what was read.
+		found: H256,
+	},
+	/// A leaf that is to be written has another length than its place asks for.
+	#[error("leaf {leaf} of {} must have {expected} bytes, not {found}; cut the payload every 262,144 bytes", .path.display())]
+	LeafBytes {
+		/// The file that is being written.
+		path: PathBuf,
+		/// The leaf.
+		leaf: u64,
+		/// Bytes that the leaf must have.
+		expected: u64,
+		/// Bytes that were given.
+		found: u64,
+	},
+	/// The payload could not be read.
+	#[error("cannot read leaf {leaf} of the payload of {}: {source}; begin again", .path.display())]
+	Source {
+		/// The file that was to be written.
+		path: PathBuf,
+		/// The leaf.
+		leaf: u64,
+		/// What the source said.
+		source: io::Error,
+	},
+	/// Not all leaves were given.
+	#[error("{} has got {found} of {expected} leaves; write the others before it is finished", .path.display())]
+	Unwritten {
+		/// The file that is being written.
+		path: PathBuf,
+		/// Leaves that the payload has.
+		expected: u64,
+		/// Leaves that were written.
+		found: u64,
+	},
+	/// An earlier error ended the writing.
+	#[error("writing {} ended with an error; begin again", .path.display())]
+	Ended {
+		/// The file that was being written.
+		path: PathBuf,
+	},
+	/// A delta is for another component.
+	#[error("{} has {expected} leaves, the delta {found}; use a delta of the same component", .path.display())]
+	DeltaLeaves {
+		/// The file.
+		path: PathBuf,
+		/// Leaves of the file.
+		expected: u64,
+		/// Leaves of the delta; one more than the file has if it has too many.
+		found: u64,
+	},
+	/// A delta does not decode.
+	#[error("the delta for leaf {leaf} of {}: {source}; get the delta again", .path.display())]
+	Delta {
+		/// The file.
+		path: PathBuf,
+		/// The leaf.
+		leaf: u64,
+		/// What is wrong, and at which byte of the leaf's delta.
+		source: delta::Error,
+	},
+	/// The file is no executable expert.
+	#[error("{} is no executable expert but another kind of tile file; `model export-expert` writes them", .path.display())]
+	NotExecutable {
+		/// The file.
+		path: PathBuf,
+	},
+	/// The graph of an executable expert is damaged, or asks for what is not allowed.
+	#[error("{} is no executable expert that can be used, {source}; fetch or export it again", .path.display())]
+	Graph {
+		/// The file.
+		path: PathBuf,
+		/// What is wrong and at which byte of the payload.
+		source: executable::Error,
+	},
+	/// The header of an executable expert is not the one of its graph.
+	#[error("the header of {} has another element type, shape or fraction bits than its graph; export it again", .path.display())]
+	GraphHeader {
+		/// The file.
+		path: PathBuf,
+	},
+	/// A file of weights ends before what a graph refers to.
+	#[error("{} has {found} bytes of weights, but the graph refers to tensor {name:?}, which ends at byte {end}; export the expert again", .path.display())]
+	Reference {
+		/// The file of weights.
+		path: PathBuf,
+		/// The tensor that is not in it.
+		name: String,
+		/// Where the tensor ends, in bytes of the payload.
+		end: u64,
+		/// Bytes of the payload.
+		found: u64,
+	},
+	/// The weights have other fraction bits than a graph takes them for.
+	#[error("the graph takes the weights of {} for integers with {graph} fraction bits, they have {weights}; export the expert again", .path.display())]
+	FractionBits {
+		/// The file of weights.
+		path: PathBuf,
+		/// Fraction bits in the graph.
+		graph: u8,
+		/// Fraction bits of the weights.
+		weights: u8,
+	},
+	/// A graph with its weights inside would be longer than a protobuf message can be.
+	#[error("the weights of {} have {bytes} bytes, an ONNX file at most {most}; use the graph that refers to them", .path.display())]
+	TooLarge {
+		/// The file of weights.
+		path: PathBuf,
+		/// Bytes of the weights that the graph refers to.
+		bytes: u64,
+		/// The most that fit.
+		most: u64,
 	},
 	/// A list of leaf hashes is for another file.
 	#[error("{} has {expected} leaves, but {found} leaf hashes were given; use those of the same component", .path.display())]

@@ -8,7 +8,7 @@ use crate::{
 };
 use blyan_primitives::{
 	hash::hash_many,
-	tensor::{self, Compression, Header, HEADER_BYTES, WEIGHT_BYTES},
+	tensor::{self, Header, PayloadType, HEADER_BYTES, WEIGHT_BYTES},
 	tree::{Tree, LEAF_BYTES},
 	H256,
 };
@@ -55,24 +55,18 @@ impl TileFile {
 	}
 
 	/// Maps a file after checking its header and its length.
-	// Mapping is unsafe because a file can change while it is mapped; nothing else here is.
-	#[allow(unsafe_code)]
 	pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
 		let path = path.into();
-		let file = File::open(&path).map_err(Error::io("open", &path))?;
-		let found = file.metadata().map_err(Error::io("examine", &path))?.len();
-		// SAFETY: nothing that this project runs changes a tile file in place; files are replaced
-		// by renaming. Somebody who does it anyway gets what they asked for: other bytes, which
-		// verifying finds, or, after cutting the file off, a signal that ends the process.
-		let map = unsafe { Mmap::map(&file) }.map_err(Error::io("map", &path))?;
+		let map = map(&path)?;
+		let found = map.len() as u64;
 		let head = map.get(..HEADER_BYTES).unwrap_or(&map);
 		let header =
 			Header::decode(head).map_err(|source| Error::Header { path: path.clone(), source })?;
-		if header.compression != Compression::None {
-			return Err(Error::NotWeights { path });
+		if header.payload_type == PayloadType::TileStream {
+			return Err(Error::Stream { path });
 		}
 		let expected = header.payload_bytes.saturating_add(HEADER_BYTES as u64);
-		if found != expected || map.len() as u64 != expected {
+		if found != expected {
 			return Err(Error::Length { path, expected, found });
 		}
 		Ok(Self { path, header, map })
@@ -235,6 +229,17 @@ impl TileFile {
 			.map(|range| range.start as usize..range.end as usize)
 			.ok_or_else(|| Error::Leaf { path: self.path.clone(), leaf, count: self.leaf_count() })
 	}
+}
+
+/// Maps a file, whatever it holds.
+// Mapping is unsafe because a file can change while it is mapped; nothing else here is.
+#[allow(unsafe_code)]
+pub(crate) fn map(path: &Path) -> Result<Mmap> {
+	let file = File::open(path).map_err(Error::io("open", path))?;
+	// SAFETY: nothing that this project runs changes a file in place that it maps; files are replaced
+	// by renaming. Somebody who does it anyway gets what they asked for: other bytes, which verifying
+	// finds where there is a root, or, after cutting the file off, a signal that ends the process.
+	unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))
 }
 
 fn tree_of(path: &Path, payload: &[u8]) -> Result<Tree> {

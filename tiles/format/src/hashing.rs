@@ -10,7 +10,7 @@ use blyan_primitives::{
 use std::{num::NonZeroUsize, panic, thread};
 
 /// Leaves that are hashed together in the lanes of one core.
-const LANES: usize = 4;
+pub(crate) const LANES: usize = 4;
 
 /// The hashes of a payload's leaves, in order.
 pub fn leaf_hashes(payload: &[u8]) -> Vec<H256> {

@@ -37,7 +37,20 @@ use std::{
 pub const EXTENSION: &str = "blyt";
 
 /// The longest name of a component.
-const MAX_NAME_BYTES: usize = 64;
+pub const MAX_NAME_BYTES: usize = 64;
+
+/// The name of a component's file. Fails if it could leave the folder that it is put into.
+pub fn file_name(component: &str) -> Result<String> {
+	let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.';
+	let is_name = !component.is_empty()
+		&& component.len() <= MAX_NAME_BYTES
+		&& component.bytes().all(allowed)
+		&& component.split('.').all(|part| !part.is_empty());
+	if !is_name {
+		return Err(Error::Name { name: component.chars().take(MAX_NAME_BYTES).collect() });
+	}
+	Ok(format!("{component}.{EXTENSION}"))
+}
 
 /// A folder of tile files.
 #[derive(Clone, Debug)]
@@ -65,15 +78,7 @@ impl Store {
 
 	/// Where a component is, or would be. Fails if the name could leave the folder.
 	pub fn path(&self, model: u32, snapshot: u32, component: &str) -> Result<PathBuf> {
-		let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.';
-		let is_name = !component.is_empty()
-			&& component.len() <= MAX_NAME_BYTES
-			&& component.bytes().all(allowed)
-			&& component.split('.').all(|part| !part.is_empty());
-		if !is_name {
-			return Err(Error::Name { name: component.chars().take(MAX_NAME_BYTES).collect() });
-		}
-		Ok(self.snapshot_folder(model, snapshot).join(format!("{component}.{EXTENSION}")))
+		Ok(self.snapshot_folder(model, snapshot).join(file_name(component)?))
 	}
 
 	/// Whether there is a file for a component. It may be damaged.

@@ -301,7 +301,7 @@ impl<R: Read> BufRead for VerifiedReader<R> {
 }
 
 /// Fills `target` from `source` and returns how much of it was filled before the source ended.
-fn fill(source: &mut impl Read, target: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn fill(source: &mut impl Read, target: &mut [u8]) -> io::Result<usize> {
 	let mut filled = 0;
 	while filled < target.len() {
 		match source.read(&mut target[filled..]) {

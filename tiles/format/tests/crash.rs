@@ -6,8 +6,13 @@ mod child;
 
 use blyan_tiles::{
 	atomic,
-	primitives::{delta::LEAF_WEIGHTS, H256},
-	Error, Store, TileFile,
+	primitives::{
+		delta::{encode_leaf, Chunk, CHUNK, LEAF_WEIGHTS},
+		tensor::{encode_weights, Header},
+		tree::LEAF_BYTES,
+		H256,
+	},
+	Error, Store, TileFile, TileStream, TileStreamWriter,
 };
 use child::Running;
 use std::{
@@ -90,6 +95,60 @@ fn file_is_the_old_or_the_new_one_whenever_its_writer_is_killed() {
 	for round in 0..KILLS {
 		Running::start("child_replaces_a_file", folder.path()).kill_in_round(folder.path(), round);
 		assert_whole(&path, &roots);
+	}
+}
+
+/// Writes weights to a stream, and returns their root.
+fn write_stream(path: &Path, weights: &[i32]) -> Result<H256, Error> {
+	let payload = encode_weights(weights);
+	let header = Header::weights(payload.len() as u64, H256::zero()).unwrap();
+	let mut writer = TileStreamWriter::new(path, &header)?;
+	writer.write_from(&mut &payload[..])?;
+	writer.finish()
+}
+
+/// A delta that moves the first weight of each leaf by `units`.
+fn nudge(units: i8) -> [Vec<u8>; 2] {
+	let moved = Chunk::Sparse { exp: 0, bits: 8, indices: &[0], values: &[units] };
+	let mut first = vec![Chunk::Unchanged; LEAF_WEIGHTS / CHUNK];
+	first[0] = moved;
+	[encode_leaf(&first), encode_leaf(&[moved])]
+}
+
+#[test]
+fn child_replaces_a_stream() {
+	let Some(folder) = child::folder() else { return };
+	let path = folder.join(FOLDER).join(FILE);
+	let [weights, _] = versions();
+	let root = write_stream(&path, &weights).unwrap();
+	let moved = TileStream::open(&path).unwrap().verify(&root).unwrap();
+	let moved_root = moved.apply(&path, nudge(1)).unwrap();
+	child::repeat(&folder, |times| {
+		// There and back again.
+		let (root, units) = [(&moved_root, -1), (&root, 1)][times % 2];
+		let stream = TileStream::open(&path).unwrap().verify(root).unwrap();
+		stream.apply(&path, nudge(units)).unwrap();
+	});
+}
+
+#[test]
+fn stream_is_the_old_or_the_new_one_whenever_its_writer_is_killed() {
+	let folder = tempfile::tempdir().unwrap();
+	let path = folder.path().join(FOLDER).join(FILE);
+	let [weights, _] = versions();
+	let root = write_stream(&path, &weights).unwrap();
+	let old = TileStream::open(&path).unwrap().verify(&root).unwrap();
+	let moved = folder.path().join(NEW_FILE);
+	let roots = [root, old.apply(&moved, nudge(1)).unwrap()];
+	for round in 0..KILLS {
+		let child = Running::start("child_replaces_a_stream", folder.path());
+		child.kill_in_round(folder.path(), round);
+		let stream = TileStream::open(&path).unwrap();
+		let stated = stream.root();
+		assert!(roots.contains(&stated));
+		stream.verify(&stated).unwrap();
+		assert!(atomic::sweep(path.parent().unwrap()).unwrap() <= 1);
+		assert_eq!(names(path.parent().unwrap()), [FILE]);
 	}
 }
 
@@ -208,6 +267,18 @@ fn child_writes_on_a_full_disk() {
 		io::copy(&mut fs::File::open(folder.join(NEW_FILE))?, file).map(|_| ())
 	});
 	assert!(is_write_error(&copied.unwrap_err()));
+	assert!(is_write_error(&write_stream(&path, &new).unwrap_err()));
+
+	// More leaves than are collected before they are written, so that a leaf fails; no other one may
+	// then be written after what there is of it.
+	let leaves = [&new[..LEAF_WEIGHTS]; 8].concat();
+	let header = Header::weights(leaves.len() as u64 * 4, H256::zero()).unwrap();
+	let mut writer = TileStreamWriter::new(&path, &header).unwrap();
+	let error = writer.write_from(&mut &encode_weights(&leaves)[..]).unwrap_err();
+	assert!(is_write_error(&error), "{error}");
+	let next = writer.write_leaf(&[0; LEAF_BYTES]);
+	assert!(matches!(next, Err(Error::Ended { .. })));
+	assert!(matches!(writer.finish(), Err(Error::Ended { .. })));
 }
 
 #[test]

@@ -7,12 +7,14 @@ use blyan_tiles::{
 		tensor::{Header, HEADER_BYTES},
 		H256,
 	},
-	TileFile,
+	TileFile, TileStream,
 };
 use std::{fs, path::Path};
 
 /// The file that is committed as it is: the first row of `files.tsv`.
 const SMALL: &[u8] = include_bytes!("vectors/two_tensors.blyt");
+/// A stream: a leaf of bytes that are all 5, and the weights of that file.
+const STREAM: &[u8] = include_bytes!("vectors/repeated.blys");
 
 /// The weights that `python/vectors.py` describes.
 fn weights(count: usize, seed: u32) -> Vec<i32> {
@@ -84,6 +86,25 @@ fn golden_file_refuses_every_cut_and_flip() {
 		flipped[at] ^= 1 << (at % 8);
 		assert!(!used(&path, &flipped, &header.root), "byte {at}");
 	}
+}
+
+#[test]
+fn golden_stream_is_read_and_refuses_every_cut() {
+	let folder = tempfile::tempdir().unwrap();
+	let [file, stream, back] = ["a.blyt", "a.blys", "b.blyt"].map(|name| folder.path().join(name));
+	let weights = [vec![0x0505_0505; LEAF_WEIGHTS], weights(128, 1)].concat();
+	let root = TileFile::create(&file, &weights).unwrap();
+	fs::write(&stream, STREAM).unwrap();
+	let opened = TileStream::open(&stream).unwrap().verify(&root).unwrap();
+	assert_eq!(opened.reader().unwrap().weights(1).unwrap(), &weights[LEAF_WEIGHTS..]);
+	opened.expand(&back).unwrap();
+	assert_eq!(fs::read(&back).unwrap(), fs::read(&file).unwrap());
+	for length in 0..STREAM.len() {
+		fs::write(&stream, &STREAM[..length]).unwrap();
+		assert!(TileStream::open(&stream).is_err(), "cut to {length}");
+	}
+	fs::write(&stream, [STREAM, [0].as_slice()].concat()).unwrap();
+	assert!(TileStream::open(&stream).is_err(), "a byte too many");
 }
 
 /// A file system that lost power may have written any of the pages of two versions. No mixture of

@@ -3,8 +3,10 @@
 //! Commands on plain files are modules of their own; what needs a chain is in [`online`].
 
 pub mod account;
+pub mod convert;
 pub mod dataset;
 pub mod delta;
+pub mod expert;
 pub mod model;
 pub mod online;
 pub mod sample;
@@ -37,6 +39,11 @@ pub async fn dispatch(command: Command, context: &Context) -> anyhow::Result<()>
 			TileCommand::Prove(args) => tile::prove(args, context),
 			TileCommand::Verify(args) => tile::verify(args, context),
 			TileCommand::Inspect(args) => tile::inspect(args, context),
+			TileCommand::Compress(args) => tile::compress(args, context),
+			TileCommand::Expand(args) => tile::expand(args, context),
+			TileCommand::Import(args) => convert::import(args, context),
+			TileCommand::Export(args) => convert::export(args, context),
+			TileCommand::Diff(args) => convert::diff(args, context),
 		},
 		Command::Delta(command) => match command {
 			DeltaCommand::Encode(args) => delta::encode(args, context),
@@ -78,6 +85,8 @@ async fn dispatch_model(command: ModelCommand, context: &Context) -> anyhow::Res
 		ModelCommand::Init(args) => model::init(args, context),
 		ModelCommand::Verify(args) => model::verify(args, context),
 		ModelCommand::Generate(args) => model::generate(args, context),
+		ModelCommand::ExportExpert(args) => expert::export(args, context),
+		ModelCommand::RunExpert(args) => expert::run(args, context),
 		ModelCommand::List => online::model_list(context).await,
 		ModelCommand::Show(args) => online::model_show(args, context).await,
 		ModelCommand::Create(args) => online::model_create(args, context).await,

@@ -1,18 +1,20 @@
-//! Tile files: roots and proofs.
+//! Tile files and tile streams: roots and proofs.
 
 use crate::{
-	args::{TileInspectArgs, TileProveArgs, TileRootArgs, TileVerifyArgs},
+	args::{TileConvertArgs, TileInspectArgs, TileProveArgs, TileRootArgs, TileVerifyArgs},
 	context::{usage, Context},
 };
 use anyhow::{bail, ensure, Context as _};
 use blyan_primitives::{
 	hash::blake2b_256,
 	record::Record,
-	tensor::{self, HEADER_BYTES, MAGIC},
+	tensor::{self, Header, PayloadType, HEADER_BYTES, MAGIC},
 	tree::{self, Kind, Proof, Tree, LEAF_BYTES, TILE_BYTES},
 	H256,
 };
-use blyan_tiles::{atomic, hashing, TileFile};
+use blyan_tiles::{
+	atomic, hashing, tile_stream, Executable, TileFile, TileStream, TileStreamWriter,
+};
 use serde::{Deserialize, Serialize};
 use std::{
 	fs::{self, File},
@@ -220,17 +222,30 @@ struct Rooted {
 	root: H256,
 }
 
+/// Whether a file is a tile stream. What is no regular file is none: reading it may never end.
+fn is_stream(path: &Path) -> anyhow::Result<bool> {
+	Ok(path.is_file() && tile_stream::is_stream(path)?)
+}
+
 /// Hashes a file and prints its root.
 pub fn root(args: TileRootArgs, context: &Context) -> anyhow::Result<()> {
-	let mut payload = Payload::open(&args.file, args.raw)?;
-	let tree = payload.tree(context)?;
-	check_stated(&payload, &tree)?;
+	let (bytes, root) = if !args.raw && is_stream(&args.file)? {
+		let stream = TileStream::open(&args.file)?;
+		let (bytes, root) = (stream.header().payload_bytes, stream.root());
+		stream.verify(&root)?;
+		(bytes, root)
+	} else {
+		let mut payload = Payload::open(&args.file, args.raw)?;
+		let tree = payload.tree(context)?;
+		check_stated(&payload, &tree)?;
+		(payload.bytes, tree.root())
+	};
 	context.output.record(&Rooted {
 		file: args.file.to_string_lossy().into_owned(),
-		bytes: payload.bytes,
-		leaves: tensor::leaf_count(payload.bytes),
-		tiles: tensor::tile_count(payload.bytes),
-		root: tree.root(),
+		bytes,
+		leaves: tensor::leaf_count(bytes),
+		tiles: tensor::tile_count(bytes),
+		root,
 	})
 }
 
@@ -297,7 +312,7 @@ struct Verified {
 	index: Option<u64>,
 }
 
-/// Checks a tile file against its root, or some bytes, or a record, against a proof.
+/// Checks a tile file or stream against its root, or some bytes, or a record, against a proof.
 pub fn verify(args: TileVerifyArgs, context: &Context) -> anyhow::Result<()> {
 	let verified = match (&args.file, &args.proof) {
 		(Some(file), None) => verify_file(file, args.root)?,
@@ -308,9 +323,21 @@ pub fn verify(args: TileVerifyArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn verify_file(path: &Path, root: Option<H256>) -> anyhow::Result<Verified> {
-	let opened = TileFile::open(path)?;
-	let root = root.unwrap_or_else(|| opened.root());
-	opened.verify(&root)?;
+	let root = if is_stream(path)? {
+		let stream = TileStream::open(path)?;
+		let root = root.unwrap_or_else(|| stream.root());
+		stream.verify(&root)?;
+		root
+	} else {
+		let opened = TileFile::open(path)?;
+		let root = root.unwrap_or_else(|| opened.root());
+		opened.verify(&root)?;
+		// The hash of a graph says nothing about whether it can be run.
+		if opened.header().payload_type == PayloadType::Eeb {
+			Executable::open(path)?;
+		}
+		root
+	};
 	let file = Some(path.to_string_lossy().into_owned());
 	Ok(Verified { genuine: true, root, file, unit: None, index: None })
 }
@@ -386,10 +413,51 @@ struct Inspected {
 	dtype: tensor::DType,
 	shape: Vec<u32>,
 	fraction_bits: u8,
+	compression: tensor::Compression,
 	payload_bytes: u64,
+	file_bytes: u64,
 	leaves: u64,
 	tiles: u64,
 	root: H256,
+	/// What the graph is, if the payload is one.
+	#[serde(skip_serializing_if = "Option::is_none")]
+	executable: Option<Graph>,
+}
+
+/// An executable expert as it is shown.
+#[derive(Serialize)]
+struct Graph {
+	component: String,
+	/// The root of the weights that it refers to.
+	weights: H256,
+	tensors: Vec<Tensor>,
+	operators: Vec<&'static str>,
+}
+
+/// A tensor that a graph refers to.
+#[derive(Serialize)]
+struct Tensor {
+	tensor: String,
+	shape: [u32; 2],
+	offset: u64,
+	bytes: u64,
+}
+
+impl From<&Executable> for Graph {
+	fn from(executable: &Executable) -> Self {
+		let tensors = executable.tensors().iter().map(|tensor| Tensor {
+			tensor: tensor.name.clone(),
+			shape: tensor.shape,
+			offset: tensor.offset_bytes,
+			bytes: tensor.bytes(),
+		});
+		Self {
+			component: executable.component().to_owned(),
+			weights: executable.root(),
+			tensors: tensors.collect(),
+			operators: executable.nodes().iter().map(|node| node.operator.name()).collect(),
+		}
+	}
 }
 
 /// A leaf as it is listed.
@@ -400,29 +468,107 @@ struct Leaf {
 	hash: H256,
 }
 
-/// Shows the header of a tile file, or the hashes of its leaves.
+/// Shows the header of a tile file or tile stream, or the hashes of its leaves.
 pub fn inspect(args: TileInspectArgs, context: &Context) -> anyhow::Result<()> {
+	if is_stream(&args.file)? {
+		let stream = TileStream::open(&args.file)?;
+		if args.leaves {
+			return list_leaves(stream.header(), stream.leaf_hashes()?, context);
+		}
+		return show_header(&args.file, stream.header(), stream.file_bytes(), context);
+	}
 	let opened = TileFile::open(&args.file)?;
 	let header = opened.header();
 	if args.leaves {
-		let hashes = (0u64..).zip(opened.leaf_hashes());
-		let leaves: Vec<Leaf> = hashes
-			.map(|(leaf, hash)| {
-				let range = tensor::leaf_range(header.payload_bytes, leaf).unwrap_or_default();
-				Leaf { leaf, bytes: range.end - range.start, hash }
-			})
-			.collect();
-		return context.output.rows(&leaves, "no leaves");
+		return list_leaves(header, opened.leaf_hashes(), context);
 	}
+	// Opening has checked that the file is as long.
+	let file_bytes = header.payload_bytes.saturating_add(HEADER_BYTES as u64);
+	show_header(&args.file, header, file_bytes, context)
+}
+
+fn list_leaves(header: &Header, hashes: Vec<H256>, context: &Context) -> anyhow::Result<()> {
+	let leaves: Vec<Leaf> = (0u64..)
+		.zip(hashes)
+		.map(|(leaf, hash)| {
+			let range = tensor::leaf_range(header.payload_bytes, leaf).unwrap_or_default();
+			Leaf { leaf, bytes: range.end - range.start, hash }
+		})
+		.collect();
+	context.output.rows(&leaves, "no leaves")
+}
+
+fn show_header(
+	path: &Path,
+	header: &Header,
+	file_bytes: u64,
+	context: &Context,
+) -> anyhow::Result<()> {
+	let executable = match header.payload_type {
+		PayloadType::Eeb => Some(Graph::from(&Executable::open(path)?)),
+		_ => None,
+	};
 	context.output.record(&Inspected {
-		file: args.file.to_string_lossy().into_owned(),
+		file: path.to_string_lossy().into_owned(),
 		payload_type: header.payload_type,
 		dtype: header.dtype,
 		shape: header.shape.to_vec(),
 		fraction_bits: header.fraction_bits,
+		compression: header.compression,
 		payload_bytes: header.payload_bytes,
-		leaves: opened.leaf_count(),
+		file_bytes,
+		leaves: tensor::leaf_count(header.payload_bytes),
 		tiles: tensor::tile_count(header.payload_bytes),
 		root: header.root,
+		executable,
 	})
+}
+
+/// What `tile compress` and `tile expand` print.
+#[derive(Serialize)]
+struct Converted {
+	file: String,
+	payload_bytes: u64,
+	file_bytes: u64,
+	root: H256,
+}
+
+impl Converted {
+	fn new(path: &Path, header: &Header) -> anyhow::Result<Self> {
+		let metadata =
+			fs::metadata(path).with_context(|| format!("cannot find {}", path.display()))?;
+		Ok(Self {
+			file: path.to_string_lossy().into_owned(),
+			payload_bytes: header.payload_bytes,
+			file_bytes: metadata.len(),
+			root: header.root,
+		})
+	}
+}
+
+/// Compresses a tile file to a tile stream.
+pub fn compress(args: TileConvertArgs, context: &Context) -> anyhow::Result<()> {
+	let opened = TileFile::open(&args.file)?;
+	let header = opened.header();
+	let mut writer = TileStreamWriter::new(&args.out, header)?;
+	// Read and not mapped, so that no more than a leaf is in memory.
+	let mut file =
+		File::open(&args.file).with_context(|| format!("cannot open {}", args.file.display()))?;
+	file.seek(SeekFrom::Start(HEADER_BYTES as u64)).context("cannot read the file")?;
+	let progress = context.output.progress_bytes("compressing", header.payload_bytes);
+	writer.write_from(&mut progress.wrap_read(file))?;
+	progress.finish_and_clear();
+	writer
+		.finish_verified(&header.root)
+		.with_context(|| format!("{} does not have the root it states", args.file.display()))?;
+	context.output.record(&Converted::new(&args.out, header)?)
+}
+
+/// Expands a tile stream to a tile file.
+pub fn expand(args: TileConvertArgs, context: &Context) -> anyhow::Result<()> {
+	let stream = TileStream::open(&args.file)?;
+	let root = stream.root();
+	let verified = stream.verify(&root)?;
+	verified.expand(&args.out)?;
+	context.output.record(&Converted::new(&args.out, verified.stream().header())?)
 }

@@ -221,7 +221,8 @@ impl FromStr for Share {
 		match text.parse::<f64>() {
 			// At most 1,000.
 			Ok(part) if (0.0..=1.0).contains(&part) => {
-				Ok(Self { permille: (part * 1_000.0).round() as u16 })
+				let permille = (part * 1_000.0).round() as u16;
+				Ok(Self { permille: permille.max(u16::from(part > 0.0)) })
 			}
 			_ => Err(String::from("write a number from 0 to 1, such as 0.1")),
 		}
@@ -279,6 +280,7 @@ mod tests {
 		assert_eq!(share("0"), Ok(Share::NONE));
 		assert_eq!(share("0.25").map(|share| share.to_string()), Ok(String::from("25.0 %")));
 		assert_eq!(share("0.001").map(|share| share.of(16)), Ok(1));
+		assert_eq!(share("0.0001").map(|share| share.of(16)), Ok(1));
 		assert_eq!(share("0.5").map(|share| share.of(16)), Ok(8));
 		assert_eq!(share("1").map(|share| share.of(16)), Ok(16));
 		assert_eq!(Share::NONE.of(16), 0);

@@ -260,6 +260,11 @@ mod tests {
 				assert!(network.delay(from, to) >= MILLISECOND);
 			}
 		}
+		let regions = network.learners_in.len();
+		for pair in 0..regions * regions {
+			let within = network.delays[(pair / regions) * (regions + 1)];
+			assert!(network.delays[pair] >= within, "{pair}");
+		}
 	}
 
 	#[test]

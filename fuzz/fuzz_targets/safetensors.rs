@@ -1,0 +1,4 @@
+//! Files of safetensors.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| blyan_fuzz::interchange::safetensors(input));

@@ -1,0 +1,509 @@
+//! Weights in the formats of others: golden files, round trips, and files that are damaged on
+//! purpose.
+
+use blyan_tiles::{
+	convert::{Overflow, Values},
+	interchange::{
+		compare::{compare, measure, Found, Measured},
+		components::{import, Components, Options, LIST_FILE},
+		gguf::Gguf,
+		safetensors::{write_file, Safetensors},
+		Entry, Error, Export, Result, Source, Stored, COMPONENTS_KEY, FRACTION_BITS_KEY,
+		MAX_NAME_BYTES,
+	},
+	primitives::tensor::DType,
+	TileFile,
+};
+use std::{collections::BTreeMap, fs, path::Path};
+use tempfile::TempDir;
+
+const GGUF: &[u8] = include_bytes!("vectors/interchange/blocks.gguf");
+const GGUF_VALUES: &[u8] = include_bytes!("vectors/interchange/blocks.f32");
+const PLAIN: &[u8] = include_bytes!("vectors/interchange/plain.safetensors");
+const PLAIN_VALUES: &[u8] = include_bytes!("vectors/interchange/plain.f32");
+
+/// The floats of all tensors, one after another.
+fn all_floats(source: &dyn Source) -> Vec<f32> {
+	(0..source.entries().len()).flat_map(|place| source.read(place).unwrap().floats()).collect()
+}
+
+fn floats_of(bytes: &[u8]) -> Vec<f32> {
+	Values::decode(DType::F32, 0, bytes, &[], 1).floats()
+}
+
+/// The bits of floats, which tell zeros of both signs apart.
+fn bits(floats: &[f32]) -> Vec<u32> {
+	floats.iter().map(|float| float.to_bits()).collect()
+}
+
+/// A source in memory.
+struct Memory {
+	entries: Vec<Entry>,
+	values: Vec<Values>,
+	metadata: BTreeMap<String, String>,
+}
+
+impl Memory {
+	/// Tensors of floats, of a row each.
+	fn new(tensors: &[(&str, &[f32])]) -> Self {
+		let entries = tensors.iter().map(|(name, values)| Entry {
+			name: name.to_string(),
+			shape: vec![values.len() as u64],
+			stored: Stored::F32,
+			fraction_bits: 0,
+		});
+		let values = tensors.iter().map(|(_, values)| Values::Float(values.to_vec()));
+		Self { entries: entries.collect(), values: values.collect(), metadata: BTreeMap::new() }
+	}
+}
+
+impl Source for Memory {
+	fn entries(&self) -> &[Entry] {
+		&self.entries
+	}
+
+	fn metadata(&self) -> &BTreeMap<String, String> {
+		&self.metadata
+	}
+
+	fn read(&self, place: usize) -> Result<Values> {
+		Ok(self.values[place].clone())
+	}
+}
+
+fn options(dtype: DType) -> Options {
+	Options { dtype, ..Options::default() }
+}
+
+/// Whatever is accepted can be read to its end, and is as long as it says.
+fn use_all(source: &dyn Source) {
+	for (place, entry) in source.entries().iter().enumerate() {
+		assert_eq!(source.read(place).unwrap().len() as u64, entry.count());
+	}
+	assert!(source.read(source.entries().len()).is_err());
+}
+
+#[test]
+fn gguf_is_read_as_an_independent_reader_does() {
+	let file = Gguf::new(GGUF).unwrap();
+	let names: Vec<&str> = file.entries().iter().map(|entry| entry.name.as_str()).collect();
+	assert_eq!(names[..3], ["token_embd.weight", "blk.0.attn_norm.weight", "blk.0.attn_q.weight"]);
+	assert_eq!(file.entries()[3].shape, [1, 2, 32]);
+	let stored: Vec<Stored> = file.entries().iter().map(|entry| entry.stored).collect();
+	let expected = [
+		Stored::F32,
+		Stored::F16,
+		Stored::Q4_0,
+		Stored::Q4_1,
+		Stored::Q8_0,
+		Stored::Q6K,
+		Stored::Bf16,
+	];
+	assert_eq!(stored, expected);
+	assert_eq!(bits(&all_floats(&file)), bits(&floats_of(GGUF_VALUES)));
+}
+
+#[test]
+fn safetensors_are_read_as_an_independent_writer_wrote_them() {
+	let file = Safetensors::new(PLAIN).unwrap();
+	assert_eq!(bits(&all_floats(&file)), bits(&floats_of(PLAIN_VALUES)));
+	let fixed = file.entries().iter().position(|entry| entry.stored == Stored::I32).unwrap();
+	let values = vec![0, 1 << 20, -1, i32::MIN];
+	assert_eq!(file.read(fixed).unwrap(), Values::Fixed { values, fraction_bits: 20 });
+}
+
+#[test]
+fn cut_and_flipped_files_are_refused_or_read_without_a_panic() {
+	type Read = fn(&[u8]) -> bool;
+	let readers: [(&[u8], Read); 2] = [
+		(GGUF, |bytes| Gguf::new(bytes).map(|file| use_all(&file)).is_ok()),
+		(PLAIN, |bytes| Safetensors::new(bytes).map(|file| use_all(&file)).is_ok()),
+	];
+	for (whole, read) in readers {
+		assert!(read(whole));
+		for length in 0..whole.len() {
+			// The last tensor of the GGUF file ends at byte 1,548; behind it is padding, which may be
+			// missing.
+			let padding = whole == GGUF && length >= 1_548;
+			assert!(!read(&whole[..length]) || padding, "cut to {length}");
+		}
+		for offset in 0..whole.len() {
+			for flip in [1, 0x10, 0x80, 0xff] {
+				let mut damaged = whole.to_vec();
+				damaged[offset] ^= flip;
+				read(&damaged);
+			}
+		}
+	}
+	assert!(Safetensors::new([PLAIN, &[0]].concat()).is_err());
+}
+
+/// A file of safetensors with this header and so many bytes of data.
+fn safetensors_of(header: &str, data: usize) -> Vec<u8> {
+	let mut file = (header.len() as u64).to_le_bytes().to_vec();
+	file.extend_from_slice(header.as_bytes());
+	file.resize(file.len() + data, 0);
+	file
+}
+
+fn problem(refused: Result<impl Source>) -> String {
+	match refused {
+		Ok(_) => panic!("the file was not refused"),
+		Err(error) => error.to_string(),
+	}
+}
+
+#[test]
+fn safetensors_that_lie_are_refused_by_name() {
+	let tensor = |dtype: &str, shape: &str, start: u64, end: u64| {
+		format!(r#"{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{start},{end}]}}"#)
+	};
+	let long = "n".repeat(MAX_NAME_BYTES + 1);
+	let one = tensor("F32", "[1]", 0, 4);
+	let cases = [
+		(format!(r#"{{"a":{one},"a":{one}}}"#), 4, "\"a\" occurs twice"),
+		(format!(r#"{{"a":{one},"b":{one}}}"#), 4, "`b`"),
+		(format!(r#"{{"a":{}}}"#, tensor("F32", "[1]", 4, 8)), 8, "`a`"),
+		(format!(r#"{{"a":{}}}"#, tensor("F32", "[2]", 0, 4)), 4, "invalid shape"),
+		(format!(r#"{{"a":{one}}}"#), 5, "4 bytes must follow"),
+		(format!(r#"{{"a":{one}}}"#), 3, "4 bytes must follow"),
+		(format!(r#"{{"a":{}}}"#, tensor("F64", "[1]", 0, 8)), 8, "is F64"),
+		(format!(r#"{{"a":{}}}"#, tensor("X9", "[1]", 0, 4)), 4, "X9"),
+		(format!(r#"{{"a":{}}}"#, tensor("I32", "[1]", 0, 4)), 4, "fraction_bits"),
+		(format!(r#"{{"a":{}}}"#, tensor("F32", "[0]", 0, 0)), 0, "has no values"),
+		(format!(r#"{{"a":{}}}"#, tensor("F32", "[1,1,1,1,1,1,1,1,1]", 0, 4)), 4, "9 dimensions"),
+		(format!(r#"{{"a":{}}}"#, tensor("F32", "[4611686018427387904,4]", 0, 0)), 0, "overflow"),
+		(format!(r#"{{"{long}":{one}}}"#), 4, "has a name of 257 bytes"),
+		(format!(r#"{{"":{one}}}"#), 4, "has a name of 0 bytes"),
+		(String::from("[]"), 0, "a map"),
+		(String::from("{"), 0, "EOF"),
+	];
+	for (header, data, complaint) in cases {
+		let found = problem(Safetensors::new(safetensors_of(&header, data)));
+		assert!(found.contains(complaint), "{header}: {found}");
+	}
+	let mut huge = u64::MAX.to_le_bytes().to_vec();
+	assert!(problem(Safetensors::new(huge.clone())).contains("longer than"));
+	huge[..8].copy_from_slice(&9u64.to_le_bytes());
+	assert!(problem(Safetensors::new(huge)).contains("only 0 follow"));
+}
+
+/// A file of GGUF with these pairs and tensors, each encoded already, and so many bytes of data.
+fn gguf_of(pairs: &[Vec<u8>], tensors: &[Vec<u8>], data: usize) -> Vec<u8> {
+	let mut file = b"GGUF".to_vec();
+	file.extend(3u32.to_le_bytes());
+	file.extend((tensors.len() as u64).to_le_bytes());
+	file.extend((pairs.len() as u64).to_le_bytes());
+	file.extend(pairs.concat());
+	file.extend(tensors.concat());
+	file.resize(file.len().next_multiple_of(32) + data, 0);
+	file
+}
+
+fn text(text: &str) -> Vec<u8> {
+	[&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat()
+}
+
+/// A tensor's description: extents innermost first.
+fn described(name: &str, extents: &[u64], kind: u32, offset: u64) -> Vec<u8> {
+	let mut bytes = text(name);
+	bytes.extend((extents.len() as u32).to_le_bytes());
+	for extent in extents {
+		bytes.extend(extent.to_le_bytes());
+	}
+	bytes.extend(kind.to_le_bytes());
+	bytes.extend(offset.to_le_bytes());
+	bytes
+}
+
+fn pair(key: &str, kind: u32, value: &[u8]) -> Vec<u8> {
+	[&text(key)[..], &kind.to_le_bytes(), value].concat()
+}
+
+#[test]
+fn gguf_that_lies_is_refused_by_name() {
+	let tensors = |tensors: &[Vec<u8>]| gguf_of(&[], tensors, 64);
+	let pairs = |pairs: &[Vec<u8>]| gguf_of(pairs, &[], 0);
+	let nested = [&9u32.to_le_bytes()[..], &1u64.to_le_bytes()].concat();
+	let endless = [&6u32.to_le_bytes()[..], &u64::MAX.to_le_bytes()].concat();
+	let words = [&8u32.to_le_bytes()[..], &u64::MAX.to_le_bytes()].concat();
+	let cases = [
+		(tensors(&[described("a", &[4], 0, 0), described("a", &[4], 0, 32)]), "occurs twice"),
+		(tensors(&[described("a", &[9], 0, 0), described("b", &[4], 0, 32)]), "shares bytes"),
+		(tensors(&[described("a", &[4], 0, 4)]), "not aligned"),
+		(tensors(&[described("a", &[17], 0, 0)]), "outside of the file"),
+		(tensors(&[described("a", &[4], 0, u64::MAX - 31)]), "outside of the file"),
+		(tensors(&[described("a", &[4], 12, 0)]), "has the type 12"),
+		(tensors(&[described("a", &[16, 2], 2, 0)]), "rows of 16 values"),
+		(tensors(&[described("a", &[], 0, 0)]), "0 dimensions"),
+		(tensors(&[described("a", &[1; 5], 0, 0)]), "5 dimensions"),
+		(tensors(&[described("a", &[0], 0, 0)]), "has no values"),
+		(tensors(&[described("a", &[u64::MAX, 2], 0, 0)]), "the shape is damaged"),
+		(tensors(&[described("a", &[u64::MAX], 0, 0)]), "longer than any file"),
+		(tensors(&[described(&"n".repeat(257), &[4], 0, 0)]), "has a name of 257 bytes"),
+		(pairs(&[pair("general.alignment", 5, &[0; 4])]), "has the type 5"),
+		(pairs(&[pair("general.alignment", 4, &3u32.to_le_bytes())]), "no power of two"),
+		(pairs(&[pair("general.alignment", 4, &0u32.to_le_bytes())]), "no power of two"),
+		(pairs(&[pair("general.alignment", 4, &(1u32 << 21).to_le_bytes())]), "no power of two"),
+		(pairs(&[pair("a", 13, &[])]), "has the type 13"),
+		(pairs(&[pair("a", 9, &nested)]), "has the type 9"),
+		(pairs(&[pair("a", 9, &endless)]), "too long"),
+		(pairs(&[pair("a", 9, &words)]), "are left"),
+		(pairs(&[pair("a", 8, &u64::MAX.to_le_bytes())]), "are left"),
+		(b"GGML".to_vec(), "does not begin"),
+		([&b"GGUF"[..], &[1, 0, 0, 0]].concat(), "version 1"),
+		// Big-endian.
+		([&b"GGUF"[..], &[0, 0, 0, 3]].concat(), "version 50331648"),
+	];
+	for (file, complaint) in cases {
+		let found = problem(Gguf::new(file));
+		assert!(found.contains(complaint), "{complaint}: {found}");
+	}
+	for (at, complaint) in [(8, "tensors are more"), (16, "pairs are more")] {
+		let mut file = gguf_of(&[], &[], 0);
+		file[at..at + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+		assert!(problem(Gguf::new(file)).contains(complaint));
+	}
+	let mut file = gguf_of(&[], &[], 0);
+	file[8..16].copy_from_slice(&60_000u64.to_le_bytes());
+	assert!(problem(Gguf::new(file)).contains("do not fit"));
+	let mut unnamed = gguf_of(&[], &[described("a", &[4], 0, 0)], 64);
+	unnamed[32] = 0xff;
+	assert!(problem(Gguf::new(unnamed)).contains("no UTF-8"));
+}
+
+/// Imports a source into a folder.
+fn imported(source: &dyn Source, options: Options) -> (TempDir, Components) {
+	let folder = tempfile::tempdir().unwrap();
+	import(source, folder.path(), &options, |_| ()).unwrap();
+	let components = Components::open(folder.path()).unwrap();
+	(folder, components)
+}
+
+#[test]
+fn gguf_becomes_components_by_layer() {
+	let source = Gguf::new(GGUF).unwrap();
+	let mut seen = Vec::new();
+	let folder = tempfile::tempdir().unwrap();
+	let list = import(&source, folder.path(), &options(DType::F32), |component| {
+		seen.push(component.name.clone());
+	})
+	.unwrap();
+	assert_eq!(seen, ["tokenembd", "layer.0", "layer.1", "outputnorm"]);
+	let components = Components::open(folder.path()).unwrap();
+	assert_eq!(components.list(), &list);
+	assert_eq!(list.components()[1].tensors[1].source, Stored::Q4_0);
+	assert_eq!(list.components()[1].tensors[1].offset, 256);
+	assert_eq!(bits(&all_floats(&components)), bits(&floats_of(GGUF_VALUES)));
+	let stated = &components.metadata()[COMPONENTS_KEY];
+	assert_eq!(stated, "tokenembd:1,layer.0:3,layer.1:2,outputnorm:1");
+}
+
+#[test]
+fn exported_components_are_imported_again_byte_by_byte() {
+	let tensors: [(&str, &[f32]); 3] = [
+		("z.layers.1.w", &[0.1, -3.0, 2.0f32.powi(-24), 127.99]),
+		("z.layers.0.w", &[1.0]),
+		("a", &[-128.0, 0.0]),
+	];
+	let source = Memory::new(&tensors);
+	for dtype in [DType::I32, DType::F16, DType::Bf16, DType::F32] {
+		let (folder, components) = imported(&source, options(dtype));
+		let file = folder.path().join("out.safetensors");
+		let export = Export::new(&components, None, Overflow::Refuse).unwrap();
+		assert_eq!(export.metadata().contains_key(FRACTION_BITS_KEY), dtype == DType::I32);
+		write_file(&file, &components, &export).unwrap();
+		let first = fs::read(&file).unwrap();
+		let back = Safetensors::open(&file).unwrap();
+		let (_again, again) = imported(&back, options(dtype));
+		let roots = |components: &Components| -> Vec<_> {
+			components.list().components().iter().map(|part| part.root).collect()
+		};
+		assert_eq!(roots(&again), roots(&components), "{dtype:?}");
+		for (place, entry) in components.entries().iter().enumerate() {
+			assert_eq!(&again.entries()[place], entry);
+			assert_eq!(again.read(place).unwrap(), components.read(place).unwrap());
+		}
+		write_file(&file, &again, &Export::new(&again, None, Overflow::Refuse).unwrap()).unwrap();
+		assert_eq!(fs::read(&file).unwrap(), first);
+	}
+}
+
+#[test]
+fn small_integers_come_back_within_half_a_scale() {
+	let source = Gguf::new(GGUF).unwrap();
+	let (_folder, components) = imported(&source, options(DType::I8));
+	for difference in compare(&source, &components, |_| ()).unwrap() {
+		let Found::Both(measured) = difference.found else { panic!("{difference:?}") };
+		let place = source.entries().iter().position(|entry| entry.name == difference.tensor);
+		let floats = source.read(place.unwrap()).unwrap().floats();
+		let largest = floats.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+		let bound = f64::from(largest) / 254.0 * 1.000_1;
+		assert!(measured.largest_absolute <= bound, "{}: {measured:?}", difference.tensor);
+	}
+	let export = Export::new(&components, None, Overflow::Refuse).unwrap();
+	assert_eq!(export.dtype(0), DType::F32);
+	let refused = Export::new(&components, Some(DType::I8), Overflow::Refuse);
+	assert!(matches!(refused, Err(Error::Tensor { .. })));
+	let refused = Export::new(&components, Some(DType::I32), Overflow::Refuse);
+	assert!(matches!(refused, Err(Error::Tensor { .. })));
+}
+
+#[test]
+fn components_longer_than_a_tile_have_the_root_of_their_payload() {
+	let long: Vec<f32> = (0..1_500_000u32).map(|index| index as f32 / 16_777_216.0).collect();
+	let source = Memory::new(&[("layers.0.a", &long[..1_100_001]), ("layers.0.b", &long)]);
+	let (folder, components) = imported(&source, Options::default());
+	let file = TileFile::open(folder.path().join("layer.0.blyt")).unwrap();
+	assert_eq!(file.root(), components.list().components()[0].root);
+	assert_eq!(file.weights().unwrap()[..3], [0, 1, 2]);
+	assert_eq!(bits(&components.read(1).unwrap().floats()), bits(&long));
+}
+
+#[test]
+fn values_that_cannot_be_converted_are_named_with_their_tensor() {
+	let folder = tempfile::tempdir().unwrap();
+	let source = Memory::new(&[("fine", &[1.0]), ("model.layers.4.w", &[0.5, 500.0])]);
+	let refused = import(&source, folder.path(), &Options::default(), |_| ());
+	let message = refused.unwrap_err().to_string();
+	assert!(message.contains("\"model.layers.4.w\": value 1 is 500"), "{message}");
+	assert!(!folder.path().join("layer.4.blyt").exists());
+	assert!(Components::open(folder.path()).is_err());
+	let saturate = Options { overflow: Overflow::Saturate, ..Options::default() };
+	let (_folder, components) = imported(&source, saturate);
+	assert_eq!(components.read(1).unwrap().floats(), [0.5, 128.0]);
+	let fewer = Options { fraction_bits: 20, ..Options::default() };
+	let (_folder, components) = imported(&source, fewer);
+	assert_eq!(components.read(1).unwrap().floats(), [0.5, 500.0]);
+
+	let mut short = Memory::new(&[("w", &[1.0, 2.0])]);
+	short.entries[0].shape = vec![3];
+	let refused = import(&short, folder.path(), &Options::default(), |_| ());
+	assert!(refused.unwrap_err().to_string().contains("has 2 values where 3"));
+	let none = import(&Memory::new(&[]), folder.path(), &Options::default(), |_| ());
+	assert!(none.unwrap_err().to_string().contains("no tensors"));
+	let twice = Memory::new(&[("w", &[1.0]), ("w", &[1.0])]);
+	let refused = import(&twice, folder.path(), &Options::default(), |_| ());
+	assert!(refused.unwrap_err().to_string().contains("occurs twice"));
+	let mut stated = Memory::new(&[("w", &[1.0])]);
+	stated.metadata.insert(COMPONENTS_KEY.to_owned(), String::from("../w:1"));
+	let refused = import(&stated, folder.path(), &Options::default(), |_| ());
+	assert!(refused.unwrap_err().to_string().contains("names components"));
+}
+
+#[test]
+fn exports_that_would_lose_what_they_are_told_to_keep_are_refused() {
+	let mut source = Memory::new(&[("a", &[1.0]), ("b", &[1.0])]);
+	for (entry, bits) in source.entries.iter_mut().zip([24, 20]) {
+		(entry.stored, entry.fraction_bits) = (Stored::I32, bits);
+	}
+	let refused = Export::new(&source, None, Overflow::Refuse);
+	assert!(refused.unwrap_err().to_string().contains("other fraction bits"));
+	assert!(Export::new(&source, Some(DType::F32), Overflow::Refuse).is_ok());
+	let folder = tempfile::tempdir().unwrap();
+	let file = folder.path().join("a.safetensors");
+	let kept = Memory::new(&[("__metadata__", &[1.0])]);
+	let export = Export::new(&kept, None, Overflow::Refuse).unwrap();
+	let refused = write_file(&file, &kept, &export);
+	assert!(refused.unwrap_err().to_string().contains("rename"));
+	let large = Memory::new(&[("a", &[1e6])]);
+	let export = Export::new(&large, Some(DType::F16), Overflow::Refuse).unwrap();
+	let refused = write_file(&file, &large, &export);
+	assert!(matches!(refused, Err(Error::Value { .. })));
+	assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Opens a folder whose list has other text.
+fn with_list(folder: &Path, text: &str) -> Result<Components> {
+	fs::write(folder.join(LIST_FILE), text).unwrap();
+	Components::open(folder)
+}
+
+#[test]
+fn lists_that_lie_are_refused() {
+	let tensors: [(&str, &[f32]); 3] =
+		[("layers.0.a", &[1.0; 65]), ("layers.0.b", &[2.0; 3]), ("c", &[3.0])];
+	let source = Memory::new(&tensors);
+	let (folder, _) = imported(&source, Options::default());
+	let folder = folder.path();
+	let whole = fs::read_to_string(folder.join(LIST_FILE)).unwrap();
+	assert!(with_list(folder, &whole).is_ok());
+	for (from, to, complaint) in [
+		("\"version\": 1", "\"version\": 2", "version 2"),
+		("\"layer.0\"", "\"../layer.0\"", "no name of a component"),
+		("\"c\",\n      \"root\"", "\"layer.0\",\n      \"root\"", "listed twice"),
+		("\"layers.0.b\"", "\"layers.0.a\"", "occurs twice"),
+		("\"offset\": 512", "\"offset\": 0", "lies at 512, not at 0"),
+		("\"offset\": 512", "\"offset\": 300", "lies at 512"),
+		("        65\n", "        66,\n1000\n", "its tensors take"),
+		("        65\n", "        0\n", "has no values"),
+		("        65\n", "        18446744073709551615, 2\n", "the shape is damaged"),
+		("\"source\": \"f32\"", "\"source\": \"q9\"", "q9"),
+		("\"offset\"", "\"offset\": 0, \"extra\"", "extra"),
+		("{", "", "invalid type"),
+	] {
+		assert!(whole.contains(from), "{from:?} is not in {whole}");
+		let refused = with_list(folder, &whole.replacen(from, to, 1));
+		let message = problem(refused);
+		assert!(message.contains(complaint), "{from} to {to}: {message}");
+	}
+	for length in 0..whole.len() - 2 {
+		assert!(with_list(folder, &whole[..length]).is_err(), "cut to {length}");
+	}
+	for offset in 0..whole.len() {
+		let mut damaged = whole.clone().into_bytes();
+		damaged[offset] ^= 1;
+		fs::write(folder.join(LIST_FILE), damaged).unwrap();
+		if let Ok(components) = Components::open(folder) {
+			use_all(&components);
+		}
+	}
+}
+
+#[test]
+fn damaged_components_are_refused() {
+	let source = Memory::new(&[("w", &[1.0; 64])]);
+	let (folder, _) = imported(&source, options(DType::I8));
+	let path = folder.path().join("w.blyt");
+	let whole = fs::read(&path).unwrap();
+	for offset in (0..100).chain(4_090..whole.len()) {
+		let mut damaged = whole.clone();
+		damaged[offset] ^= 1;
+		fs::write(&path, &damaged).unwrap();
+		assert!(Components::open(folder.path()).is_err(), "byte {offset}");
+	}
+	for length in [0, 79, 4_095, 4_096, whole.len() - 1] {
+		fs::write(&path, &whole[..length]).unwrap();
+		assert!(Components::open(folder.path()).is_err(), "cut to {length}");
+	}
+	fs::remove_file(&path).unwrap();
+	assert!(problem(Components::open(folder.path())).contains("w.blyt"));
+}
+
+#[test]
+fn differences_are_measured_and_what_is_missing_is_named() {
+	let first = Memory::new(&[("same", &[1.0, f32::NAN]), ("far", &[1.0, -2.0]), ("a", &[0.0])]);
+	let second: [(&str, &[f32]); 3] =
+		[("b", &[0.0]), ("far", &[1.5, 2.0]), ("same", &[1.0, f32::NAN])];
+	let mut second = Memory::new(&second);
+	let mut names = Vec::new();
+	let found = compare(&first, &second, |difference| names.push(difference.tensor.clone()));
+	let found = found.unwrap();
+	assert_eq!(names, ["same", "far", "a", "b"]);
+	let same = Measured { values: 2, ..Measured::default() };
+	assert_eq!(found[0].found, Found::Both(same));
+	let far = Measured { values: 2, unequal: 2, largest_absolute: 4.0, largest_relative: 2.0 };
+	assert_eq!(found[1].found, Found::Both(far));
+	assert_eq!(found[2].found, Found::OnlyFirst);
+	assert_eq!(found[3].found, Found::OnlySecond);
+	second.entries[1].shape = vec![1, 2];
+	let found = compare(&first, &second, |_| ()).unwrap();
+	let shapes = Found::Shapes { first: vec![2], second: vec![1, 2] };
+	assert_eq!(found[1].found, shapes);
+
+	let zero = Values::Fixed { values: vec![0, 1], fraction_bits: 24 };
+	let one = Values::Float(vec![2f32.powi(-24), f32::INFINITY]);
+	assert_eq!(measure(&zero, &Values::Float(vec![0.0])), None);
+	let measured = measure(&zero, &one).unwrap();
+	assert_eq!((measured.unequal, measured.largest_absolute), (2, f64::INFINITY));
+}
