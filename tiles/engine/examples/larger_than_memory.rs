@@ -6,7 +6,7 @@
 //! little smaller than the component, and removes them at the end.
 //!
 //! ```text
-//! cargo run --release --example larger_than_memory -- FOLDER [MIB]
+//! cargo run --example larger_than_memory -- FOLDER [MIB]
 //! ```
 //!
 //! The component has 4,096 MiB unless told otherwise.
