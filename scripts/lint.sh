@@ -25,6 +25,7 @@ if ! "$tools/bin/cargo-deny" --version 2>/dev/null | grep -qF "$version"; then
 	echo "lint: installing cargo-deny $version"
 	cargo install cargo-deny --version "$version" --locked --debug --quiet --root "$tools"
 fi
+
 for workspace in . tiles; do
 	echo "lint: $workspace: dependencies"
 	"$tools/bin/cargo-deny" --locked --log-level error --manifest-path "$workspace/Cargo.toml" \
@@ -39,6 +40,7 @@ for workspace in . tiles; do
 		document
 	)
 done
+
 echo "lint: tile files need neither the SDK nor burn"
 tree="$(cd tiles && cargo tree --locked --package blyan-tiles --edges normal,build --prefix none)"
 if grep -E '^(sp|sc|frame|pallet|cumulus|polkadot|substrate|subxt|burn)(-|$| )' <<<"$tree" >&2; then

@@ -1,8 +1,8 @@
 //! Files of burn-pack, burn's own format for weights.
 //!
-//! The `burn-pack` crate reads and writes them. What it does not look at is checked here before it
-//! sees a file: names that occur twice, of which its maps would lose one, bytes that belong to two
-//! tensors, and a list of tensors that is longer than the file.
+//! The `burn-pack` crate writes them and defines their header. Its reader is not used: it would lose
+//! one of two tensors of the same name, does not mind bytes that belong to two, and opens the file
+//! again, by its path, for every tensor.
 //!
 //! Read: `F32`, `F16`, `BF16`, and `I32` in files whose metadata states fraction bits. Written:
 //! these. What is written and read again has the same values.
@@ -16,7 +16,7 @@ use blyan_tiles::{
 	},
 };
 use burn_pack::{
-	aligned_data_section_start, Bytes, DType as PackType, Header, Reader, Tensor, Writer,
+	aligned_data_section_start, Bytes, DType as PackType, Header, Tensor, Writer, FORMAT_VERSION,
 	HEADER_SIZE,
 };
 use serde::Deserialize;
@@ -74,13 +74,10 @@ impl Burnpack {
 				return Err(Error::tensor(name, "shares bytes with another; export it again"));
 			}
 		}
-		// For what it checks.
-		Reader::from_file_exact(path).map_err(refused)?;
-		let absolute = |offset: u64| start.saturating_add(offset);
-		let ranges: Vec<(u64, u64)> = tensors
-			.iter()
-			.map(|(_, tensor)| (absolute(tensor.data_offsets.0), absolute(tensor.data_offsets.1)))
-			.collect();
+		let length = file.metadata().map_err(io_error("examine", path))?.len();
+		let ranges: Result<Vec<(u64, u64)>> =
+			tensors.iter().map(|(name, tensor)| range(name, tensor, start, length)).collect();
+		let ranges = ranges?;
 		let metadata = metadata.0.into_iter().collect();
 		let fraction_bits = stated_fraction_bits(&metadata);
 		let entries: Result<Vec<Entry>> =
@@ -88,10 +85,8 @@ impl Burnpack {
 		let entries = entries?;
 		check_entries(&entries)?;
 		for (entry, (start, end)) in entries.iter().zip(&ranges) {
-			let values = entry.shape.iter().try_fold(1u64, |all, extent| all.checked_mul(*extent));
-			let element = entry.stored.dtype().element_bytes();
-			let expected = values.and_then(|values| values.checked_mul(element));
-			if expected.is_none() || expected != end.checked_sub(*start) {
+			let expected = entry.count().checked_mul(entry.stored.dtype().element_bytes());
+			if expected != Some(end - start) {
 				let problem = "has another number of bytes than its shape says; export it again";
 				return Err(Error::tensor(&entry.name, problem));
 			}
@@ -133,7 +128,12 @@ fn read_list(file: &mut File, path: &Path) -> Result<(u64, Listed)> {
 		return Err(wrong(length, String::from("it ends before the header")));
 	}
 	file.read_exact(&mut header).map_err(io_error("read", path))?;
-	let list = u64::from(Header::from_bytes(&header).map_err(refused)?.metadata_size);
+	let header = Header::from_bytes(&header).map_err(refused)?;
+	if header.version > FORMAT_VERSION {
+		let problem = format!("version {} is newer than {FORMAT_VERSION}", header.version);
+		return Err(wrong(0, problem));
+	}
+	let list = u64::from(header.metadata_size);
 	if list > MAX_HEADER_BYTES || list > length - HEADER_SIZE as u64 {
 		let problem = format!("a list of {list} bytes in a file of {length} is too long");
 		return Err(wrong(0, problem));
@@ -143,6 +143,15 @@ fn read_list(file: &mut File, path: &Path) -> Result<(u64, Listed)> {
 	let listed = ciborium::de::from_reader_with_recursion_limit(bytes.as_slice(), MAX_DEPTH)
 		.map_err(|error| wrong(HEADER_SIZE as u64, error.to_string()))?;
 	Ok((aligned_data_section_start(list as usize) as u64, listed))
+}
+
+/// Where a tensor lies in a file of `length` bytes whose tensors begin at `start`.
+fn range(name: &str, tensor: &Descriptor, start: u64, length: u64) -> Result<(u64, u64)> {
+	let (from, to) = tensor.data_offsets;
+	match (start.checked_add(from), start.checked_add(to)) {
+		(Some(from), Some(to)) if from <= to && to <= length => Ok((from, to)),
+		_ => Err(Error::tensor(name, "does not lie within the file; fetch it again")),
+	}
 }
 
 fn entry(name: String, tensor: Descriptor, fraction_bits: Option<u8>) -> Result<Entry> {

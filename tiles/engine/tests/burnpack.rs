@@ -176,6 +176,17 @@ fn files_that_lie_are_refused() {
 	overlapping[place..place + 3].copy_from_slice(&[0x19, 0, 0]);
 	overlapping[place + 3..place + 6].copy_from_slice(&[0x19, 0, 4]);
 	refuse(&overlapping, "shares bytes");
+	// The second tensor is said to end at 261, and to begin at 65,280.
+	let place = two.windows(6).position(|bytes| bytes == [0x19, 1, 0, 0x19, 1, 4]).unwrap();
+	let mut longer = [two.clone(), vec![0; 16]].concat();
+	longer[place + 5] = 5;
+	refuse(&longer, "another number of bytes");
+	let mut beyond = two.clone();
+	beyond[place + 1..place + 6].copy_from_slice(&[0xff, 0, 0x19, 0xff, 4]);
+	refuse(&beyond, "does not lie within");
+	let mut newer = two.clone();
+	newer[4] = 0xee;
+	refuse(&newer, "is newer than");
 	let mut long = two.clone();
 	long[6..10].copy_from_slice(&u32::MAX.to_le_bytes());
 	refuse(&long, "too long");

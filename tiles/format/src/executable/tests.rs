@@ -203,6 +203,14 @@ fn every_rule_of_the_graph_is_kept() {
 		graph.nodes.insert(0, node(Operator::Cast, &["w1"], "spare"));
 	};
 	assert_eq!(refused(cast_again), ErrorKind::Uses);
+	// Everything fits and is used, but a runtime would hold each matrix once more.
+	let matrices_again = |graph: &mut Executable| {
+		let output = graph.output.name.clone();
+		graph.nodes.push(node(Operator::MatMul, &[&output, "w1.transposed"], "again"));
+		graph.nodes.push(node(Operator::MatMul, &["again", "w2.transposed"], "last"));
+		graph.output.name = String::from("last");
+	};
+	assert_eq!(refused(matrices_again), ErrorKind::Uses);
 	let overlapping = |graph: &mut Executable| graph.tensors[1].offset_bytes = 0;
 	assert_eq!(refused(overlapping), ErrorKind::Offset);
 }
