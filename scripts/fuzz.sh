@@ -12,7 +12,6 @@
 # Needs no nightly compiler and no cargo-fuzz: coverage is a pass of LLVM that every rustc has, and
 # libFuzzer is compiled from the sources that its crate carries. The sanitizer is behind an unstable
 # flag of the compiler, whose runtime comes with rustup's toolchains but not with every distribution's.
-# `cargo fuzz run TARGET` works as well where it is installed.
 #
 # What was found in earlier runs on this machine is kept in the cache folder and taken up again. An
 # input for which a target fails is written to fuzz/artifacts, and the script fails.
