@@ -21,6 +21,7 @@
 //! | [`ownership`] | which worker owns a tile, and its successors |
 //! | [`recipe`] | how a round trains |
 //! | [`trace`] | what a trainer commits to while it trains |
+//! | [`transfer`] | messages by which nodes move leaves of payloads |
 //! | [`update`] | what a trainer reveals when it is done |
 //! | [`commit`] | commit-reveal |
 //! | [`roles`] | what a worker may do |
@@ -57,6 +58,7 @@ pub mod roles;
 pub mod sampling;
 pub mod tensor;
 pub mod trace;
+pub mod transfer;
 pub mod tree;
 pub mod update;
 
