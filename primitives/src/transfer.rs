@@ -7,8 +7,9 @@
 //! | offset | size | field of a request |
 //! |---|---|---|
 //! | 0 | 32 | root of the payload |
-//! | 32 | 4 | tile |
-//! | 36 | 2 | mask, not zero |
+//! | 32 | 8 | the payload's size in bytes |
+//! | 40 | 4 | tile |
+//! | 44 | 2 | mask, not zero |
 //!
 //! A response has some of the leaves that were asked for, perhaps all, or none of them:
 //!
@@ -22,7 +23,9 @@
 //!
 //! How many hashes there are and how long each leaf is follows from the size and the mask, so a
 //! response has one valid encoding, and its length is checked before anything is hashed. Whoever asks
-//! knows the root and the size; the root commits to both.
+//! knows the root and the size, to which the root commits. Whoever is asked for a root with another
+//! size than the one it has says that it does not have it: so nobody takes an honest answer for a lie
+//! because it asked with a wrong size.
 //!
 //! # Example
 //!
@@ -34,17 +37,17 @@
 //! let tree = Tree::from_leaf_hashes(Kind::Bytes, size, leaf_hashes(&payload))?;
 //!
 //! // All leaves of the first tile are asked for, and the last two of them are sent.
-//! let request = Request { root: tree.root(), tile: 0, mask: Mask::of_tile(size, 0) };
+//! let request = Request { root: tree.root(), size, tile: 0, mask: Mask::of_tile(size, 0) };
 //! let sent = Mask::from_bits(0b1100);
 //! let mut response = transfer::leaves_head(&tree, 0, sent)?;
 //! response.extend_from_slice(&payload[2 * LEAF_BYTES..]);
 //!
-//! let Response::Leaves(leaves) = transfer::read(&request, size, &response)? else { panic!() };
+//! let Response::Leaves(leaves) = transfer::read(&request, &response)? else { panic!() };
 //! assert_eq!(leaves[1].index, 3);
 //! assert_eq!(leaves[1].bytes, [7; 5]);
 //!
 //! *response.last_mut().unwrap() ^= 1;
-//! assert!(transfer::read(&request, size, &response).is_err());
+//! assert!(transfer::read(&request, &response).is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -54,21 +57,20 @@ use crate::{
 	tree::{self, Hashes, Kind, Multiproof, Tree, LEAF_BYTES, TILE_BYTES, TILE_LEAVES},
 	H256,
 };
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use core::fmt;
 
 /// The protocol's name.
 pub const PROTOCOL: &str = "/blyan/tile/1";
 /// Bytes of a request.
-pub const REQUEST_BYTES: usize = 38;
+pub const REQUEST_BYTES: usize = 46;
 /// The most hashes of a proof for leaves of one tile: seven for each of its two nodes, and seven at
 /// each level above them.
 pub const MAX_PROOF_HASHES: usize = 14 + 7 * (tree::MAX_LEVELS as usize - 1);
 /// The most bytes of a response.
 pub const MAX_RESPONSE_BYTES: usize = HEAD_BYTES + MAX_PROOF_HASHES * DIGEST_BYTES + TILE_BYTES;
 
-const TILE_OFFSET: usize = 32;
-const MASK_OFFSET: usize = 36;
+const MASK_OFFSET: usize = 44;
 /// Bytes before the proof of a response with leaves.
 const HEAD_BYTES: usize = 3;
 /// Bytes of a response that says busy.
@@ -150,6 +152,8 @@ impl Mask {
 pub struct Request {
 	/// The payload's root.
 	pub root: H256,
+	/// The payload's size in bytes.
+	pub size: u64,
 	/// The tile.
 	pub tile: u32,
 	/// The leaves of the tile, at least one.
@@ -161,6 +165,7 @@ impl Request {
 	pub fn encode(&self) -> Vec<u8> {
 		let mut bytes = Vec::with_capacity(REQUEST_BYTES);
 		bytes.extend_from_slice(self.root.as_bytes());
+		bytes.extend_from_slice(&self.size.to_le_bytes());
 		bytes.extend_from_slice(&self.tile.to_le_bytes());
 		bytes.extend_from_slice(&self.mask.0.to_le_bytes());
 		bytes
@@ -169,15 +174,19 @@ impl Request {
 	/// The request of these bytes. Fails if there are too few or too many, or if no leaf is asked for.
 	pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
 		let length = || Error::Length { expected: REQUEST_BYTES as u64, found: bytes.len() as u64 };
-		let bytes: &[u8; REQUEST_BYTES] = bytes.try_into().map_err(|_| length())?;
-		let (root, rest) = bytes.split_first_chunk::<TILE_OFFSET>().ok_or_else(length)?;
+		if bytes.len() != REQUEST_BYTES {
+			return Err(length());
+		}
+		let (root, rest) = bytes.split_first_chunk::<DIGEST_BYTES>().ok_or_else(length)?;
+		let (size, rest) = rest.split_first_chunk::<8>().ok_or_else(length)?;
 		let (tile, rest) = rest.split_first_chunk::<4>().ok_or_else(length)?;
 		let mask = rest.first_chunk::<2>().ok_or_else(length)?;
 		let mask = Mask(u16::from_le_bytes(*mask));
 		if mask.is_empty() {
 			return Err(Error::NothingAsked);
 		}
-		Ok(Self { root: H256(*root), tile: u32::from_le_bytes(*tile), mask })
+		let (size, tile) = (u64::from_le_bytes(*size), u32::from_le_bytes(*tile));
+		Ok(Self { root: H256(*root), size, tile, mask })
 	}
 }
 
@@ -276,7 +285,7 @@ pub fn leaves_head(tree: &Tree, tile: u32, mask: Mask) -> Result<Vec<u8>, tree::
 
 /// The response that says that the payload is not here.
 pub fn dont_have() -> Vec<u8> {
-	[DONT_HAVE].to_vec()
+	vec![DONT_HAVE]
 }
 
 /// The response that says to ask again after `retry_ms` milliseconds.
@@ -287,24 +296,20 @@ pub fn busy(retry_ms: u32) -> Vec<u8> {
 	response
 }
 
-/// Reads the response to `request`, for leaves of a payload of `size` bytes, and verifies them.
-pub fn read<'a>(
-	request: &Request,
-	size: u64,
-	response: &'a [u8],
-) -> Result<Response<'a>, Error> {
+/// Reads the response to `request` and verifies the leaves in it.
+pub fn read<'a>(request: &Request, response: &'a [u8]) -> Result<Response<'a>, Error> {
 	let found = response.len() as u64;
 	let length = |expected: usize| Error::Length { expected: expected as u64, found };
 	let (kind, rest) = response.split_first().ok_or_else(|| length(1))?;
 	match *kind {
 		LEAVES => {
-			let (mask, rest) = rest.split_first_chunk().ok_or_else(|| length(HEAD_BYTES))?;
+			let (mask, rest) = rest.split_first_chunk::<2>().ok_or_else(|| length(HEAD_BYTES))?;
 			let found = Mask(u16::from_le_bytes(*mask));
 			if found.is_empty() || !request.mask.contains(found) {
 				return Err(Error::Mask { asked: request.mask, found });
 			}
 			let leaves = found.leaves(request.tile);
-			read_leaves(&request.root, size, &leaves, rest).map(Response::Leaves)
+			read_leaves(&request.root, request.size, &leaves, rest).map(Response::Leaves)
 		}
 		DONT_HAVE if rest.is_empty() => Ok(Response::DontHave),
 		DONT_HAVE => Err(length(1)),
@@ -336,8 +341,10 @@ fn read_leaves<'a>(
 		return Err(length());
 	}
 	let (proof, mut rest) = proof_and_bytes.split_at_checked(proof_bytes).ok_or_else(length)?;
-	let proof: Vec<H256> =
-		proof.chunks(DIGEST_BYTES).filter_map(|hash| hash.try_into().ok().map(H256)).collect();
+	let proof: Vec<H256> = proof
+		.chunks(DIGEST_BYTES)
+		.filter_map(|hash| hash.first_chunk::<DIGEST_BYTES>().copied().map(H256))
+		.collect();
 	let too_many = tree::Error::TooManyHashes { hashes };
 	let proof = Hashes::try_from(proof).map_err(|_| Error::Tree(too_many))?;
 

@@ -1,0 +1,583 @@
+//! Whom to ask for which leaves next.
+//!
+//! A pure state machine: it sends nothing, stores nothing, and the time comes from outside, in
+//! milliseconds since any moment. Whoever drives it calls [`Scheduler::next`] until there is nothing
+//! more to ask, sends what it says, and reports what came of it.
+//!
+//! # Invariants
+//!
+//! - A leaf that was stored is never asked for again, and no leaf is asked of two peers at a time.
+//! - At most [`MAX_IN_FLIGHT`] requests are in flight, and [`MAX_IN_FLIGHT_PER_PEER`] to one peer; one
+//!   to a peer that has not yet sent anything.
+//! - A peer that lied is not asked again.
+//! - As long as a leaf is missing and a peer is connected that did not lie, there is something in
+//!   flight or a time at which there will be.
+
+use blyan_primitives::{
+	tensor,
+	transfer::{Mask, Request},
+	tree::TILE_LEAVES,
+	H256,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most payloads that are fetched at a time.
+pub const MAX_TRANSFERS: usize = 64;
+/// The most requests in flight: with all of them answered at once, 64 MiB are in memory.
+pub const MAX_IN_FLIGHT: usize = 16;
+/// The most requests in flight to one peer: enough to keep a link busy while answers are written.
+pub const MAX_IN_FLIGHT_PER_PEER: usize = 4;
+/// How long a peer that does not have a payload is not asked for it, in milliseconds.
+pub const DONT_HAVE_MS: u64 = 5_000;
+/// The shortest time after which a busy peer is asked again, in milliseconds.
+const MIN_RETRY_MS: u64 = 10;
+/// The longest time for which a peer is left alone, in milliseconds.
+const MAX_RETRY_MS: u64 = 60_000;
+/// How long a peer is left alone after its first failure, in milliseconds. Doubles with each other.
+const FAILED_RETRY_MS: u64 = 250;
+/// Leaves that a peer is asked for at first. Doubles with each answer, up to a tile.
+const FIRST_LEAVES: u32 = 4;
+/// How many liars are remembered. When there are more, all are forgotten, and found out again.
+const MAX_LIARS: usize = 1_024;
+
+/// A request to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ask<P> {
+	/// To be given back with the answer.
+	pub id: u64,
+	/// Whom to ask.
+	pub peer: P,
+	/// For what.
+	pub request: Request,
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+	/// These leaves were verified and stored.
+	Stored(Mask),
+	/// The peer does not have the payload.
+	DontHave,
+	/// The peer sends nothing now.
+	Busy {
+		/// Milliseconds after which it wants to be asked again.
+		retry_ms: u32,
+	},
+	/// The peer sent what does not verify.
+	Lied,
+	/// Nothing came in time, the peer refused, or it is gone.
+	Failed,
+}
+
+/// Whom to ask for which leaves next. `P` names peers.
+#[derive(Debug)]
+pub struct Scheduler<P> {
+	peers: BTreeMap<P, Peer>,
+	liars: BTreeSet<P>,
+	transfers: BTreeMap<H256, Transfer>,
+	in_flight: BTreeMap<u64, InFlight<P>>,
+	/// The number of the next request or transfer; none is used twice.
+	next_number: u64,
+}
+
+#[derive(Debug)]
+struct Peer {
+	/// Whether it has sent leaves.
+	is_proven: bool,
+	/// Leaves that it is asked for at once.
+	leaves: u32,
+	/// Failures since it last answered.
+	failures: u32,
+	/// When it may be asked again.
+	not_before_ms: u64,
+	/// Payloads that it does not have, and when it may be asked for them again.
+	without: BTreeMap<H256, u64>,
+}
+
+#[derive(Debug)]
+struct Transfer {
+	/// Tells it from an earlier one of the same root.
+	number: u64,
+	/// Bytes of the payload.
+	size: u64,
+	/// By tile, the leaves that are neither stored nor in flight.
+	open: Vec<Mask>,
+	/// How many these are.
+	open_leaves: u64,
+	/// How many leaves are not stored.
+	missing_leaves: u64,
+}
+
+#[derive(Debug)]
+struct InFlight<P> {
+	peer: P,
+	request: Request,
+	transfer: u64,
+}
+
+impl Transfer {
+	/// Some leaves that are open, at most `count` and all of one tile, which are in flight now.
+	fn take(&mut self, count: u32) -> Option<(u32, Mask)> {
+		if self.open_leaves == 0 {
+			return None;
+		}
+		let (tile, open) = (0u32..).zip(&mut self.open).find(|(_, open)| !open.is_empty())?;
+		let mask = open.first(count);
+		*open = open.without(mask);
+		self.open_leaves = self.open_leaves.saturating_sub(u64::from(mask.count()));
+		Some((tile, mask))
+	}
+
+	/// The leaves of a request are not in flight any more; `stored` of them are stored.
+	fn put_back(&mut self, request: &Request, stored: Mask) {
+		let open = request.mask.without(stored);
+		if let Some(tile) = self.open.get_mut(request.tile as usize) {
+			*tile = tile.with(open);
+		}
+		self.open_leaves = self.open_leaves.saturating_add(u64::from(open.count()));
+		self.missing_leaves = self.missing_leaves.saturating_sub(u64::from(stored.count()));
+	}
+}
+
+impl Peer {
+	fn new() -> Self {
+		Self {
+			is_proven: false,
+			leaves: FIRST_LEAVES,
+			failures: 0,
+			not_before_ms: 0,
+			without: BTreeMap::new(),
+		}
+	}
+
+	/// How many requests may be in flight to it.
+	fn max_in_flight(&self) -> usize {
+		if self.is_proven {
+			MAX_IN_FLIGHT_PER_PEER
+		} else {
+			1
+		}
+	}
+
+	/// When it may be asked for the payload of this root.
+	fn ready_ms(&self, root: &H256) -> u64 {
+		self.without.get(root).copied().unwrap_or_default().max(self.not_before_ms)
+	}
+
+	fn learn(&mut self, root: &H256, answer: Answer, now_ms: u64) {
+		match answer {
+			Answer::Stored(_) => {
+				self.is_proven = true;
+				self.failures = 0;
+				self.leaves = self.leaves.saturating_mul(2).min(TILE_LEAVES as u32);
+			}
+			Answer::DontHave => {
+				self.failures = 0;
+				self.without.insert(*root, now_ms.saturating_add(DONT_HAVE_MS));
+			}
+			Answer::Busy { retry_ms } => {
+				self.failures = 0;
+				let retry_ms = u64::from(retry_ms).clamp(MIN_RETRY_MS, MAX_RETRY_MS);
+				self.not_before_ms = now_ms.saturating_add(retry_ms);
+			}
+			Answer::Failed => {
+				// It may be slow: less at once may come in time.
+				self.leaves = (self.leaves / 2).max(1);
+				let factor = 1u64.checked_shl(self.failures).unwrap_or(u64::MAX);
+				let retry_ms = FAILED_RETRY_MS.saturating_mul(factor).min(MAX_RETRY_MS);
+				self.failures = self.failures.saturating_add(1);
+				self.not_before_ms = now_ms.saturating_add(retry_ms);
+			}
+			// It is no peer any more.
+			Answer::Lied => {}
+		}
+	}
+}
+
+impl<P: Ord + Copy> Scheduler<P> {
+	/// Nobody to ask, and nothing to ask for.
+	pub fn new() -> Self {
+		Self {
+			peers: BTreeMap::new(),
+			liars: BTreeSet::new(),
+			transfers: BTreeMap::new(),
+			in_flight: BTreeMap::new(),
+			next_number: 0,
+		}
+	}
+
+	/// A peer may be asked from now on, unless it lied.
+	pub fn connected(&mut self, peer: P) {
+		if !self.liars.contains(&peer) {
+			self.peers.entry(peer).or_insert_with(Peer::new);
+		}
+	}
+
+	/// A peer is gone. What was asked of it is still to be reported, as failed.
+	pub fn disconnected(&mut self, peer: P) {
+		self.peers.remove(&peer);
+	}
+
+	/// How many peers there are.
+	pub fn peers(&self) -> usize {
+		self.peers.len()
+	}
+
+	/// Fetches a payload of `size` bytes, of which the leaves in `have`, by tile, are there already.
+	pub fn add(&mut self, root: H256, size: u64, have: &[Mask]) {
+		let tiles = u32::try_from(tensor::tile_count(size)).unwrap_or(u32::MAX);
+		let open: Vec<Mask> = (0..tiles)
+			.map(|tile| {
+				let have = have.get(tile as usize).copied().unwrap_or_default();
+				Mask::of_tile(size, tile).without(have)
+			})
+			.collect();
+		let missing_leaves = open.iter().map(|open| u64::from(open.count())).sum();
+		let number = self.number();
+		let transfer = Transfer { number, size, open, open_leaves: missing_leaves, missing_leaves };
+		self.transfers.insert(root, transfer);
+	}
+
+	/// Fetches a payload no more. What was asked for it is still to be reported.
+	pub fn remove(&mut self, root: &H256) {
+		self.transfers.remove(root);
+		for peer in self.peers.values_mut() {
+			peer.without.remove(root);
+		}
+	}
+
+	/// How many leaves of a payload are not stored; nothing if it is not fetched.
+	pub fn missing_leaves(&self, root: &H256) -> Option<u64> {
+		self.transfers.get(root).map(|transfer| transfer.missing_leaves)
+	}
+
+	/// The next request to send, if there is one now.
+	pub fn next(&mut self, now_ms: u64) -> Option<Ask<P>> {
+		if self.in_flight.len() >= MAX_IN_FLIGHT {
+			return None;
+		}
+		let (peer, root) = self.pair(now_ms)?;
+		let leaves = self.peers.get(&peer)?.leaves;
+		let transfer = self.transfers.get_mut(&root)?;
+		let (tile, mask) = transfer.take(leaves)?;
+		let (number, size) = (transfer.number, transfer.size);
+		let request = Request { root, size, tile, mask };
+		let id = self.number();
+		self.in_flight.insert(id, InFlight { peer, request, transfer: number });
+		Some(Ask { id, peer, request })
+	}
+
+	/// Reports what came of a request. What is unknown is ignored.
+	pub fn answered(&mut self, id: u64, answer: Answer, now_ms: u64) {
+		let Some(InFlight { peer, request, transfer }) = self.in_flight.remove(&id) else { return };
+		let root = request.root;
+		// An earlier transfer of the same payload was given up, with all that it had stored.
+		let of_this = |found: &&mut Transfer| found.number == transfer;
+		let is_wanted = match self.transfers.get_mut(&root).filter(of_this) {
+			Some(transfer) => {
+				let stored = match answer {
+					Answer::Stored(stored) => stored,
+					_ => Mask::default(),
+				};
+				transfer.put_back(&request, stored);
+				true
+			}
+			None => false,
+		};
+		if answer == Answer::Lied {
+			if self.liars.len() >= MAX_LIARS {
+				self.liars.clear();
+			}
+			self.liars.insert(peer);
+			self.peers.remove(&peer);
+		}
+		if let Some(peer) = self.peers.get_mut(&peer) {
+			peer.learn(&root, answer, now_ms);
+			if !is_wanted {
+				// So that the list is not longer than that of transfers.
+				peer.without.remove(&root);
+			}
+		}
+	}
+
+	/// When there may be something to ask without anything having been reported before.
+	pub fn wake_ms(&self, now_ms: u64) -> Option<u64> {
+		let open = || self.transfers.iter().filter(|(_, transfer)| transfer.open_leaves > 0);
+		self.peers
+			.values()
+			.flat_map(|peer| open().map(move |(root, _)| peer.ready_ms(root)))
+			.filter(|ready_ms| *ready_ms > now_ms)
+			.min()
+	}
+
+	/// A peer that can be asked for leaves of a payload now: the one with the fewest requests in
+	/// flight, and the payload that has the fewest.
+	fn pair(&self, now_ms: u64) -> Option<(P, H256)> {
+		let mut by_peer: BTreeMap<P, usize> = BTreeMap::new();
+		let mut by_root: BTreeMap<H256, usize> = BTreeMap::new();
+		for asked in self.in_flight.values() {
+			*by_peer.entry(asked.peer).or_default() += 1;
+			*by_root.entry(asked.request.root).or_default() += 1;
+		}
+		let mut roots: Vec<(usize, H256)> = self
+			.transfers
+			.iter()
+			.filter(|(_, transfer)| transfer.open_leaves > 0)
+			.map(|(root, _)| (by_root.get(root).copied().unwrap_or_default(), *root))
+			.collect();
+		roots.sort_unstable();
+		let mut free: Vec<(usize, P)> = self
+			.peers
+			.iter()
+			.map(|(name, peer)| (by_peer.get(name).copied().unwrap_or_default(), *name, peer))
+			.filter(|(in_flight, _, peer)| *in_flight < peer.max_in_flight())
+			.map(|(in_flight, name, _)| (in_flight, name))
+			.collect();
+		free.sort_unstable();
+		free.into_iter().find_map(|(_, name)| {
+			let peer = self.peers.get(&name)?;
+			let root = roots.iter().find(|(_, root)| peer.ready_ms(root) <= now_ms)?;
+			Some((name, root.1))
+		})
+	}
+
+	fn number(&mut self) -> u64 {
+		let number = self.next_number;
+		self.next_number = number.wrapping_add(1);
+		number
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use blyan_primitives::tree::{LEAF_BYTES, TILE_BYTES};
+	use proptest::prelude::*;
+
+	const ROOT: H256 = H256([1; 32]);
+	const OTHER: H256 = H256([2; 32]);
+
+	fn scheduler(peers: u8, size: u64) -> Scheduler<u8> {
+		let mut scheduler = Scheduler::new();
+		(0..peers).for_each(|peer| scheduler.connected(peer));
+		scheduler.add(ROOT, size, &[]);
+		scheduler
+	}
+
+	/// Everything that can be asked now.
+	fn ask_all(scheduler: &mut Scheduler<u8>, now_ms: u64) -> Vec<Ask<u8>> {
+		std::iter::from_fn(|| scheduler.next(now_ms)).collect()
+	}
+
+	#[test]
+	fn stranger_is_asked_once_and_a_proven_peer_more_often() {
+		let mut scheduler = scheduler(1, 100 * TILE_BYTES as u64);
+		let first = ask_all(&mut scheduler, 0);
+		assert_eq!(first.len(), 1);
+		assert_eq!(first[0].request.mask.bits(), 0b1111);
+		scheduler.answered(first[0].id, Answer::Stored(first[0].request.mask), 0);
+		let second = ask_all(&mut scheduler, 0);
+		assert_eq!(second.len(), MAX_IN_FLIGHT_PER_PEER);
+		// The rest of the first tile comes before the others.
+		assert_eq!((second[0].request.tile, second[0].request.mask.bits()), (0, 0b1111_1111_0000));
+		assert_eq!(scheduler.missing_leaves(&ROOT), Some(100 * 16 - 4));
+	}
+
+	#[test]
+	fn late_peer_is_asked_for_less_and_later() {
+		let mut scheduler = scheduler(1, TILE_BYTES as u64);
+		let mut now_ms = 0;
+		for (leaves, pause_ms) in [(4, 250), (2, 500), (1, 1_000), (1, 2_000)] {
+			let ask = scheduler.next(now_ms).unwrap();
+			assert_eq!(ask.request.mask.count(), leaves);
+			scheduler.answered(ask.id, Answer::Failed, now_ms);
+			assert_eq!(scheduler.next(now_ms + pause_ms - 1), None);
+			assert_eq!(scheduler.wake_ms(now_ms), Some(now_ms + pause_ms));
+			now_ms += pause_ms;
+		}
+	}
+
+	#[test]
+	fn peer_that_does_not_have_one_payload_is_asked_for_another() {
+		let mut scheduler = scheduler(1, LEAF_BYTES as u64);
+		let ask = scheduler.next(0).unwrap();
+		scheduler.answered(ask.id, Answer::DontHave, 0);
+		assert_eq!(scheduler.next(0), None);
+		scheduler.add(OTHER, 5, &[]);
+		assert_eq!(scheduler.next(0).unwrap().request.root, OTHER);
+		assert_eq!(scheduler.wake_ms(0), Some(DONT_HAVE_MS));
+	}
+
+	#[test]
+	fn busy_peer_is_left_alone_for_as_long_as_it_asks_within_limits() {
+		for (asked_ms, kept_ms) in [(0, MIN_RETRY_MS), (700, 700), (u32::MAX, MAX_RETRY_MS)] {
+			let mut scheduler = scheduler(1, 5);
+			let ask = scheduler.next(0).unwrap();
+			scheduler.answered(ask.id, Answer::Busy { retry_ms: asked_ms }, 0);
+			assert_eq!(scheduler.next(kept_ms - 1), None);
+			assert!(scheduler.next(kept_ms).is_some());
+		}
+	}
+
+	#[test]
+	fn liar_is_not_asked_again_and_its_leaves_go_to_another() {
+		let mut scheduler = scheduler(2, LEAF_BYTES as u64);
+		let ask = scheduler.next(0).unwrap();
+		scheduler.answered(ask.id, Answer::Lied, 0);
+		scheduler.connected(ask.peer);
+		assert_eq!(scheduler.peers(), 1);
+		let again = scheduler.next(0).unwrap();
+		assert_ne!(again.peer, ask.peer);
+		assert_eq!(again.request, ask.request);
+	}
+
+	#[test]
+	fn answer_to_a_transfer_that_was_given_up_does_not_count_for_the_next() {
+		let mut scheduler = scheduler(1, LEAF_BYTES as u64);
+		let ask = scheduler.next(0).unwrap();
+		scheduler.remove(&ROOT);
+		assert_eq!(scheduler.missing_leaves(&ROOT), None);
+		scheduler.add(ROOT, LEAF_BYTES as u64, &[]);
+		// It is in flight still, so this peer has had its one request.
+		assert_eq!(scheduler.next(0), None);
+		scheduler.answered(ask.id, Answer::Stored(ask.request.mask), 0);
+		assert_eq!(scheduler.missing_leaves(&ROOT), Some(1));
+		assert!(scheduler.next(0).is_some());
+		scheduler.answered(12_345, Answer::Lied, 0);
+		assert_eq!(scheduler.peers(), 1);
+	}
+
+	#[test]
+	fn what_is_there_already_is_not_asked_for() {
+		let mut scheduler = Scheduler::new();
+		scheduler.connected(0u8);
+		let size = TILE_BYTES as u64 + 5;
+		scheduler.add(ROOT, size, &[Mask::from_bits(0x7fff)]);
+		assert_eq!(scheduler.missing_leaves(&ROOT), Some(2));
+		let ask = scheduler.next(0).unwrap();
+		assert_eq!((ask.request.tile, ask.request.mask.bits()), (0, 0x8000));
+		scheduler.add(OTHER, size, &[Mask::from_bits(0xffff), Mask::from_bits(1)]);
+		assert_eq!(scheduler.missing_leaves(&OTHER), Some(0));
+	}
+
+	#[test]
+	fn payloads_have_their_turns() {
+		let mut scheduler = scheduler(6, 100 * TILE_BYTES as u64);
+		scheduler.add(OTHER, 100 * TILE_BYTES as u64, &[]);
+		let asked = ask_all(&mut scheduler, 0);
+		let of_other = asked.iter().filter(|ask| ask.request.root == OTHER).count();
+		assert_eq!((asked.len(), of_other), (6, 3));
+	}
+
+	/// What a peer of the simulation does.
+	#[derive(Clone, Copy, PartialEq, Debug)]
+	enum Kind {
+		Honest,
+		/// Sends one leaf at a time.
+		Stingy,
+		Without,
+		Liar,
+		Silent,
+		AlwaysBusy,
+	}
+
+	fn kinds() -> impl Strategy<Value = Kind> {
+		prop_oneof![
+			Just(Kind::Honest),
+			Just(Kind::Stingy),
+			Just(Kind::Without),
+			Just(Kind::Liar),
+			Just(Kind::Silent),
+			Just(Kind::AlwaysBusy),
+		]
+	}
+
+	fn answer_of(kind: Kind, mask: Mask) -> Answer {
+		match kind {
+			Kind::Honest => Answer::Stored(mask),
+			Kind::Stingy => Answer::Stored(mask.first(1)),
+			Kind::Without => Answer::DontHave,
+			Kind::Liar => Answer::Lied,
+			Kind::Silent => Answer::Failed,
+			Kind::AlwaysBusy => Answer::Busy { retry_ms: 100 },
+		}
+	}
+
+	proptest! {
+		#![proptest_config(ProptestConfig::with_cases(100))]
+
+		/// However answers are ordered and whoever comes and goes, the transfer is complete in the end
+		/// if and only if an honest peer stays.
+		#[test]
+		fn transfer_completes_if_and_only_if_somebody_honest_stays(
+			kinds in prop::collection::vec(kinds(), 1..12),
+			leaves in 1u64..200,
+			choices in prop::collection::vec((any::<u16>(), 0u8..10), 1..400),
+		) {
+			let size = leaves * LEAF_BYTES as u64 - 7;
+			let mut scheduler = scheduler(kinds.len() as u8, size);
+			let mut stored = vec![Mask::default(); leaves.div_ceil(16) as usize];
+			let mut liars = BTreeSet::new();
+			let mut in_flight: Vec<Ask<u8>> = Vec::new();
+			let mut now_ms = 0;
+			let mut choices = choices.into_iter();
+			// Each round asks, and then answers, waits or lets a peer come or go. When the choices are
+			// used up, answers come in order.
+			for _ in 0..2_500 {
+				for ask in ask_all(&mut scheduler, now_ms) {
+					let tile = ask.request.tile as usize;
+					prop_assert!(Mask::of_tile(size, ask.request.tile).contains(ask.request.mask));
+					prop_assert!(!ask.request.mask.is_empty());
+					prop_assert_eq!(stored[tile].bits() & ask.request.mask.bits(), 0);
+					for other in in_flight.iter().filter(|a| a.request.tile == ask.request.tile) {
+						prop_assert_eq!(other.request.mask.bits() & ask.request.mask.bits(), 0);
+					}
+					prop_assert!(!liars.contains(&ask.peer));
+					in_flight.push(ask);
+					let to_peer = in_flight.iter().filter(|other| other.peer == ask.peer).count();
+					prop_assert!(to_peer <= MAX_IN_FLIGHT_PER_PEER);
+					prop_assert!(in_flight.len() <= MAX_IN_FLIGHT);
+				}
+				if scheduler.missing_leaves(&ROOT) == Some(0) {
+					break;
+				}
+				let (choice, action) = choices.next().unwrap_or((0, 9));
+				let peer = (usize::from(choice) % kinds.len()) as u8;
+				match action {
+					0 => scheduler.disconnected(peer),
+					1 => scheduler.connected(peer),
+					2 => now_ms += u64::from(choice),
+					_ if in_flight.is_empty() => {
+						// All are back before the choices end, so that those who stay can be asked.
+						(0..kinds.len() as u8).for_each(|peer| scheduler.connected(peer));
+						match scheduler.wake_ms(now_ms) {
+							Some(wake_ms) => now_ms = wake_ms,
+							None if scheduler.peers() == 0 => break,
+							None => {}
+						}
+					}
+					_ => {
+						let ask = in_flight.remove(usize::from(choice) % in_flight.len());
+						let kind = kinds[usize::from(ask.peer)];
+						let answer = answer_of(kind, ask.request.mask);
+						match answer {
+							Answer::Stored(mask) => {
+								let tile = &mut stored[ask.request.tile as usize];
+								*tile = tile.with(mask);
+							}
+							Answer::Lied => {
+								liars.insert(ask.peer);
+							}
+							_ => {}
+						}
+						scheduler.answered(ask.id, answer, now_ms);
+					}
+				}
+			}
+			let found: u64 = stored.iter().map(|mask| u64::from(mask.count())).sum();
+			prop_assert_eq!(scheduler.missing_leaves(&ROOT), Some(leaves - found));
+			let is_honest = |kind: &Kind| matches!(kind, Kind::Honest | Kind::Stingy);
+			prop_assert_eq!(found == leaves, kinds.iter().any(is_honest));
+		}
+	}
+}

@@ -1,0 +1,342 @@
+//! Answers those who ask for leaves.
+//!
+//! A request is answered at once: with leaves, or with the time after which to ask again. Nothing
+//! waits here for bytes that may not be sent yet, so memory is bounded by what is on the way
+//! ([`super::gate`]) and by the queue that the network fills.
+
+use super::{
+	error::{Error, Result},
+	gate::Gate,
+	metrics::Metrics,
+	offers::{Look, Offer, Offers},
+};
+use blyan_primitives::{
+	transfer::{self, Mask, Request},
+	H256,
+};
+use futures::{channel::oneshot, future::BoxFuture, stream::FuturesUnordered, StreamExt};
+use polkadot_sdk::{
+	sc_network::{
+		request_responses::{IncomingRequest, OutgoingResponse},
+		PeerId, ReputationChange,
+	},
+	*,
+};
+use std::{num::NonZeroU64, sync::Arc, time::Instant};
+
+/// When to ask again for a payload whose tree is being made, in milliseconds.
+const HASHING_RETRY_MS: u32 = 500;
+/// What a request costs its sender that cannot be understood or asks for what there cannot be.
+const BAD_REQUEST: ReputationChange = ReputationChange::new(-(1 << 12), "bad request for tiles");
+
+/// Answers those who ask for leaves.
+pub struct Server {
+	requests: async_channel::Receiver<IncomingRequest>,
+	offers: Arc<Offers>,
+	metrics: Metrics,
+	gate: Gate<PeerId>,
+	/// Answers with leaves that are being read and sent; each ends with whom it was for, and how many
+	/// leaves the gate is to be told of.
+	sending: FuturesUnordered<BoxFuture<'static, (PeerId, u32)>>,
+	/// The payload whose tree is being made; at most one.
+	hashing: FuturesUnordered<BoxFuture<'static, ()>>,
+	started: Instant,
+}
+
+/// What is to be done about a request.
+enum Reply {
+	/// This is the answer.
+	Now(Vec<u8>),
+	/// These leaves may be sent.
+	Leaves(Arc<Offer>, Request, Mask),
+	/// It cannot be understood, or asks for what there cannot be.
+	Bad,
+}
+
+impl Server {
+	/// Answers `requests`, sending `rate` bytes per second at most.
+	pub fn new(
+		requests: async_channel::Receiver<IncomingRequest>,
+		offers: Arc<Offers>,
+		metrics: Metrics,
+		rate: Option<NonZeroU64>,
+	) -> Self {
+		Self {
+			requests,
+			offers,
+			metrics,
+			gate: Gate::new(rate),
+			sending: FuturesUnordered::new(),
+			hashing: FuturesUnordered::new(),
+			started: Instant::now(),
+		}
+	}
+
+	/// Runs until the network ends.
+	pub async fn run(mut self) {
+		loop {
+			tokio::select! {
+				request = self.requests.recv() => match request {
+					Ok(request) => self.handle(request),
+					Err(_) => return,
+				},
+				Some((peer, leaves)) = self.sending.next(), if !self.sending.is_empty() => {
+					self.gate.release(peer, leaves);
+				}
+				Some(()) = self.hashing.next(), if !self.hashing.is_empty() => {}
+			}
+		}
+	}
+
+	fn handle(&mut self, incoming: IncomingRequest) {
+		let IncomingRequest { peer, payload, pending_response } = incoming;
+		self.metrics.was_asked();
+		match self.reply(peer, &payload) {
+			Reply::Now(response) => answer(pending_response, Ok(response), Vec::new(), None),
+			Reply::Bad => {
+				self.metrics.refused("bad_request");
+				answer(pending_response, Err(()), vec![BAD_REQUEST], None);
+			}
+			Reply::Leaves(offer, request, mask) => {
+				let (offers, metrics) = (self.offers.clone(), self.metrics.clone());
+				let leaves = mask.count();
+				self.sending.push(Box::pin(async move {
+					send(offers, metrics, offer, request, mask, pending_response).await;
+					(peer, leaves)
+				}));
+			}
+		}
+	}
+
+	/// What is to be done about the request in these bytes.
+	fn reply(&mut self, peer: PeerId, bytes: &[u8]) -> Reply {
+		let Ok(request) = Request::decode(bytes) else { return Reply::Bad };
+		let offer = match self.offers.look(&request.root) {
+			Look::Absent => return self.dont_have(),
+			Look::Cold => {
+				self.hash(request.root);
+				self.metrics.refused("hashing");
+				return Reply::Now(transfer::busy(HASHING_RETRY_MS));
+			}
+			Look::Ready(offer) => offer,
+		};
+		if offer.payload.size() != request.size {
+			return self.dont_have();
+		}
+		if !Mask::of_tile(request.size, request.tile).contains(request.mask) {
+			return Reply::Bad;
+		}
+		// The clock does not run for longer than a u64 of milliseconds can count.
+		let now_ms = self.started.elapsed().as_millis() as u64;
+		match self.gate.admit(peer, request.mask.count(), now_ms) {
+			Ok(leaves) => Reply::Leaves(offer, request, request.mask.first(leaves)),
+			Err(retry_ms) => {
+				self.metrics.refused("busy");
+				Reply::Now(transfer::busy(retry_ms))
+			}
+		}
+	}
+
+	fn dont_have(&self) -> Reply {
+		self.metrics.refused("dont_have");
+		Reply::Now(transfer::dont_have())
+	}
+
+	/// Makes the tree of a payload, unless one is being made already.
+	fn hash(&mut self, root: H256) {
+		if !self.hashing.is_empty() {
+			return;
+		}
+		let offers = self.offers.clone();
+		self.hashing.push(Box::pin(async move {
+			let hashed = blocking({
+				let offers = offers.clone();
+				move || offers.offer(root)
+			});
+			if let Err(error) = hashed.await {
+				log::warn!(target: super::LOG_TARGET, "Offering no more: {error}");
+				offers.withdraw(&root);
+			}
+		}));
+	}
+}
+
+/// Reads and sends leaves, and returns when they were sent or never will be.
+async fn send(
+	offers: Arc<Offers>,
+	metrics: Metrics,
+	offer: Arc<Offer>,
+	request: Request,
+	mask: Mask,
+	pending: oneshot::Sender<OutgoingResponse>,
+) {
+	match blocking(move || response(&offer, &request, mask)).await {
+		Ok(response) => {
+			let bytes = response.len() as u64;
+			let (sent, was_sent) = oneshot::channel();
+			answer(pending, Ok(response), Vec::new(), Some(sent));
+			if was_sent.await.is_ok() {
+				metrics.sent(bytes);
+			}
+		}
+		Err(error) => {
+			metrics.refused("disk");
+			log::warn!(target: super::LOG_TARGET, "Offering no more: {error}");
+			offers.withdraw(&request.root);
+			answer(pending, Err(()), Vec::new(), None);
+		}
+	}
+}
+
+/// The response with these leaves of the tile that was asked for, which are there.
+fn response(offer: &Offer, request: &Request, mask: Mask) -> Result<Vec<u8>> {
+	let mut response = transfer::leaves_head(&offer.tree, request.tile, mask)
+		.map_err(|source| Error::Tree { path: offer.payload.path().to_path_buf(), source })?;
+	offer.payload.read(&mask.leaves(request.tile), &mut response)?;
+	Ok(response)
+}
+
+/// Runs what blocks on a thread that may.
+pub async fn blocking<T: Send + 'static>(
+	work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+	// It is not run to its end only if the node stops, or if there is a bug, which was logged.
+	tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Stopping))
+}
+
+/// Answers a request. Whoever asked may be gone, which is nobody's fault.
+fn answer(
+	pending: oneshot::Sender<OutgoingResponse>,
+	result: std::result::Result<Vec<u8>, ()>,
+	reputation_changes: Vec<ReputationChange>,
+	sent_feedback: Option<oneshot::Sender<()>>,
+) {
+	let _ = pending.send(OutgoingResponse { result, reputation_changes, sent_feedback });
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::tiles::folder::Folder;
+	use blyan_primitives::{
+		tensor::Header,
+		transfer::Response,
+		tree::{bytes_root, LEAF_BYTES},
+	};
+	use std::fs;
+	use tempfile::TempDir;
+
+	/// A running server, and what it serves.
+	struct Running {
+		place: TempDir,
+		requests: async_channel::Sender<IncomingRequest>,
+		root: H256,
+		bytes: Vec<u8>,
+	}
+
+	impl Running {
+		fn start(rate: Option<u64>) -> Self {
+			let place = tempfile::tempdir().unwrap();
+			let bytes = vec![7; 2 * LEAF_BYTES + 512];
+			let root = bytes_root(&bytes).unwrap();
+			let header = Header::weights(bytes.len() as u64, root).unwrap().encode().unwrap();
+			let path = place.path().join(format!("{root:x}.blyt"));
+			fs::write(path, [&header[..], &bytes].concat()).unwrap();
+			let folder = Folder::open(place.path().to_path_buf()).unwrap();
+			let offers = Arc::new(Offers::open(folder).unwrap());
+			let (requests, queue) = async_channel::bounded(4);
+			let metrics = Metrics::register(None).unwrap();
+			let rate = rate.and_then(NonZeroU64::new);
+			tokio::spawn(Server::new(queue, offers, metrics, rate).run());
+			Self { place, requests, root, bytes }
+		}
+
+		fn request(&self) -> Request {
+			let size = self.bytes.len() as u64;
+			Request { root: self.root, size, tile: 0, mask: Mask::of_tile(size, 0) }
+		}
+
+		async fn ask(&self, payload: Vec<u8>) -> OutgoingResponse {
+			let (pending_response, response) = oneshot::channel();
+			let incoming = IncomingRequest { peer: PeerId::random(), payload, pending_response };
+			self.requests.send(incoming).await.unwrap();
+			response.await.unwrap()
+		}
+
+		/// The response to a request for leaves, after the tree was made.
+		async fn leaves(&self, request: &Request) -> Vec<u8> {
+			loop {
+				let bytes = self.ask(request.encode()).await.result.unwrap();
+				match transfer::read(request, &bytes) {
+					Ok(Response::Busy { retry_ms: HASHING_RETRY_MS }) => tokio::task::yield_now().await,
+					_ => return bytes,
+				}
+			}
+		}
+	}
+
+	#[tokio::test]
+	async fn leaves_are_served_and_verify() {
+		let server = Running::start(None);
+		let request = server.request();
+		let bytes = server.leaves(&request).await;
+		let Response::Leaves(leaves) = transfer::read(&request, &bytes).unwrap() else {
+			panic!("no leaves");
+		};
+		let received: Vec<u8> = leaves.iter().flat_map(|leaf| leaf.bytes).copied().collect();
+		assert!(received == server.bytes);
+	}
+
+	#[tokio::test]
+	async fn unknown_roots_and_sizes_are_not_there() {
+		let server = Running::start(None);
+		let other = Request { root: H256([1; 32]), ..server.request() };
+		assert_eq!(server.ask(other.encode()).await.result, Ok(transfer::dont_have()));
+		server.leaves(&server.request()).await;
+		let other = Request { size: 512, ..server.request() };
+		assert_eq!(server.ask(other.encode()).await.result, Ok(transfer::dont_have()));
+	}
+
+	#[tokio::test]
+	async fn nonsense_costs_reputation() {
+		let server = Running::start(None);
+		server.leaves(&server.request()).await;
+		let beyond = Request { mask: Mask::from_bits(0b1000), ..server.request() };
+		for payload in [Vec::new(), beyond.encode()] {
+			let answer = server.ask(payload).await;
+			assert_eq!(answer.result, Err(()));
+			assert_eq!(answer.reputation_changes, [BAD_REQUEST]);
+		}
+	}
+
+	#[tokio::test]
+	async fn slow_link_gets_a_leaf_and_is_told_to_wait() {
+		let server = Running::start(Some(1));
+		let request = server.request();
+		let bytes = server.leaves(&request).await;
+		let Response::Leaves(leaves) = transfer::read(&request, &bytes).unwrap() else {
+			panic!("no leaves");
+		};
+		assert_eq!(leaves.len(), 1);
+		let bytes = server.ask(request.encode()).await.result.unwrap();
+		let retry_ms = super::super::gate::MAX_RETRY_MS;
+		assert_eq!(transfer::read(&request, &bytes), Ok(Response::Busy { retry_ms }));
+	}
+
+	#[tokio::test]
+	async fn file_that_changed_is_served_as_it_is_and_does_not_verify() {
+		let server = Running::start(None);
+		let request = server.request();
+		server.leaves(&request).await;
+		let path = server.place.path().join(format!("{:x}.blyt", server.root));
+		let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+		std::os::unix::fs::FileExt::write_all_at(&file, &[8], 5_000).unwrap();
+		let bytes = server.leaves(&request).await;
+		assert!(transfer::read(&request, &bytes).is_err());
+		// Cut off, it is not served any more.
+		file.set_len(4_096).unwrap();
+		assert_eq!(server.ask(request.encode()).await.result, Err(()));
+		let answer = server.ask(request.encode()).await.result;
+		assert_eq!(answer, Ok(transfer::dont_have()));
+	}
+}
