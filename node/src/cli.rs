@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::tiles;
 use polkadot_sdk::sc_cli;
 
 /// What the user typed.
@@ -12,6 +13,10 @@ pub struct Cli {
 	/// How to run the node.
 	#[clap(flatten)]
 	pub run: sc_cli::RunCmd,
+
+	/// What the node does with tiles.
+	#[clap(flatten)]
+	pub tiles: tiles::Options,
 }
 
 /// Maintenance commands.

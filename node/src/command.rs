@@ -86,11 +86,11 @@ pub fn run() -> sc_cli::Result<()> {
 		None => cli.create_runner(&cli.run)?.run_node_until_exit(|config| async move {
 			match config.network.network_backend {
 				NetworkBackendType::Litep2p => {
-					service::new_full::<sc_network::Litep2pNetworkBackend>(config)
+					service::new_full::<sc_network::Litep2pNetworkBackend>(config, &cli.tiles)
 				}
 				NetworkBackendType::Libp2p => service::new_full::<
 					sc_network::NetworkWorker<Block, blyan_runtime::Hash>,
-				>(config),
+				>(config, &cli.tiles),
 			}
 			.map_err(sc_cli::Error::Service)
 		}),

@@ -1,7 +1,11 @@
 //! The node's RPC methods beyond those every Substrate node has. What clients need of Blyan's own
-//! state they ask through runtime APIs (`state_call`), so there is nothing of ours here.
+//! state they ask through runtime APIs (`state_call`); ours are only those that move tiles, which are
+//! no part of the state.
 
-use crate::service::{FullBackend, FullClient, FullSelectChain};
+use crate::{
+	service::{FullBackend, FullClient, FullSelectChain},
+	tiles,
+};
 use blyan_runtime::{opaque::Block, AccountId, Balance, BlockNumber, Hash, Nonce};
 use jsonrpsee::RpcModule;
 use polkadot_sdk::{
@@ -29,6 +33,8 @@ pub struct Dependencies<P> {
 	pub babe: BabeWorkerHandle<Block>,
 	/// The finality voter.
 	pub grandpa: GrandpaDependencies,
+	/// What moves tiles, if anything does.
+	pub tiles: Option<tiles::Handle>,
 }
 
 /// What the finality methods need.
@@ -60,12 +66,14 @@ where
 	use sc_consensus_babe_rpc::{Babe, BabeApiServer};
 	use sc_consensus_grandpa_rpc::{Grandpa, GrandpaApiServer};
 	use substrate_frame_rpc_system::{System, SystemApiServer};
+	use tiles::rpc::{Tiles, TilesApiServer};
 
-	let Dependencies { client, pool, select_chain, keystore, babe, grandpa } = dependencies;
+	let Dependencies { client, pool, select_chain, keystore, babe, grandpa, tiles } = dependencies;
 	let mut module = RpcModule::new(());
 	module.merge(System::new(client.clone(), pool).into_rpc())?;
 	module.merge(TransactionPayment::new(client.clone()).into_rpc())?;
 	module.merge(Babe::new(client, babe, keystore, select_chain).into_rpc())?;
+	module.merge(Tiles::new(tiles, grandpa.executor.clone()).into_rpc())?;
 	module.merge(
 		Grandpa::new(
 			grandpa.executor,

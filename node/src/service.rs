@@ -1,6 +1,9 @@
 //! Wires the node together: client, import queue, network, block production, finality, RPC.
 
-use crate::rpc;
+use crate::{
+	rpc,
+	tiles::{self, Tiles},
+};
 use blyan_runtime::{apis::RuntimeApi, opaque::Block, BlockNumber};
 use futures::FutureExt;
 use polkadot_sdk::{
@@ -177,6 +180,7 @@ pub fn new_partial(
 /// The running node.
 pub fn new_full<Net: NetworkBackend<Block, <Block as BlockT>::Hash>>(
 	config: Configuration,
+	tiles: &tiles::Options,
 ) -> Result<TaskManager, ServiceError> {
 	let PartialComponents {
 		client,
@@ -209,6 +213,10 @@ pub fn new_full<Net: NetworkBackend<Block, <Block as BlockT>::Hash>>(
 			net_config.peer_store_handle(),
 		);
 	net_config.add_notification_protocol(grandpa_protocol_config);
+	let tiles = Tiles::open::<Net>(tiles, config.prometheus_registry())?.map(|(tiles, protocol)| {
+		net_config.add_request_response_protocol(protocol);
+		tiles
+	});
 	let warp_sync: Arc<dyn WarpSyncProvider<Block>> =
 		Arc::new(sc_consensus_grandpa::warp_proof::NetworkProvider::new(
 			backend.clone(),
@@ -230,6 +238,9 @@ pub fn new_full<Net: NetworkBackend<Block, <Block as BlockT>::Hash>>(
 			metrics,
 			gap_sync_body_policy: None,
 		})?;
+	let tiles = tiles.map(|tiles| {
+		tiles.start(network.clone(), &*sync_service, &task_manager.spawn_handle())
+	});
 
 	// ---- RPC ------------------------------------------------------------------------------------
 	let role = config.role;
@@ -264,6 +275,7 @@ pub fn new_full<Net: NetworkBackend<Block, <Block as BlockT>::Hash>>(
 					executor,
 					proofs: proofs.clone(),
 				},
+				tiles: tiles.clone(),
 			})
 			.map_err(Into::into)
 		})

@@ -5,7 +5,7 @@ use polkadot_sdk::substrate_prometheus_endpoint::{
 };
 
 /// What Prometheus reads about tiles. Cloning it makes another handle to the same figures.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Metrics {
 	bytes: CounterVec<U64>,
 	requests: CounterVec<U64>,

@@ -15,12 +15,9 @@ use blyan_primitives::{
 	H256,
 };
 use futures::{channel::oneshot, future::BoxFuture, stream::FuturesUnordered, StreamExt};
-use polkadot_sdk::{
-	sc_network::{
-		request_responses::{IncomingRequest, OutgoingResponse},
-		PeerId, ReputationChange,
-	},
-	*,
+use polkadot_sdk::sc_network::{
+	request_responses::{IncomingRequest, OutgoingResponse},
+	PeerId, ReputationChange,
 };
 use std::{num::NonZeroU64, sync::Arc, time::Instant};
 
@@ -267,10 +264,11 @@ mod tests {
 		async fn leaves(&self, request: &Request) -> Vec<u8> {
 			loop {
 				let bytes = self.ask(request.encode()).await.result.unwrap();
-				match transfer::read(request, &bytes) {
-					Ok(Response::Busy { retry_ms: HASHING_RETRY_MS }) => tokio::task::yield_now().await,
-					_ => return bytes,
+				let hashing = Ok(Response::Busy { retry_ms: HASHING_RETRY_MS });
+				if transfer::read(request, &bytes) != hashing {
+					return bytes;
 				}
+				tokio::task::yield_now().await;
 			}
 		}
 	}

@@ -1,0 +1,155 @@
+//! What workers ask their node: to offer payloads, and to fetch them.
+//!
+//! Files are named by root, in the folder that the operator gave the node: no method takes a path.
+//! Methods that make the node read, write or ask are refused to strangers, like other unsafe methods.
+
+use super::{
+	board::Status,
+	client::Command,
+	error::{Error, Result},
+	server::blocking,
+	Handle,
+};
+use blyan_primitives::H256;
+use futures::{channel::oneshot, stream, Stream};
+use jsonrpsee::{
+	core::{async_trait, RpcResult},
+	proc_macros::rpc,
+	Extensions, PendingSubscriptionSink,
+};
+use polkadot_sdk::{
+	sc_rpc::{
+		utils::{spawn_subscription_task, PendingSubscription, RingBuffer},
+		SubscriptionTaskExecutor,
+	},
+	sc_rpc_api::check_if_safe,
+};
+use tokio::sync::watch;
+
+/// What workers ask their node. The codes of errors are those of [`Error::code`].
+#[rpc(server)]
+pub trait TilesApi {
+	/// Verifies `ROOT.blyt` in the node's folder and offers it to other nodes. Returns the payload's
+	/// size in bytes when that is done.
+	#[method(name = "tiles_offer", with_extensions)]
+	async fn offer(&self, root: H256) -> RpcResult<u64>;
+
+	/// Offers a payload no more, and returns whether it was offered. Its file stays, and is offered
+	/// again when the node starts, unless it is removed.
+	#[method(name = "tiles_withdraw", with_extensions)]
+	fn withdraw(&self, root: H256) -> RpcResult<bool>;
+
+	/// The roots of all payloads that are offered.
+	#[method(name = "tiles_offered")]
+	fn offered(&self) -> RpcResult<Vec<H256>>;
+
+	/// Begins to fetch a payload of this root and size in bytes from other nodes, or goes on with it.
+	/// When it is there, it is `ROOT.blyt` in the node's folder, and is offered.
+	#[method(name = "tiles_want", with_extensions)]
+	async fn want(&self, root: H256, size_bytes: u64) -> RpcResult<()>;
+
+	/// Stops fetching a payload and removes what has come of it.
+	#[method(name = "tiles_cancel", with_extensions)]
+	async fn cancel(&self, root: H256) -> RpcResult<()>;
+
+	/// How the transfer of a payload stands that was asked for since the node started.
+	#[method(name = "tiles_status")]
+	fn status(&self, root: H256) -> RpcResult<Status>;
+
+	/// How the transfer stands now, and again whenever that changes. Slow readers get the latest.
+	#[subscription(
+		name = "tiles_subscribeStatus" => "tiles_statusChanged",
+		unsubscribe = "tiles_unsubscribeStatus",
+		item = Status
+	)]
+	fn subscribe_status(&self, root: H256);
+}
+
+/// Answers workers.
+pub struct Tiles {
+	/// Nothing if the node moves no tiles.
+	handle: Option<Handle>,
+	executor: SubscriptionTaskExecutor,
+}
+
+impl Tiles {
+	/// Answers for this node.
+	pub fn new(handle: Option<Handle>, executor: SubscriptionTaskExecutor) -> Self {
+		Self { handle, executor }
+	}
+
+	fn handle(&self) -> Result<&Handle> {
+		self.handle.as_ref().ok_or(Error::Off)
+	}
+
+	/// Has the client do something.
+	async fn command(
+		&self,
+		command: impl FnOnce(oneshot::Sender<Result<()>>) -> Command,
+	) -> Result<()> {
+		let (reply, answer) = oneshot::channel();
+		let sent = self.handle()?.commands.send(command(reply)).await;
+		sent.map_err(|_| Error::Stopping)?;
+		answer.await.unwrap_or(Err(Error::Stopping))
+	}
+
+	fn watch(&self, root: H256) -> Result<watch::Receiver<Status>> {
+		self.handle()?.board.watch(&root).ok_or(Error::NotWanted { root })
+	}
+}
+
+#[async_trait]
+impl TilesApiServer for Tiles {
+	async fn offer(&self, ext: &Extensions, root: H256) -> RpcResult<u64> {
+		check_if_safe(ext)?;
+		let offers = self.handle()?.offers.clone();
+		Ok(blocking(move || offers.offer(root)).await?)
+	}
+
+	fn withdraw(&self, ext: &Extensions, root: H256) -> RpcResult<bool> {
+		check_if_safe(ext)?;
+		Ok(self.handle()?.offers.withdraw(&root))
+	}
+
+	fn offered(&self) -> RpcResult<Vec<H256>> {
+		Ok(self.handle()?.offers.roots())
+	}
+
+	async fn want(&self, ext: &Extensions, root: H256, size_bytes: u64) -> RpcResult<()> {
+		check_if_safe(ext)?;
+		Ok(self.command(|reply| Command::Want { root, size: size_bytes, reply }).await?)
+	}
+
+	async fn cancel(&self, ext: &Extensions, root: H256) -> RpcResult<()> {
+		check_if_safe(ext)?;
+		Ok(self.command(|reply| Command::Cancel { root, reply }).await?)
+	}
+
+	fn status(&self, root: H256) -> RpcResult<Status> {
+		Ok(self.handle()?.board.status(&root).ok_or(Error::NotWanted { root })?)
+	}
+
+	fn subscribe_status(&self, pending: PendingSubscriptionSink, root: H256) {
+		let watch = self.watch(root);
+		spawn_subscription_task(&self.executor, async move {
+			match watch {
+				Ok(watch) => {
+					let pending = PendingSubscription::from(pending);
+					pending.pipe_from_stream(changes(watch), RingBuffer::new(1)).await;
+				}
+				Err(error) => pending.reject(error).await,
+			}
+		});
+	}
+}
+
+/// What is watched now, and what it is after each change.
+fn changes(watch: watch::Receiver<Status>) -> impl Stream<Item = Status> + Send + Unpin {
+	Box::pin(stream::unfold((watch, true), |(mut watch, is_first)| async move {
+		if !is_first {
+			watch.changed().await.ok()?;
+		}
+		let status = watch.borrow_and_update().clone();
+		Some((status, (watch, false)))
+	}))
+}
