@@ -216,6 +216,19 @@ def evidence():
 		yield bytes([3, 2, 0]) + mask(at + 1, at)
 
 
+def transfers():
+	"""The short leaf of the second tile, and one change of everything that can be changed."""
+	head = b"\0" + u16(1) + u16(1)
+	yield head + b"\0"
+	yield head + b"\1"
+	for at in (0, 1, 3, 40, 66, 67, 106):
+		yield head + b"\0" + mask(at + 1, at)
+	# Busy, and a request, whose tile is its first byte when it is tried as a response.
+	yield head + b"\0" + b"\2" + struct.pack("<I", 700)
+	yield b"\17" + u16(6) + u16(4) + b"\0"
+	yield b"\2" * 32 + struct.pack("<QIH", 40, 0, 1)
+
+
 def corpora():
 	models = load("model.json")["models"]
 	# A tile has at most 16 leaf hashes; how long their mask is stands before it.
@@ -240,6 +253,7 @@ def corpora():
 		"tile_stream": tile_streams(),
 		"trace": traces(),
 		"trace_evidence": evidence(),
+		"transfer": transfers(),
 		"tree_proof": proofs(mask(32, 31)),
 		"update": [of_rounds("update")],
 	}

@@ -18,6 +18,7 @@
 //! | [`delta`] | `delta_leaf`, `delta_blob`, `low_rank` |
 //! | [`data`] | `record`, `shard`, `manifest` |
 //! | [`interchange`] | `gguf`, `safetensors`, `components` |
+//! | [`mod@transfer`] | `transfer` |
 //! | [`rounds`] | `architecture`, `recipe`, `trace`, `trace_evidence`, `update` |
 //!
 //! `scripts/fuzz.sh` runs them with libFuzzer. The tests run them over the kept inputs in `corpus/`
@@ -31,6 +32,7 @@ pub mod file;
 mod input;
 pub mod interchange;
 pub mod rounds;
+pub mod transfer;
 pub mod tree;
 
 /// A property of all inputs.
@@ -38,6 +40,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its binary and of the folder of its inputs.
 pub const TARGETS: [(&str, Target); 20] = [
+pub const TARGETS: [(&str, Target); 16] = [
 	("architecture", rounds::architecture),
 	("components", interchange::components),
 	("delta_blob", delta::delta_blob),
@@ -56,6 +59,7 @@ pub const TARGETS: [(&str, Target); 20] = [
 	("tile_stream", file::tile_stream),
 	("trace", rounds::trace),
 	("trace_evidence", rounds::trace_evidence),
+	("transfer", transfer::transfer),
 	("tree_proof", tree::tree_proof),
 	("update", rounds::update),
 ];

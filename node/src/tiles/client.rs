@@ -19,7 +19,10 @@ use blyan_primitives::{
 	H256,
 };
 use futures::{
-	channel::oneshot, future::BoxFuture, stream::BoxStream, stream::FuturesUnordered, StreamExt,
+	channel::oneshot,
+	future::BoxFuture,
+	stream::{BoxStream, FuturesUnordered},
+	StreamExt,
 };
 use polkadot_sdk::{
 	sc_network::{
@@ -147,8 +150,7 @@ impl Client {
 					None => return,
 				},
 				event = peers.next() => match event {
-					Some(SyncEvent::PeerConnected { peer_id, .. }) => self.scheduler.connected(peer_id),
-					Some(SyncEvent::PeerDisconnected(peer)) => self.scheduler.disconnected(peer),
+					Some(event) => self.notice(event),
 					None => return,
 				},
 				Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.done(done),
@@ -161,6 +163,13 @@ impl Client {
 	fn now_ms(&self) -> u64 {
 		// The clock does not run for longer than a u64 of milliseconds can count.
 		self.started.elapsed().as_millis() as u64
+	}
+
+	fn notice(&mut self, event: SyncEvent) {
+		match event {
+			SyncEvent::PeerConnected { peer_id, .. } => self.scheduler.connected(peer_id),
+			SyncEvent::PeerDisconnected(peer) => self.scheduler.disconnected(peer),
+		}
 	}
 
 	fn obey(&mut self, command: Command) {
@@ -244,7 +253,8 @@ impl Client {
 			let request = ask.request.encode();
 			let protocol = transfer::PROTOCOL.into();
 			let connected = IfDisconnected::ImmediateError;
-			let outcome = match network.request(ask.peer, protocol, request, None, connected).await {
+			let sent = network.request(ask.peer, protocol, request, None, connected);
+			let outcome = match sent.await {
 				Ok((response, _)) => {
 					let stored = blocking(move || Ok(receive(&part, &ask.request, &response)));
 					stored.await.unwrap_or_else(Outcome::Disk)

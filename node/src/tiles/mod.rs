@@ -120,8 +120,7 @@ impl Tiles {
 		let (commands, queue) = mpsc::channel(MAX_QUEUED_COMMANDS);
 		let server = Server::new(requests, offers.clone(), metrics.clone(), rate);
 		spawner.spawn("tile-server", Some("tiles"), server.run());
-		let client =
-			Client::new(network, folder, offers.clone(), board.clone(), metrics, queue);
+		let client = Client::new(network, folder, offers.clone(), board.clone(), metrics, queue);
 		spawner.spawn("tile-client", Some("tiles"), client.run(sync.event_stream("tiles")));
 		Handle { offers, board, commands }
 	}
