@@ -223,7 +223,7 @@ def transfers():
 	yield head + b"\1"
 	for at in (0, 1, 3, 40, 66, 67, 106):
 		yield head + b"\0" + mask(at + 1, at)
-	# Busy, and a request, whose tile is its first byte when it is tried as a response.
+	# Busy; a leaf of the first tile; a request.
 	yield head + b"\0" + b"\2" + struct.pack("<I", 700)
 	yield b"\17" + u16(6) + u16(4) + b"\0"
 	yield b"\2" * 32 + struct.pack("<QIH", 40, 0, 1)
