@@ -34,10 +34,12 @@ fn genuine(tile: u32, mask: Mask) -> Vec<u8> {
 	response
 }
 
-/// Requests decode to what they were encoded from, and of all responses only genuine leaves are taken.
+/// Requests decode to what they were encoded from, and of all responses only genuine leaves are
+/// taken.
 ///
-/// The input is the tile, the mask that is asked for, the mask that is sent, how much is cut off, and
-/// a mask for the bytes of the response. Its rest is tried as a request and as a response as well.
+/// The input is the tile, the mask that is asked for, the mask that is sent, how much is cut off,
+/// and a mask for the bytes of the response. Its rest is tried as a request and as a response as
+/// well.
 pub fn transfer(input: &[u8]) {
 	if let Ok(request) = Request::decode(input) {
 		assert_eq!(request.encode(), input);

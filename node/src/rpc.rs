@@ -1,6 +1,6 @@
 //! The node's RPC methods beyond those every Substrate node has. What clients need of Blyan's own
-//! state they ask through runtime APIs (`state_call`); ours are only those that move tiles, which are
-//! no part of the state.
+//! state they ask through runtime APIs (`state_call`); ours are only those that move tiles, which
+//! are no part of the state.
 
 use crate::{
 	service::{FullBackend, FullClient, FullSelectChain},

@@ -22,15 +22,16 @@
 //! | 1 | 4 | busy: milliseconds after which to ask again |
 //!
 //! How many hashes there are and how long each leaf is follows from the size and the mask, so a
-//! response has one valid encoding, and its length is checked before anything is hashed. Whoever asks
-//! knows the root and the size, to which the root commits. Whoever is asked for a root with another
-//! size than the one it has says that it does not have it: so nobody takes an honest answer for a lie
-//! because it asked with a wrong size.
+//! response has one valid encoding, and its length is checked before anything is hashed. Whoever
+//! asks knows the root and the size, to which the root commits. Whoever is asked for a root with
+//! another size than the one it has says that it does not have it: so nobody takes an honest answer
+//! for a lie because it asked with a wrong size.
 //!
 //! # Example
 //!
 //! ```
-//! use blyan_primitives::{transfer::{self, Mask, Request, Response}, tree::{Kind, Tree, LEAF_BYTES, leaf_hashes}};
+//! use blyan_primitives::transfer::{self, Mask, Request, Response};
+//! use blyan_primitives::tree::{leaf_hashes, Kind, Tree, LEAF_BYTES};
 //!
 //! let payload = vec![7u8; 3 * LEAF_BYTES + 5];
 //! let size = payload.len() as u64;
@@ -171,7 +172,8 @@ impl Request {
 		bytes
 	}
 
-	/// The request of these bytes. Fails if there are too few or too many, or if no leaf is asked for.
+	/// The request of these bytes. Fails if there are too few or too many, or if no leaf is asked
+	/// for.
 	pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
 		let length = || Error::Length { expected: REQUEST_BYTES as u64, found: bytes.len() as u64 };
 		if bytes.len() != REQUEST_BYTES {
@@ -262,8 +264,8 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// The beginning of a response with these leaves of tile `tile`: all but the bytes of the leaves, for
-/// which there is room.
+/// The beginning of a response with these leaves of tile `tile`: all but the bytes of the leaves,
+/// for which there is room.
 ///
 /// Fails if there are no leaves or if the tree does not have them.
 pub fn leaves_head(tree: &Tree, tile: u32, mask: Mask) -> Result<Vec<u8>, tree::Error> {

@@ -160,7 +160,7 @@ describe('nodes that move tiles', () => {
 		const root = writeTile(folder.alice, bytes);
 		const transfer = await Transfer.want(carol, root, LEAF_BYTES);
 		await transfer.until(({ state }) => state === 'running', 'the transfer to run');
-		await assert.rejects(carol.rpc('tiles_want', root, 512), /is being fetched with 262144 bytes/);
+		await assert.rejects(carol.rpc('tiles_want', root, 512), /is known here with 262144 bytes/);
 		await carol.rpc('tiles_cancel', root);
 		assert.equal((await transfer.over()).state, 'cancelled');
 		assert.ok(!readdirSync(folder.carol).some((name) => name.startsWith(root.slice(2))));

@@ -111,7 +111,7 @@ export class Transfer {
 		await this.#provider.subscribe('tiles_statusChanged', method, [root], take);
 	}
 
-	/** Waits until its status passes `test`, and returns it. What it was in between may go unnoticed. */
+	/** Waits until its status passes `test`, and returns it. What it was before may go unnoticed. */
 	async until(test, what) {
 		const passed = new Promise((resolve) => {
 			this.#look = () => {

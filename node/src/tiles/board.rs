@@ -43,7 +43,8 @@ pub struct Status {
 	pub verified_bytes: u64,
 	/// Peers that could be asked when it last changed.
 	pub peers: u32,
-	/// Bytes by the peer that sent them since the transfer was begun or resumed; of at most 64 peers.
+	/// Bytes by the peer that sent them since the transfer was begun or resumed; of at most 64
+	/// peers.
 	pub sources: BTreeMap<String, u64>,
 	/// Peers that sent bytes that did not verify, each of which was banned.
 	pub liars: u32,

@@ -1,7 +1,8 @@
 //! Fetches what workers want: does what the [scheduler](super::scheduler) says.
 //!
-//! One task owns the scheduler. It sends requests, and hands every answer to a thread that may block,
-//! which verifies and stores it. At most as many answers are in memory as requests are in flight.
+//! One task owns the scheduler. It sends requests, and hands every answer to a thread that may
+//! block, which verifies and stores it. At most as many answers are in memory as requests are in
+//! flight.
 
 use super::{
 	board::{Board, State},
@@ -187,7 +188,10 @@ impl Client {
 			return is_same.then_some(()).ok_or(Error::OtherSize { root, size_bytes });
 		}
 		folder::check_size(size)?;
-		if !matches!(self.offers.look(&root), Look::Absent) {
+		if let Some(size_bytes) = self.offered_size(&root) {
+			if size_bytes != size {
+				return Err(Error::OtherSize { root, size_bytes });
+			}
 			self.board.begin(root, size);
 			self.succeed(&root, size);
 			return Ok(());
@@ -206,6 +210,19 @@ impl Client {
 			Done::Opened { root, number, opened }
 		}));
 		Ok(())
+	}
+
+	/// The size of a payload that is offered, in bytes.
+	fn offered_size(&self, root: &H256) -> Option<u64> {
+		if matches!(self.offers.look(root), Look::Absent) {
+			return None;
+		}
+		let payload = Payload::open(&self.folder, root);
+		if payload.is_err() {
+			// Somebody removed or replaced its file since.
+			self.offers.withdraw(root);
+		}
+		payload.ok().map(|payload| payload.size())
 	}
 
 	fn cancel(&mut self, root: H256) -> Result<()> {
@@ -351,7 +368,8 @@ impl Client {
 	}
 
 	fn finished(&mut self, root: H256, number: u64, finished: Result<(Payload, Tree)>) {
-		// Whoever cancelled it in the meantime gets the file nevertheless, but nothing is said of it.
+		// Whoever cancelled it in the meantime gets the file nevertheless, but nothing is said of
+		// it.
 		let is_current = self.is_current(&root, number);
 		let offered = finished.and_then(|(payload, tree)| {
 			let size = payload.size();

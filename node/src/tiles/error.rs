@@ -82,12 +82,12 @@ pub enum Error {
 	/// Too much is offered.
 	#[error("{} payloads are offered already; call tiles_withdraw for one that nobody needs any more", MAX_OFFERED)]
 	TooManyOffers,
-	/// The payload is being fetched with another size.
-	#[error("{root:?} is being fetched with {size_bytes} bytes; cancel it with tiles_cancel if that size is wrong")]
+	/// The payload is here, or is being fetched, with another size.
+	#[error("{root:?} is known here with {size_bytes} bytes; give that size, or cancel its transfer with tiles_cancel if it is wrong")]
 	OtherSize {
 		/// The payload's root.
 		root: H256,
-		/// The size that it is fetched with, in bytes.
+		/// The size that it is known with, in bytes.
 		size_bytes: u64,
 	},
 	/// Nothing is known of a transfer.
@@ -118,7 +118,7 @@ impl Error {
 	/// | 9203 | the file is damaged, or is not what its name says |
 	/// | 9204 | no payload has this size |
 	/// | 9205 | too many transfers or offers |
-	/// | 9206 | the payload is being fetched with another size |
+	/// | 9206 | the payload is known with another size |
 	/// | 9207 | the payload was not asked for |
 	/// | 9208 | the node is stopping |
 	/// | 9209 | a bug of the node |

@@ -4,10 +4,10 @@
 //! |---|---|
 //! | `ROOT.blyt` | a tile file whose payload has this root |
 //! | `ROOT.part` | a tile file some of whose leaves are not there yet |
-//! | `ROOT.hashes` | for that file: the payload's size (8 bytes), and for each leaf the hash that it was verified with, or 32 zeros |
+//! | `ROOT.hashes` | beside it: the payload's size (8 bytes), and each leaf's hash, or 32 zeros |
 //!
-//! `ROOT` is 64 lower-case hexadecimal digits. Files are read and written, never mapped: whoever cuts
-//! a mapped file off ends the process that reads it.
+//! `ROOT` is 64 lower-case hexadecimal digits. Files are read and written, never mapped: whoever
+//! cuts a mapped file off ends the process that reads it.
 
 use super::error::{Error, Result};
 use blyan_primitives::{
@@ -47,8 +47,8 @@ impl Folder {
 		Ok(Self { path })
 	}
 
-	/// The roots in the names of whole files, in no order, at most `limit`. The files are not looked
-	/// into.
+	/// The roots in the names of whole files, in no order, at most `limit`. The files are not
+	/// looked into.
 	pub fn roots(&self, limit: usize) -> Result<Vec<H256>> {
 		let entries = fs::read_dir(&self.path).map_err(Error::io("list", &self.path))?;
 		let mut roots = Vec::new();
@@ -113,7 +113,8 @@ fn hashes_bytes(size: u64) -> u64 {
 	HASHES_HEAD_BYTES as u64 + tensor::leaf_count(size) * HASH_BYTES as u64
 }
 
-/// Where leaf `leaf` lies in a file of `size` bytes of payload, and how long it is. The leaf is there.
+/// Where leaf `leaf` lies in a file of `size` bytes of payload, and how long it is. The leaf is
+/// there.
 fn place_of(size: u64, leaf: u64) -> (u64, usize) {
 	let range = tensor::leaf_range(size, leaf).unwrap_or_default();
 	(HEADER_BYTES as u64 + range.start, (range.end - range.start) as usize)
@@ -208,8 +209,9 @@ fn tree_of(path: &Path, root: &H256, size: u64, hashes: Vec<H256>) -> Result<Tre
 
 /// A file that is being received, and the hashes of the leaves that are in it.
 ///
-/// A leaf is written before its hash. After a crash in between, or one that lost what the system had
-/// not written yet, the leaf's bytes do not have the hash beside them, and the leaf is not counted.
+/// A leaf is written before its hash. After a crash in between, or one that lost what the system
+/// had not written yet, the leaf's bytes do not have the hash beside them, and the leaf is not
+/// counted.
 #[derive(Debug)]
 pub struct Part {
 	folder: Folder,
@@ -222,8 +224,8 @@ pub struct Part {
 }
 
 impl Part {
-	/// Goes on with the file of this root, or begins it. Returns which leaves of each tile are there,
-	/// after hashing them.
+	/// Goes on with the file of this root, or begins it. Returns which leaves of each tile are
+	/// there, after hashing them.
 	pub fn open(folder: &Folder, root: H256, size: u64) -> Result<(Self, Vec<Mask>)> {
 		let header = header_of(size, root)?;
 		let path = folder.file(&root, PART);
@@ -234,7 +236,8 @@ impl Part {
 			let have = part.check()?;
 			return Ok((part, have));
 		}
-		// Emptied first, so that nothing of another attempt remains; holes take no room on the disk.
+		// Emptied first, so that nothing of another attempt remains; holes take no room on the
+		// disk.
 		for (file, path, bytes) in [
 			(&part.hashes, &part.hashes_path, hashes_bytes(size)),
 			(&part.file, &part.path, file_bytes(size)),

@@ -1,7 +1,7 @@
 //! How much is sent: bytes on the way to one peer and to all, and bytes per second.
 //!
-//! A pure state machine: the time comes from outside, in milliseconds since any moment. Everything is
-//! counted in whole leaves; a payload's short last leaf counts as a whole one.
+//! A pure state machine: the time comes from outside, in milliseconds since any moment. Everything
+//! is counted in whole leaves; a payload's short last leaf counts as a whole one.
 
 use blyan_primitives::tree::{LEAF_BYTES, TILE_LEAVES};
 use std::{collections::BTreeMap, num::NonZeroU64};
@@ -16,8 +16,8 @@ pub const MAX_RETRY_MS: u32 = 60_000;
 /// bytes of one tile take on a link of 100 Mbit/s.
 const FULL_RETRY_MS: u32 = 300;
 
-/// A leaf in thousandths of a byte, the unit in which credit is counted: with it a rate in bytes per
-/// second is one in units per millisecond, and no rounding is lost.
+/// A leaf in thousandths of a byte, the unit in which credit is counted: with it a rate in bytes
+/// per second is one in units per millisecond, and no rounding is lost.
 const LEAF_COST: u64 = LEAF_BYTES as u64 * 1_000;
 
 /// What may be sent.
@@ -75,8 +75,8 @@ impl<P: Ord + Copy> Gate<P> {
 		Self { rate: rate.map(Credit::new), total: 0, by_peer: BTreeMap::new() }
 	}
 
-	/// How many of the leaves that `peer` wants may be sent to it now, at least one; they are on the
-	/// way then. Otherwise the milliseconds after which it should ask again.
+	/// How many of the leaves that `peer` wants may be sent to it now, at least one; they are on
+	/// the way then. Otherwise the milliseconds after which it should ask again.
 	pub fn admit(&mut self, peer: P, wanted: u32, now_ms: u64) -> Result<u32, u32> {
 		let on_the_way = self.by_peer.get(&peer).copied().unwrap_or_default();
 		let room = MAX_LEAVES

@@ -50,15 +50,15 @@ const LOG_TARGET: &str = "tiles";
 const MAX_QUEUED_REQUESTS: usize = 64;
 /// How many commands of workers may wait to be looked at.
 const MAX_QUEUED_COMMANDS: usize = 64;
-/// How long a peer may take for an answer. A leaf of 256 KiB comes in time at 10 kB/s; who is slower
-/// than a tile needs is asked for fewer leaves.
+/// How long a peer may take for an answer. A leaf of 256 KiB comes in time at 10 kB/s; who is
+/// slower than a tile needs is asked for fewer leaves.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the operator says about tiles.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-	/// Moves tiles between this folder and other nodes: offers the files that are in it under the name
-	/// ROOT.blyt, and fetches what workers ask for by RPC. Created if it is missing.
+	/// Moves tiles between this folder and other nodes: offers the files that are in it under the
+	/// name ROOT.blyt, and fetches what workers ask for by RPC. Created if it is missing.
 	#[arg(long, value_name = "DIR")]
 	pub tiles_dir: Option<PathBuf>,
 

@@ -12,8 +12,8 @@ use std::{
 
 /// The most payloads that are offered.
 pub const MAX_OFFERED: usize = 4_096;
-/// How many payloads are open with their trees in memory, which take 2.3 MiB each at most. Of others
-/// the tree is made again when somebody asks for them.
+/// How many payloads are open with their trees in memory, which take 2.3 MiB each at most. Of
+/// others the tree is made again when somebody asks for them.
 const MAX_READY: usize = 32;
 
 /// A payload that is open, and its tree.
@@ -88,8 +88,8 @@ impl Offers {
 		}
 	}
 
-	/// Verifies the file of this root and offers it from now on; its size in bytes. Blocks for as long
-	/// as it takes to read the file.
+	/// Verifies the file of this root and offers it from now on; its size in bytes. Blocks for as
+	/// long as it takes to read the file.
 	pub fn offer(&self, root: H256) -> Result<u64> {
 		let payload = Payload::open(&self.folder, &root)?;
 		let tree = payload.verify()?;

@@ -1,7 +1,8 @@
 //! What workers ask their node: to offer payloads, and to fetch them.
 //!
 //! Files are named by root, in the folder that the operator gave the node: no method takes a path.
-//! Methods that make the node read, write or ask are refused to strangers, like other unsafe methods.
+//! Methods that make the node read, write or ask are refused to strangers, like other unsafe
+//! methods.
 
 use super::{
 	board::Status,
@@ -29,8 +30,8 @@ use tokio::sync::watch;
 /// What workers ask their node. The codes of errors are those of [`Error::code`].
 #[rpc(server)]
 pub trait TilesApi {
-	/// Verifies `ROOT.blyt` in the node's folder and offers it to other nodes. Returns the payload's
-	/// size in bytes when that is done.
+	/// Verifies `ROOT.blyt` in the node's folder and offers it to other nodes. Returns the
+	/// payload's size in bytes when that is done.
 	#[method(name = "tiles_offer", with_extensions)]
 	async fn offer(&self, root: H256) -> RpcResult<u64>;
 
@@ -43,8 +44,8 @@ pub trait TilesApi {
 	#[method(name = "tiles_offered")]
 	fn offered(&self) -> RpcResult<Vec<H256>>;
 
-	/// Begins to fetch a payload of this root and size in bytes from other nodes, or goes on with it.
-	/// When it is there, it is `ROOT.blyt` in the node's folder, and is offered.
+	/// Begins to fetch a payload of this root and size in bytes from other nodes, or goes on with
+	/// it. When it is there, it is `ROOT.blyt` in the node's folder, and is offered.
 	#[method(name = "tiles_want", with_extensions)]
 	async fn want(&self, root: H256, size_bytes: u64) -> RpcResult<()>;
 

@@ -1,14 +1,14 @@
 //! Whom to ask for which leaves next.
 //!
 //! A pure state machine: it sends nothing, stores nothing, and the time comes from outside, in
-//! milliseconds since any moment. Whoever drives it calls [`Scheduler::next`] until there is nothing
-//! more to ask, sends what it says, and reports what came of it.
+//! milliseconds since any moment. Whoever drives it calls [`Scheduler::next`] until there is
+//! nothing more to ask, sends what it says, and reports what came of it.
 //!
 //! # Invariants
 //!
 //! - A leaf that was stored is never asked for again, and no leaf is asked of two peers at a time.
-//! - At most [`MAX_IN_FLIGHT`] requests are in flight, and [`MAX_IN_FLIGHT_PER_PEER`] to one peer; one
-//!   to a peer that has not yet sent anything.
+//! - At most [`MAX_IN_FLIGHT`] requests are in flight, and [`MAX_IN_FLIGHT_PER_PEER`] to one peer;
+//!   one to a peer that has not yet sent anything.
 //! - A peer that lied is not asked again.
 //! - As long as a leaf is missing and a peer is connected that did not lie, there is something in
 //!   flight or a time at which there will be.
@@ -223,7 +223,8 @@ impl<P: Ord + Copy> Scheduler<P> {
 		self.peers.len()
 	}
 
-	/// Fetches a payload of `size` bytes, of which the leaves in `have`, by tile, are there already.
+	/// Fetches a payload of `size` bytes, of which the leaves in `have`, by tile, are there
+	/// already.
 	pub fn add(&mut self, root: H256, size: u64, have: &[Mask]) {
 		let tiles = u32::try_from(tensor::tile_count(size)).unwrap_or(u32::MAX);
 		let open: Vec<Mask> = (0..tiles)
@@ -506,8 +507,8 @@ mod tests {
 	proptest! {
 		#![proptest_config(ProptestConfig::with_cases(100))]
 
-		/// However answers are ordered and whoever comes and goes, the transfer is complete in the end
-		/// if and only if an honest peer stays.
+		/// However answers are ordered and whoever comes and goes, the transfer is complete in the
+		/// end if and only if an honest peer stays.
 		#[test]
 		fn transfer_completes_if_and_only_if_somebody_honest_stays(
 			kinds in prop::collection::vec(kinds(), 1..12),
@@ -521,8 +522,8 @@ mod tests {
 			let mut in_flight: Vec<Ask<u8>> = Vec::new();
 			let mut now_ms = 0;
 			let mut choices = choices.into_iter();
-			// Each round asks, and then answers, waits or lets a peer come or go. When the choices are
-			// used up, answers come in order.
+			// Each round asks, and then answers, waits or lets a peer come or go. When the choices
+			// are used up, answers come in order.
 			for _ in 0..2_500 {
 				for ask in ask_all(&mut scheduler, now_ms) {
 					let tile = ask.request.tile as usize;

@@ -32,8 +32,8 @@ pub struct Server {
 	offers: Arc<Offers>,
 	metrics: Metrics,
 	gate: Gate<PeerId>,
-	/// Answers with leaves that are being read and sent; each ends with whom it was for, and how many
-	/// leaves the gate is to be told of.
+	/// Answers with leaves that are being read and sent; each ends with whom it was for, and how
+	/// many leaves the gate is to be told of.
 	sending: FuturesUnordered<BoxFuture<'static, (PeerId, u32)>>,
 	/// The payload whose tree is being made; at most one.
 	hashing: FuturesUnordered<BoxFuture<'static, ()>>,
