@@ -261,7 +261,8 @@ impl Client {
 		let part = self.transfers.get(&ask.request.root).and_then(|transfer| transfer.part.clone());
 		// The scheduler knows only transfers whose file is open.
 		let Some(part) = part else {
-			self.scheduler.answered(ask.id, Answer::Failed, self.now_ms());
+			let now_ms = self.now_ms();
+			self.scheduler.answered(ask.id, Answer::Failed, now_ms);
 			return;
 		};
 		self.metrics.asked();
@@ -342,7 +343,8 @@ impl Client {
 				Answer::Busy { retry_ms: 0 }
 			}
 		};
-		self.scheduler.answered(ask.id, answer, self.now_ms());
+		let now_ms = self.now_ms();
+		self.scheduler.answered(ask.id, answer, now_ms);
 		self.progress(&root);
 	}
 
