@@ -39,8 +39,7 @@ pub mod tree;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its binary and of the folder of its inputs.
-pub const TARGETS: [(&str, Target); 20] = [
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 21] = [
 	("architecture", rounds::architecture),
 	("components", interchange::components),
 	("delta_blob", delta::delta_blob),

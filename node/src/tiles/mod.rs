@@ -1,4 +1,4 @@
-//! Moves tiles between nodes: `/blyan/tile/1`, see `docs/adr/0006-tile-transfer.md`.
+//! Moves tiles between nodes: `/blyan/tile/1`, see `docs/adr/0008-tile-transfer.md`.
 //!
 //! | module | what |
 //! |---|---|
