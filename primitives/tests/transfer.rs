@@ -219,12 +219,32 @@ proptest! {
 		prop_assert!(read(&request(0, 0b101), &response).is_err());
 	}
 
+	/// Bytes of the length that the leaf must have, so that they are hashed.
 	#[test]
-	fn random_bytes_never_pass_for_leaves(bytes in prop::collection::vec(any::<u8>(), 0..4_096)) {
+	fn random_bytes_never_pass_for_leaves(
+		bytes in prop::collection::vec(any::<u8>(), response(2, 1).len() - 3),
+	) {
+		let response = [&[0, 1, 0][..], &bytes].concat();
+		let refused = read(&request(2, 1), &response);
+		prop_assert_eq!(refused, Err(Error::Tree(tree::Error::Root)));
+	}
+
+	#[test]
+	fn random_responses_have_no_leaves(bytes in prop::collection::vec(any::<u8>(), 0..4_096)) {
 		let passed = read(&request(0, 0xffff), &bytes);
 		prop_assert!(!matches!(passed, Ok(Response::Leaves(_))));
-		if let Ok(request) = Request::decode(&bytes) {
-			prop_assert_eq!(request.encode(), bytes);
+	}
+
+	#[test]
+	fn request_of_any_bytes_has_these_bytes(
+		bytes in prop::collection::vec(any::<u8>(), REQUEST_BYTES),
+	) {
+		match Request::decode(&bytes) {
+			Ok(request) => prop_assert_eq!(request.encode(), bytes),
+			Err(error) => {
+				prop_assert_eq!(error, Error::NothingAsked);
+				prop_assert_eq!(&bytes[REQUEST_BYTES - 2..], &[0, 0]);
+			}
 		}
 	}
 }
