@@ -1,5 +1,8 @@
 //! How much is sent: bytes on the way to one peer and to all, and bytes per second.
 //!
+//! Nobody gets more than half of what may still be on the way, so that there is something left for
+//! whoever comes next, however many leaves a few slow peers have on the way.
+//!
 //! A pure state machine: the time comes from outside, in milliseconds since any moment. Everything
 //! is counted in whole leaves; a payload's short last leaf counts as a whole one.
 
@@ -79,10 +82,8 @@ impl<P: Ord + Copy> Gate<P> {
 	/// the way then. Otherwise the milliseconds after which it should ask again.
 	pub fn admit(&mut self, peer: P, wanted: u32, now_ms: u64) -> Result<u32, u32> {
 		let on_the_way = self.by_peer.get(&peer).copied().unwrap_or_default();
-		let room = MAX_LEAVES
-			.saturating_sub(self.total)
-			.min(MAX_LEAVES_PER_PEER.saturating_sub(on_the_way))
-			.min(wanted);
+		let rest = MAX_LEAVES.saturating_sub(self.total);
+		let room = rest.div_ceil(2).min(MAX_LEAVES_PER_PEER.saturating_sub(on_the_way)).min(wanted);
 		if room == 0 {
 			return Err(FULL_RETRY_MS);
 		}
@@ -130,12 +131,13 @@ mod tests {
 	#[test]
 	fn all_peers_together_have_a_limit() {
 		let mut gate = Gate::new(None);
-		for peer in 0..MAX_LEAVES / MAX_LEAVES_PER_PEER {
-			assert_eq!(gate.admit(peer, u32::MAX, 0), Ok(MAX_LEAVES_PER_PEER));
+		// The later ones share what is left.
+		for (peer, leaves) in (0..).zip([64, 64, 64, 32, 16, 8, 4, 2, 1, 1]) {
+			assert_eq!(gate.admit(peer, u32::MAX, 0), Ok(leaves));
 		}
 		assert_eq!(gate.admit(99, 1, 0), Err(FULL_RETRY_MS));
 		gate.release(0, 3);
-		assert_eq!(gate.admit(99, 16, 0), Ok(3));
+		assert_eq!(gate.admit(99, 16, 0), Ok(2));
 	}
 
 	#[test]
