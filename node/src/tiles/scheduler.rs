@@ -7,8 +7,10 @@
 //! # Invariants
 //!
 //! - A leaf that was stored is never asked for again, and no leaf is asked of two peers at a time.
-//! - At most [`MAX_IN_FLIGHT`] requests are in flight, and [`MAX_IN_FLIGHT_PER_PEER`] to one peer;
-//!   one to a peer that has not yet sent anything.
+//! - At most [`MAX_IN_FLIGHT`] requests are in flight, and [`MAX_IN_FLIGHT_PER_PEER`] to one peer.
+//! - A peer is proven if leaves are what came of the last request to it. To one that is not, no
+//!   request is sent while another one is in flight to it, and at most [`MAX_IN_FLIGHT_UNPROVEN`]
+//!   are in flight to all of these.
 //! - A peer that lied is not asked again.
 //! - As long as a leaf is missing and a peer is connected that did not lie, there is something in
 //!   flight or a time at which there will be.
@@ -27,10 +29,14 @@ pub const MAX_TRANSFERS: usize = 64;
 pub const MAX_IN_FLIGHT: usize = 16;
 /// The most requests in flight to one peer: enough to keep a link busy while answers are written.
 pub const MAX_IN_FLIGHT_PER_PEER: usize = 4;
-/// How long a peer that does not have a payload is not asked for it, in milliseconds.
-pub const DONT_HAVE_MS: u64 = 5_000;
+/// The most requests in flight to peers that are not proven: those that let everybody wait until
+/// the last moment leave half of the requests to others.
+pub const MAX_IN_FLIGHT_UNPROVEN: usize = MAX_IN_FLIGHT / 2;
+/// How long a peer that does not have a payload is not asked for it, in milliseconds. Doubles each
+/// time that it still does not have it.
+const DONT_HAVE_MS: u64 = 5_000;
 /// The shortest time after which a busy peer is asked again, in milliseconds.
-const MIN_RETRY_MS: u64 = 10;
+const MIN_RETRY_MS: u64 = 100;
 /// The longest time for which a peer is left alone, in milliseconds.
 const MAX_RETRY_MS: u64 = 60_000;
 /// How long a peer is left alone after its first failure, in milliseconds. Doubles with each other.
@@ -39,6 +45,8 @@ const FAILED_RETRY_MS: u64 = 250;
 const FIRST_LEAVES: u32 = 4;
 /// How many liars are remembered. When there are more, all are forgotten, and found out again.
 const MAX_LIARS: usize = 1_024;
+/// How many peers are remembered that are gone. When there are more, all are forgotten.
+const MAX_ABSENT: usize = 1_024;
 
 /// A request to be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +66,7 @@ pub enum Answer {
 	Stored(Mask),
 	/// The peer does not have the payload.
 	DontHave,
-	/// The peer sends nothing now.
+	/// The peer sends nothing of the payload now.
 	Busy {
 		/// Milliseconds after which it wants to be asked again.
 		retry_ms: u32,
@@ -82,16 +90,29 @@ pub struct Scheduler<P> {
 
 #[derive(Debug)]
 struct Peer {
-	/// Whether it has sent leaves.
+	/// Whether it may be asked. What is known of it outlasts its connection, so that whoever comes
+	/// again is no better off.
+	is_connected: bool,
+	/// Whether leaves are what came of the last request to it.
 	is_proven: bool,
 	/// Leaves that it is asked for at once.
 	leaves: u32,
 	/// Failures since it last answered.
 	failures: u32,
+	/// Requests with lower numbers were sent before its last failure.
+	failed_before: u64,
 	/// When it may be asked again.
 	not_before_ms: u64,
-	/// Payloads that it does not have, and when it may be asked for them again.
-	without: BTreeMap<H256, u64>,
+	/// Payloads that it does not send, and why it is asked for them later.
+	pauses: BTreeMap<H256, Pause>,
+}
+
+#[derive(Debug, Default)]
+struct Pause {
+	/// When the peer may be asked for the payload again.
+	until_ms: u64,
+	/// How often in a row it said that it does not have it.
+	refusals: u32,
 }
 
 #[derive(Debug)]
@@ -142,11 +163,13 @@ impl Transfer {
 impl Peer {
 	fn new() -> Self {
 		Self {
+			is_connected: false,
 			is_proven: false,
 			leaves: FIRST_LEAVES,
 			failures: 0,
+			failed_before: 0,
 			not_before_ms: 0,
-			without: BTreeMap::new(),
+			pauses: BTreeMap::new(),
 		}
 	}
 
@@ -161,37 +184,52 @@ impl Peer {
 
 	/// When it may be asked for the payload of this root.
 	fn ready_ms(&self, root: &H256) -> u64 {
-		self.without.get(root).copied().unwrap_or_default().max(self.not_before_ms)
+		self.pauses.get(root).map_or(0, |pause| pause.until_ms).max(self.not_before_ms)
 	}
 
 	fn learn(&mut self, root: &H256, answer: Answer, now_ms: u64) {
+		self.is_proven = matches!(answer, Answer::Stored(_));
+		if answer != Answer::Failed {
+			self.failures = 0;
+		}
 		match answer {
 			Answer::Stored(_) => {
-				self.is_proven = true;
-				self.failures = 0;
 				self.leaves = self.leaves.saturating_mul(2).min(TILE_LEAVES as u32);
+				if let Some(pause) = self.pauses.get_mut(root) {
+					pause.refusals = 0;
+				}
 			}
 			Answer::DontHave => {
-				self.failures = 0;
-				self.without.insert(*root, now_ms.saturating_add(DONT_HAVE_MS));
+				let pause = self.pauses.entry(*root).or_default();
+				let pause_ms = doubled(DONT_HAVE_MS, pause.refusals);
+				pause.refusals = pause.refusals.saturating_add(1);
+				pause.until_ms = now_ms.saturating_add(pause_ms);
 			}
 			Answer::Busy { retry_ms } => {
-				self.failures = 0;
+				// It may be busy with making this payload's tree, and be able to send others.
 				let retry_ms = u64::from(retry_ms).clamp(MIN_RETRY_MS, MAX_RETRY_MS);
-				self.not_before_ms = now_ms.saturating_add(retry_ms);
+				let until_ms = now_ms.saturating_add(retry_ms);
+				self.pauses.insert(*root, Pause { until_ms, refusals: 0 });
+				let soon_ms = now_ms.saturating_add(MIN_RETRY_MS);
+				self.not_before_ms = self.not_before_ms.max(soon_ms);
 			}
 			Answer::Failed => {
 				// It may be slow: less at once may come in time.
 				self.leaves = (self.leaves / 2).max(1);
-				let factor = 1u64.checked_shl(self.failures).unwrap_or(u64::MAX);
-				let retry_ms = FAILED_RETRY_MS.saturating_mul(factor).min(MAX_RETRY_MS);
+				let pause_ms = doubled(FAILED_RETRY_MS, self.failures);
 				self.failures = self.failures.saturating_add(1);
-				self.not_before_ms = now_ms.saturating_add(retry_ms);
+				self.not_before_ms = now_ms.saturating_add(pause_ms);
 			}
 			// It is no peer any more.
 			Answer::Lied => {}
 		}
 	}
+}
+
+/// A time in milliseconds that was doubled `times` times, within the limit.
+fn doubled(first_ms: u64, times: u32) -> u64 {
+	let factor = 1u64.checked_shl(times).unwrap_or(u64::MAX);
+	first_ms.saturating_mul(factor).min(MAX_RETRY_MS)
 }
 
 impl<P: Ord + Copy> Scheduler<P> {
@@ -209,18 +247,23 @@ impl<P: Ord + Copy> Scheduler<P> {
 	/// A peer may be asked from now on, unless it lied.
 	pub fn connected(&mut self, peer: P) {
 		if !self.liars.contains(&peer) {
-			self.peers.entry(peer).or_insert_with(Peer::new);
+			self.peers.entry(peer).or_insert_with(Peer::new).is_connected = true;
 		}
 	}
 
 	/// A peer is gone. What was asked of it is still to be reported, as failed.
 	pub fn disconnected(&mut self, peer: P) {
-		self.peers.remove(&peer);
+		if let Some(peer) = self.peers.get_mut(&peer) {
+			peer.is_connected = false;
+		}
+		if self.peers.len().saturating_sub(self.peers()) > MAX_ABSENT {
+			self.peers.retain(|_, peer| peer.is_connected);
+		}
 	}
 
 	/// How many peers there are.
 	pub fn peers(&self) -> usize {
-		self.peers.len()
+		self.peers.values().filter(|peer| peer.is_connected).count()
 	}
 
 	/// Fetches a payload of `size` bytes, of which the leaves in `have`, by tile, are there
@@ -243,7 +286,7 @@ impl<P: Ord + Copy> Scheduler<P> {
 	pub fn remove(&mut self, root: &H256) {
 		self.transfers.remove(root);
 		for peer in self.peers.values_mut() {
-			peer.without.remove(root);
+			peer.pauses.remove(root);
 		}
 	}
 
@@ -292,11 +335,18 @@ impl<P: Ord + Copy> Scheduler<P> {
 			self.liars.insert(peer);
 			self.peers.remove(&peer);
 		}
+		let next_number = self.next_number;
 		if let Some(peer) = self.peers.get_mut(&peer) {
-			peer.learn(&root, answer, now_ms);
+			// What was on its way together with what failed fails for the same reason.
+			if answer != Answer::Failed || id >= peer.failed_before {
+				peer.learn(&root, answer, now_ms);
+				if answer == Answer::Failed {
+					peer.failed_before = next_number;
+				}
+			}
 			if !is_wanted {
 				// So that the list is not longer than that of transfers.
-				peer.without.remove(&root);
+				peer.pauses.remove(&root);
 			}
 		}
 	}
@@ -306,6 +356,7 @@ impl<P: Ord + Copy> Scheduler<P> {
 		let open = || self.transfers.iter().filter(|(_, transfer)| transfer.open_leaves > 0);
 		self.peers
 			.values()
+			.filter(|peer| peer.is_connected)
 			.flat_map(|peer| open().map(move |(root, _)| peer.ready_ms(root)))
 			.filter(|ready_ms| *ready_ms > now_ms)
 			.min()
@@ -327,11 +378,15 @@ impl<P: Ord + Copy> Scheduler<P> {
 			.map(|(root, _)| (by_root.get(root).copied().unwrap_or_default(), *root))
 			.collect();
 		roots.sort_unstable();
+		let is_proven = |name: &P| self.peers.get(name).is_some_and(|peer| peer.is_proven);
+		let unproven = self.in_flight.values().filter(|asked| !is_proven(&asked.peer)).count();
 		let mut free: Vec<(usize, P)> = self
 			.peers
 			.iter()
 			.map(|(name, peer)| (by_peer.get(name).copied().unwrap_or_default(), *name, peer))
+			.filter(|(_, _, peer)| peer.is_connected)
 			.filter(|(in_flight, _, peer)| *in_flight < peer.max_in_flight())
+			.filter(|(_, _, peer)| peer.is_proven || unproven < MAX_IN_FLIGHT_UNPROVEN)
 			.map(|(in_flight, name, _)| (in_flight, name))
 			.collect();
 		free.sort_unstable();
@@ -396,6 +451,86 @@ mod tests {
 			assert_eq!(scheduler.wake_ms(now_ms), Some(now_ms + pause_ms));
 			now_ms += pause_ms;
 		}
+	}
+
+	#[test]
+	fn requests_that_fail_together_are_one_failure_and_then_one_is_asked_at_a_time() {
+		let mut scheduler = scheduler(1, 100 * TILE_BYTES as u64);
+		let first = scheduler.next(0).unwrap();
+		scheduler.answered(first.id, Answer::Stored(first.request.mask), 0);
+		let asked = ask_all(&mut scheduler, 0);
+		assert_eq!(asked.len(), MAX_IN_FLIGHT_PER_PEER);
+		assert_eq!(asked[0].request.mask.count(), 8);
+		for ask in asked {
+			scheduler.answered(ask.id, Answer::Failed, 0);
+		}
+		assert_eq!(scheduler.wake_ms(0), Some(FAILED_RETRY_MS));
+		let asked = ask_all(&mut scheduler, FAILED_RETRY_MS);
+		assert_eq!(asked.len(), 1);
+		assert_eq!(asked[0].request.mask.count(), 4);
+	}
+
+	#[test]
+	fn peers_that_are_not_proven_leave_half_of_the_requests_to_others() {
+		let mut scheduler = scheduler(2 * MAX_IN_FLIGHT as u8, 100 * TILE_BYTES as u64);
+		let asked = ask_all(&mut scheduler, 0);
+		assert_eq!(asked.len(), MAX_IN_FLIGHT_UNPROVEN);
+		let proven = asked[0];
+		scheduler.answered(proven.id, Answer::Stored(proven.request.mask), 0);
+		let asked = ask_all(&mut scheduler, 0);
+		let to_proven = asked.iter().filter(|ask| ask.peer == proven.peer).count();
+		assert_eq!((asked.len(), to_proven), (1 + MAX_IN_FLIGHT_PER_PEER, MAX_IN_FLIGHT_PER_PEER));
+	}
+
+	#[test]
+	fn peer_that_comes_again_is_no_better_off() {
+		let mut scheduler = scheduler(1, TILE_BYTES as u64);
+		let ask = scheduler.next(0).unwrap();
+		scheduler.disconnected(ask.peer);
+		assert_eq!((scheduler.peers(), scheduler.wake_ms(0)), (0, None));
+		scheduler.answered(ask.id, Answer::Failed, 0);
+		assert_eq!(scheduler.next(FAILED_RETRY_MS), None);
+		scheduler.connected(ask.peer);
+		assert_eq!(scheduler.next(FAILED_RETRY_MS - 1), None);
+		let again = scheduler.next(FAILED_RETRY_MS).unwrap();
+		assert_eq!(again.request.mask.count(), FIRST_LEAVES / 2);
+	}
+
+	#[test]
+	fn so_many_peers_that_are_gone_are_remembered() {
+		let mut scheduler: Scheduler<usize> = Scheduler::new();
+		for peer in 0..MAX_ABSENT {
+			scheduler.connected(peer);
+			scheduler.disconnected(peer);
+		}
+		assert_eq!(scheduler.peers.len(), MAX_ABSENT);
+		scheduler.connected(MAX_ABSENT);
+		scheduler.connected(MAX_ABSENT + 1);
+		scheduler.disconnected(MAX_ABSENT);
+		assert_eq!((scheduler.peers.len(), scheduler.peers()), (1, 1));
+	}
+
+	#[test]
+	fn peer_without_a_payload_is_asked_for_it_less_and_less_often() {
+		let mut scheduler = scheduler(1, LEAF_BYTES as u64);
+		let mut now_ms = 0;
+		for pause_ms in [5_000, 10_000, 20_000, 40_000, 60_000, 60_000] {
+			let ask = scheduler.next(now_ms).unwrap();
+			scheduler.answered(ask.id, Answer::DontHave, now_ms);
+			assert_eq!(scheduler.wake_ms(now_ms), Some(now_ms + pause_ms));
+			now_ms += pause_ms;
+		}
+	}
+
+	#[test]
+	fn peer_that_is_busy_with_one_payload_is_asked_for_another() {
+		let mut scheduler = scheduler(1, LEAF_BYTES as u64);
+		let ask = scheduler.next(0).unwrap();
+		scheduler.answered(ask.id, Answer::Busy { retry_ms: 9_000 }, 0);
+		scheduler.add(OTHER, 5, &[]);
+		assert_eq!(scheduler.next(MIN_RETRY_MS - 1), None);
+		assert_eq!(scheduler.next(MIN_RETRY_MS).unwrap().request.root, OTHER);
+		assert_eq!(scheduler.wake_ms(MIN_RETRY_MS), Some(9_000));
 	}
 
 	#[test]
@@ -476,6 +611,8 @@ mod tests {
 		Honest,
 		/// Sends one leaf at a time.
 		Stingy,
+		/// Is late if more than one request is in flight to it.
+		Slow,
 		Without,
 		Liar,
 		Silent,
@@ -486,6 +623,7 @@ mod tests {
 		prop_oneof![
 			Just(Kind::Honest),
 			Just(Kind::Stingy),
+			Just(Kind::Slow),
 			Just(Kind::Without),
 			Just(Kind::Liar),
 			Just(Kind::Silent),
@@ -493,9 +631,11 @@ mod tests {
 		]
 	}
 
-	fn answer_of(kind: Kind, mask: Mask) -> Answer {
+	fn answer_of(kind: Kind, mask: Mask, is_alone: bool) -> Answer {
 		match kind {
 			Kind::Honest => Answer::Stored(mask),
+			Kind::Slow if is_alone => Answer::Stored(mask),
+			Kind::Slow => Answer::Failed,
 			Kind::Stingy => Answer::Stored(mask.first(1)),
 			Kind::Without => Answer::DontHave,
 			Kind::Liar => Answer::Lied,
@@ -536,12 +676,19 @@ mod tests {
 					prop_assert!(!liars.contains(&ask.peer));
 					in_flight.push(ask);
 					let to_peer = in_flight.iter().filter(|other| other.peer == ask.peer).count();
-					prop_assert!(to_peer <= MAX_IN_FLIGHT_PER_PEER);
+					let is_proven =
+						|name: &u8| scheduler.peers.get(name).is_some_and(|peer| peer.is_proven);
+					let most = if is_proven(&ask.peer) { MAX_IN_FLIGHT_PER_PEER } else { 1 };
+					prop_assert!(to_peer <= most);
 					prop_assert!(in_flight.len() <= MAX_IN_FLIGHT);
+					let unproven = in_flight.iter().filter(|a| !is_proven(&a.peer)).count();
+					prop_assert!(is_proven(&ask.peer) || unproven <= MAX_IN_FLIGHT_UNPROVEN);
 				}
 				if scheduler.missing_leaves(&ROOT) == Some(0) {
 					break;
 				}
+				let goes_on = !in_flight.is_empty() || scheduler.wake_ms(now_ms).is_some();
+				prop_assert!(goes_on || scheduler.peers() == 0);
 				let (choice, action) = choices.next().unwrap_or((0, 9));
 				let peer = (usize::from(choice) % kinds.len()) as u8;
 				match action {
@@ -560,7 +707,8 @@ mod tests {
 					_ => {
 						let ask = in_flight.remove(usize::from(choice) % in_flight.len());
 						let kind = kinds[usize::from(ask.peer)];
-						let answer = answer_of(kind, ask.request.mask);
+						let is_alone = in_flight.iter().all(|other| other.peer != ask.peer);
+						let answer = answer_of(kind, ask.request.mask, is_alone);
 						match answer {
 							Answer::Stored(mask) => {
 								let tile = &mut stored[ask.request.tile as usize];
@@ -577,7 +725,7 @@ mod tests {
 			}
 			let found: u64 = stored.iter().map(|mask| u64::from(mask.count())).sum();
 			prop_assert_eq!(scheduler.missing_leaves(&ROOT), Some(leaves - found));
-			let is_honest = |kind: &Kind| matches!(kind, Kind::Honest | Kind::Stingy);
+			let is_honest = |kind: &Kind| matches!(kind, Kind::Honest | Kind::Stingy | Kind::Slow);
 			prop_assert_eq!(found == leaves, kinds.iter().any(is_honest));
 		}
 	}
