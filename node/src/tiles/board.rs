@@ -17,7 +17,7 @@ const MAX_SOURCES: usize = 64;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
-	/// What is on the disk from an earlier attempt is being hashed.
+	/// What is on the disk already is being hashed.
 	Opening,
 	/// Leaves are asked for, or there is nobody to ask.
 	Running,

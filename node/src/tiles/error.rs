@@ -26,6 +26,30 @@ pub enum Error {
 		/// What the operating system said.
 		source: io::Error,
 	},
+	/// The folder is another node's.
+	#[error("{} is in use by another node; give each node a folder of its own with --tiles-dir", .path.display())]
+	InUse {
+		/// The folder.
+		path: PathBuf,
+	},
+	/// What has the name of a file is none.
+	#[error("{} is no plain file; the node follows no links and opens no pipes, remove it or put the file itself there", .path.display())]
+	NotPlain {
+		/// What has the name.
+		path: PathBuf,
+	},
+	/// The disk is nearly full.
+	#[error("storing {bytes} bytes in {} would leave less than {reserve_bytes} of its {free_bytes} free bytes; make room, then call tiles_want again", .path.display())]
+	NoRoom {
+		/// The folder.
+		path: PathBuf,
+		/// Bytes to be stored.
+		bytes: u64,
+		/// Bytes that must stay free.
+		reserve_bytes: u64,
+		/// Bytes that are free.
+		free_bytes: u64,
+	},
 	/// There is no payload of this root.
 	#[error("{root:?} is not offered; put its file into the folder of --tiles-dir as {root:x}.blyt, then call tiles_offer")]
 	NotOffered {
@@ -90,6 +114,12 @@ pub enum Error {
 		/// The size that it is known with, in bytes.
 		size_bytes: u64,
 	},
+	/// A job owns the files of a transfer.
+	#[error("{root:?} is being opened, finished or removed; call again when that is done")]
+	Working {
+		/// The payload's root.
+		root: H256,
+	},
 	/// Nothing is known of a transfer.
 	#[error("{root:?} was not asked for since the node started; call tiles_want")]
 	NotWanted {
@@ -113,7 +143,7 @@ impl Error {
 	/// | code | what |
 	/// |---|---|
 	/// | 9200 | the node moves no tiles |
-	/// | 9201 | the disk or the operating system failed |
+	/// | 9201 | the disk or the operating system failed, or the folder is in use |
 	/// | 9202 | the payload is not offered |
 	/// | 9203 | the file is damaged, or is not what its name says |
 	/// | 9204 | no payload has this size |
@@ -122,18 +152,25 @@ impl Error {
 	/// | 9207 | the payload was not asked for |
 	/// | 9208 | the node is stopping |
 	/// | 9209 | a bug of the node |
+	/// | 9210 | the files of a transfer are being worked on |
+	/// | 9211 | the disk is nearly full |
 	pub fn code(&self) -> i32 {
 		match self {
 			Self::Off => 9200,
-			Self::Io { .. } => 9201,
+			Self::Io { .. } | Self::InUse { .. } => 9201,
 			Self::NotOffered { .. } => 9202,
-			Self::Header { .. } | Self::FileLength { .. } | Self::Root { .. } => 9203,
+			Self::Header { .. }
+			| Self::FileLength { .. }
+			| Self::Root { .. }
+			| Self::NotPlain { .. } => 9203,
 			Self::Size { .. } => 9204,
 			Self::TooManyTransfers | Self::TooManyOffers => 9205,
 			Self::OtherSize { .. } => 9206,
 			Self::NotWanted { .. } => 9207,
 			Self::Stopping => 9208,
 			Self::Tree { .. } => 9209,
+			Self::Working { .. } => 9210,
+			Self::NoRoom { .. } => 9211,
 		}
 	}
 }

@@ -3,24 +3,32 @@
 //! | name | what |
 //! |---|---|
 //! | `ROOT.blyt` | a tile file whose payload has this root |
-//! | `ROOT.part` | a tile file some of whose leaves are not there yet |
+//! | `ROOT.part` | such a file some of whose leaves are not there yet; its header comes last |
 //! | `ROOT.hashes` | beside it: the payload's size (8 bytes), and each leaf's hash, or 32 zeros |
+//! | `.lock` | empty; locked by the node whose folder this is |
 //!
 //! `ROOT` is 64 lower-case hexadecimal digits. Files are read and written, never mapped: whoever
-//! cuts a mapped file off ends the process that reads it.
+//! cuts a mapped file off ends the process that reads it. What is no plain file is not opened for
+//! use: whoever may write to the folder must not make the node read what only the node may read,
+//! nor make it wait.
 
 use super::error::{Error, Result};
 use blyan_primitives::{
 	tensor::{self, Header, HEADER_BYTES},
 	transfer::{Leaf, Mask},
-	tree::{self, Kind, Tree, TILE_BYTES, TILE_LEAVES},
+	tree::{self, Kind, Tree, LEAF_BYTES, TILE_BYTES, TILE_LEAVES},
 	H256,
 };
+use rustix::{fs::OFlags, io::Errno};
 use std::{
-	fs::{self, File, OpenOptions},
+	fs::{self, File, OpenOptions, TryLockError},
 	io,
-	os::unix::fs::FileExt,
+	os::unix::fs::{FileExt, OpenOptionsExt},
 	path::{Path, PathBuf},
+	sync::{
+		atomic::{AtomicU64, Ordering},
+		Arc,
+	},
 };
 
 /// How the name of a whole file ends.
@@ -29,6 +37,13 @@ const WHOLE: &str = "blyt";
 const PART: &str = "part";
 /// How the name of the hashes beside it ends.
 const HASHES: &str = "hashes";
+/// The name of the file that tells other nodes whose folder it is.
+const LOCK: &str = ".lock";
+/// Bytes of the disk that transfers leave free: the chain's database needs them more.
+const RESERVE_BYTES: u64 = 2 << 30;
+/// After how many leaves the system is made to write them to the disk. Otherwise it would collect
+/// gigabytes, and then let the node's database wait until they are written.
+const SYNC_LEAVES: u64 = 64;
 /// Bytes before the first hash.
 const HASHES_HEAD_BYTES: usize = 8;
 /// Bytes of a hash.
@@ -38,13 +53,22 @@ const HASH_BYTES: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Folder {
 	path: PathBuf,
+	/// Locked for as long as anything uses the folder.
+	lock: Arc<File>,
+	/// Bytes of the disk that stay free.
+	reserve_bytes: u64,
 }
 
 impl Folder {
-	/// This folder, which is created if it is missing.
+	/// This folder, which is created if it is missing. Fails if another node uses it.
 	pub fn open(path: PathBuf) -> Result<Self> {
 		fs::create_dir_all(&path).map_err(Error::io("create the folder", &path))?;
-		Ok(Self { path })
+		let lock = read_write(&path.join(LOCK))?;
+		match lock.try_lock() {
+			Ok(()) => Ok(Self { path, lock: Arc::new(lock), reserve_bytes: RESERVE_BYTES }),
+			Err(TryLockError::WouldBlock) => Err(Error::InUse { path }),
+			Err(TryLockError::Error(source)) => Err(Error::io("lock", path.join(LOCK))(source)),
+		}
 	}
 
 	/// The roots in the names of whole files, in no order, at most `limit`. The files are not
@@ -53,8 +77,11 @@ impl Folder {
 		let entries = fs::read_dir(&self.path).map_err(Error::io("list", &self.path))?;
 		let mut roots = Vec::new();
 		for entry in entries {
-			let path = entry.map_err(Error::io("list", &self.path))?.path();
-			let is_whole = path.extension().is_some_and(|extension| extension == WHOLE);
+			let entry = entry.map_err(Error::io("list", &self.path))?;
+			let path = entry.path();
+			let is_plain = entry.file_type().is_ok_and(|kind| kind.is_file());
+			let has_end = path.extension().is_some_and(|extension| extension == WHOLE);
+			let is_whole = is_plain && has_end;
 			let root = path.file_stem().and_then(|stem| stem.to_str()).and_then(root_of_name);
 			// Other things that somebody put here are none of our business.
 			if let (true, Some(root)) = (is_whole && roots.len() < limit, root) {
@@ -62,6 +89,26 @@ impl Folder {
 			}
 		}
 		Ok(roots)
+	}
+
+	/// Removes what was received of a payload that is not whole; whether there was anything.
+	pub fn forget(&self, root: &H256) -> Result<bool> {
+		// In this order: the hashes alone would be taken for those of an empty file.
+		let had_hashes = remove_if_there(&self.file(root, HASHES))?;
+		let had_part = remove_if_there(&self.file(root, PART))?;
+		Ok(had_hashes || had_part)
+	}
+
+	/// Checks that the disk has room for `bytes` more, and for the rest of the node.
+	fn check_room(&self, bytes: u64) -> Result<()> {
+		let disk = rustix::fs::fstatvfs(&self.lock)
+			.map_err(|errno| Error::io("examine the disk of", &self.path)(errno.into()))?;
+		let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+		let reserve_bytes = self.reserve_bytes;
+		if free_bytes < bytes.saturating_add(reserve_bytes) {
+			return Err(Error::NoRoom { path: self.path.clone(), bytes, reserve_bytes, free_bytes });
+		}
+		Ok(())
 	}
 
 	fn file(&self, root: &H256, extension: &str) -> PathBuf {
@@ -120,24 +167,24 @@ fn place_of(size: u64, leaf: u64) -> (u64, usize) {
 	(HEADER_BYTES as u64 + range.start, (range.end - range.start) as usize)
 }
 
-/// The payload of a whole file.
+/// The payload of a whole file. The file is open only while it is read, so that thousands can be
+/// offered.
 #[derive(Debug)]
 pub struct Payload {
 	path: PathBuf,
-	file: File,
 	root: H256,
 	size: u64,
 }
 
 impl Payload {
-	/// Opens the file of this root and checks its header and its length, but not its payload.
+	/// Looks at the file of this root and checks its header and its length, but not its payload.
 	pub fn open(folder: &Folder, root: &H256) -> Result<Self> {
 		let path = folder.file(root, WHOLE);
-		let file = match File::open(&path) {
-			Err(error) if error.kind() == io::ErrorKind::NotFound => {
+		let file = match open_plain(OpenOptions::new().read(true), &path) {
+			Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
 				return Err(Error::NotOffered { root: *root });
 			}
-			opened => opened.map_err(Error::io("open", &path))?,
+			opened => opened?,
 		};
 		let found = file.metadata().map_err(Error::io("examine", &path))?.len();
 		let mut head = vec![0; HEADER_BYTES.min(found as usize)];
@@ -156,7 +203,7 @@ impl Payload {
 		if found != expected {
 			return Err(Error::FileLength { path, expected, found });
 		}
-		Ok(Self { path, file, root: *root, size })
+		Ok(Self { path, root: *root, size })
 	}
 
 	/// Bytes of the payload.
@@ -171,12 +218,20 @@ impl Payload {
 
 	/// Appends the bytes of these leaves, which are there, to `target`. They are not verified.
 	pub fn read(&self, leaves: &[u64], target: &mut Vec<u8>) -> Result<()> {
+		self.read_from(&self.file()?, leaves, target)
+	}
+
+	/// The file, which may have been replaced since it was looked at.
+	fn file(&self) -> Result<File> {
+		open_plain(OpenOptions::new().read(true), &self.path)
+	}
+
+	fn read_from(&self, file: &File, leaves: &[u64], target: &mut Vec<u8>) -> Result<()> {
 		for leaf in leaves {
 			let (offset, length) = place_of(self.size, *leaf);
 			let start = target.len();
 			target.resize(start + length, 0);
-			self.file
-				.read_exact_at(&mut target[start..], offset)
+			file.read_exact_at(&mut target[start..], offset)
 				.map_err(Error::io("read", &self.path))?;
 		}
 		Ok(())
@@ -184,12 +239,13 @@ impl Payload {
 
 	/// Hashes the payload, a tile at a time, and checks that it has the file's root.
 	pub fn verify(&self) -> Result<Tree> {
+		let file = self.file()?;
 		let mut hashes = Vec::with_capacity(tensor::leaf_count(self.size) as usize);
 		let mut buffer = Vec::with_capacity(TILE_BYTES);
 		for tile in 0..tensor::tile_count(self.size) {
 			let leaves = tensor::tile_leaves(self.size, tile).unwrap_or_default();
 			buffer.clear();
-			self.read(&leaves.collect::<Vec<u64>>(), &mut buffer)?;
+			self.read_from(&file, &leaves.collect::<Vec<u64>>(), &mut buffer)?;
 			hashes.extend(tree::leaf_hashes(&buffer));
 		}
 		tree_of(&self.path, &self.root, self.size, hashes)
@@ -221,37 +277,42 @@ pub struct Part {
 	file: File,
 	hashes_path: PathBuf,
 	hashes: File,
+	/// Leaves that were stored since it was opened.
+	stored_leaves: AtomicU64,
 }
 
 impl Part {
 	/// Goes on with the file of this root, or begins it. Returns which leaves of each tile are
-	/// there, after hashing them.
+	/// there, after hashing them. Fails if the disk has no room for the others.
 	pub fn open(folder: &Folder, root: H256, size: u64) -> Result<(Self, Vec<Mask>)> {
-		let header = header_of(size, root)?;
+		check_size(size)?;
 		let path = folder.file(&root, PART);
 		let hashes_path = folder.file(&root, HASHES);
 		let (file, hashes) = (read_write(&path)?, read_write(&hashes_path)?);
-		let part = Self { folder: folder.clone(), root, size, path, file, hashes_path, hashes };
-		if part.is_begun()? {
-			let have = part.check()?;
-			return Ok((part, have));
-		}
+		let (folder, stored_leaves) = (folder.clone(), AtomicU64::new(0));
+		let part = Self { folder, root, size, path, file, hashes_path, hashes, stored_leaves };
+		let have = if part.is_begun()? { part.check()? } else { part.begin()? };
+		let there: u64 = have.iter().map(|tile| u64::from(tile.count())).sum();
+		part.folder.check_room(size.saturating_sub(there * LEAF_BYTES as u64))?;
+		Ok((part, have))
+	}
+
+	/// Makes both files anew; no leaf is there.
+	fn begin(&self) -> Result<Vec<Mask>> {
 		// Emptied first, so that nothing of another attempt remains; holes take no room on the
 		// disk.
 		for (file, path, bytes) in [
-			(&part.hashes, &part.hashes_path, hashes_bytes(size)),
-			(&part.file, &part.path, file_bytes(size)),
+			(&self.hashes, &self.hashes_path, hashes_bytes(self.size)),
+			(&self.file, &self.path, file_bytes(self.size)),
 		] {
 			let sized = file.set_len(0).and_then(|()| file.set_len(bytes));
 			sized.map_err(Error::io("make room for", path))?;
 		}
-		part.file.write_all_at(&header, 0).map_err(Error::io("write", &part.path))?;
 		// Last, since it says that all of this was done.
-		part.hashes
-			.write_all_at(&size.to_le_bytes(), 0)
-			.map_err(Error::io("write", &part.hashes_path))?;
-		let tiles = tensor::tile_count(size) as usize;
-		Ok((part, vec![Mask::default(); tiles]))
+		self.hashes
+			.write_all_at(&self.size.to_le_bytes(), 0)
+			.map_err(Error::io("write", &self.hashes_path))?;
+		Ok(vec![Mask::default(); tensor::tile_count(self.size) as usize])
 	}
 
 	/// Whether both files are there, and of this size.
@@ -269,7 +330,8 @@ impl Part {
 		Ok(u64::from_le_bytes(size) == self.size)
 	}
 
-	/// Which leaves of each tile are there and have the hashes beside them.
+	/// Which leaves of each tile are there and have the hashes beside them. Tiles that the disk
+	/// does not give back are not there.
 	fn check(&self) -> Result<Vec<Mask>> {
 		let known = self.read_hashes()?;
 		let mut have = Vec::with_capacity(tensor::tile_count(self.size) as usize);
@@ -279,10 +341,8 @@ impl Part {
 			if known.iter().any(|hash| !hash.is_zero()) {
 				let range = tensor::tile_range(self.size, tile).unwrap_or_default();
 				buffer.resize((range.end - range.start) as usize, 0);
-				self.file
-					.read_exact_at(&mut buffer, HEADER_BYTES as u64 + range.start)
-					.map_err(Error::io("read", &self.path))?;
-				let found = tree::leaf_hashes(&buffer);
+				let read = self.file.read_exact_at(&mut buffer, HEADER_BYTES as u64 + range.start);
+				let found = read.map(|()| tree::leaf_hashes(&buffer)).unwrap_or_default();
 				for (leaf, (known, found)) in known.iter().zip(&found).enumerate() {
 					bits |= u16::from(known == found) << leaf;
 				}
@@ -306,8 +366,9 @@ impl Part {
 		self.size
 	}
 
-	/// Stores leaves that were verified.
+	/// Stores leaves that were verified. Fails before the disk is full.
 	pub fn store(&self, leaves: &[Leaf]) -> Result<()> {
+		self.folder.check_room(leaves.iter().map(|leaf| leaf.bytes.len() as u64).sum())?;
 		for leaf in leaves {
 			let (offset, _) = place_of(self.size, leaf.index);
 			self.file.write_all_at(leaf.bytes, offset).map_err(Error::io("write", &self.path))?;
@@ -315,6 +376,11 @@ impl Part {
 			self.hashes
 				.write_all_at(leaf.hash.as_bytes(), offset)
 				.map_err(Error::io("write", &self.hashes_path))?;
+		}
+		let count = leaves.len() as u64;
+		let before = self.stored_leaves.fetch_add(count, Ordering::Relaxed);
+		if before / SYNC_LEAVES != before.saturating_add(count) / SYNC_LEAVES {
+			self.file.sync_data().map_err(Error::io("write to the disk", &self.path))?;
 		}
 		Ok(())
 	}
@@ -326,10 +392,13 @@ impl Part {
 		let tree = match tree_of(&self.path, &self.root, self.size, self.read_hashes()?) {
 			Ok(tree) => tree,
 			Err(error) => {
-				self.remove()?;
+				self.folder.forget(&self.root)?;
 				return Err(error);
 			}
 		};
+		// Not when the file is begun: a power failure may take it from between leaves that stay.
+		let header = header_of(self.size, self.root)?;
+		self.file.write_all_at(&header, 0).map_err(Error::io("write", &self.path))?;
 		// The rename must not reach the disk before the contents do.
 		self.file.sync_all().map_err(Error::io("write to the disk", &self.path))?;
 		let whole = self.folder.file(&self.root, WHOLE);
@@ -338,29 +407,32 @@ impl Part {
 		remove_if_there(&self.hashes_path)?;
 		Ok((Payload::open(&self.folder, &self.root)?, tree))
 	}
+}
 
-	/// Removes what was received.
-	pub fn remove(&self) -> Result<()> {
-		// In this order: the hashes alone would be taken for those of an empty file.
-		remove_if_there(&self.hashes_path)?;
-		remove_if_there(&self.path)
-	}
+/// Opens a plain file, and nothing that only looks like one.
+fn open_plain(options: &mut OpenOptions, path: &Path) -> Result<File> {
+	let not_plain = || Error::NotPlain { path: path.to_path_buf() };
+	// A pipe would otherwise be waited for.
+	let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+	let file = match options.custom_flags(flags.bits() as i32).open(path) {
+		Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+			return Err(not_plain());
+		}
+		opened => opened.map_err(Error::io("open", path))?,
+	};
+	let is_plain = file.metadata().map_err(Error::io("examine", path))?.is_file();
+	is_plain.then_some(file).ok_or_else(not_plain)
 }
 
 fn read_write(path: &Path) -> Result<File> {
-	OpenOptions::new()
-		.read(true)
-		.write(true)
-		.create(true)
-		.truncate(false)
-		.open(path)
-		.map_err(Error::io("open", path))
+	open_plain(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)
 }
 
-fn remove_if_there(path: &Path) -> Result<()> {
+/// Removes a file; whether it was there.
+fn remove_if_there(path: &Path) -> Result<bool> {
 	match fs::remove_file(path) {
-		Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-		removed => removed.map_err(Error::io("remove", path)),
+		Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+		removed => removed.map(|()| true).map_err(Error::io("remove", path)),
 	}
 }
 
@@ -370,8 +442,9 @@ mod tests {
 	use blyan_primitives::{
 		hash::blake2b_256,
 		transfer::{self, Request, Response},
-		tree::LEAF_BYTES,
 	};
+	use rustix::fs::{mkfifoat, Mode, CWD};
+	use std::os::unix::fs::symlink;
 	use tempfile::TempDir;
 
 	/// A payload of one tile, one leaf and a short one, and its tree.
@@ -394,15 +467,26 @@ mod tests {
 		fs::write(folder.file(&root, WHOLE), whole).unwrap();
 	}
 
+	/// The names in the folder, without that of the lock.
+	fn names(folder: &Folder) -> Vec<String> {
+		let entries = fs::read_dir(&folder.path).unwrap();
+		let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+		names.filter(|name| name != LOCK).collect()
+	}
+
 	/// Stores leaves of a tile, by way of the messages that bring them.
 	fn store(part: &Part, bytes: &[u8], tree: &Tree, tile: u32, mask: Mask) {
+		try_store(part, bytes, tree, tile, mask).unwrap();
+	}
+
+	fn try_store(part: &Part, bytes: &[u8], tree: &Tree, tile: u32, mask: Mask) -> Result<()> {
 		let request = Request { root: tree.root(), size: tree.size(), tile, mask };
 		let mut response = transfer::leaves_head(tree, tile, mask).unwrap();
 		for leaf in mask.leaves(tile) {
 			response.extend_from_slice(bytes.chunks(LEAF_BYTES).nth(leaf as usize).unwrap());
 		}
 		match transfer::read(&request, &response).unwrap() {
-			Response::Leaves(leaves) => part.store(&leaves).unwrap(),
+			Response::Leaves(leaves) => part.store(&leaves),
 			other => panic!("{other:?}"),
 		}
 	}
@@ -478,7 +562,7 @@ mod tests {
 		assert_eq!(found, tree);
 		assert_eq!(payload.verify().unwrap(), tree);
 		assert_eq!(folder.roots(10).unwrap(), [root]);
-		assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 1);
+		assert_eq!(names(&folder), [format!("{root:x}.blyt")]);
 	}
 
 	#[test]
@@ -496,7 +580,100 @@ mod tests {
 
 		// What claims to be whole and is not does not get the name, and is removed.
 		assert!(matches!(part.finish(), Err(Error::Root { .. })));
-		assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 0);
+		assert!(names(&folder).is_empty());
+	}
+
+	#[test]
+	fn header_that_was_lost_in_a_power_failure_is_written_again() {
+		let (_place, folder) = folder();
+		let (bytes, tree) = payload();
+		let (root, size) = (tree.root(), tree.size());
+		let (part, _) = Part::open(&folder, root, size).unwrap();
+		store(&part, &bytes, &tree, 0, Mask::from_bits(u16::MAX));
+		part.file.write_all_at(&[0; HEADER_BYTES], 0).unwrap();
+		let (part, have) = Part::open(&folder, root, size).unwrap();
+		assert_eq!(have, [Mask::from_bits(u16::MAX), Mask::default()]);
+		store(&part, &bytes, &tree, 1, Mask::from_bits(0b11));
+		let (payload, _) = part.finish().unwrap();
+		assert_eq!(payload.verify().unwrap(), tree);
+	}
+
+	#[test]
+	fn leaves_that_cannot_be_read_are_not_there() {
+		let (_place, folder) = folder();
+		let (bytes, tree) = payload();
+		let (part, _) = Part::open(&folder, tree.root(), tree.size()).unwrap();
+		for (tile, bits) in [(0, u16::MAX), (1, 0b11)] {
+			store(&part, &bytes, &tree, tile, Mask::from_bits(bits));
+		}
+		part.file.set_len(file_bytes(tree.size()) - 1).unwrap();
+		assert_eq!(part.check().unwrap(), [Mask::from_bits(u16::MAX), Mask::default()]);
+	}
+
+	#[test]
+	fn what_was_received_can_be_forgotten_once() {
+		let (_place, folder) = folder();
+		let (_, tree) = payload();
+		let (root, size) = (tree.root(), tree.size());
+		assert!(!folder.forget(&root).unwrap());
+		Part::open(&folder, root, size).unwrap();
+		assert_eq!(names(&folder).len(), 2);
+		assert!(folder.forget(&root).unwrap());
+		assert!(names(&folder).is_empty());
+		fs::create_dir(folder.file(&root, PART)).unwrap();
+		assert!(matches!(folder.forget(&root), Err(Error::Io { .. })));
+	}
+
+	#[test]
+	fn folder_is_for_one_node_at_a_time() {
+		let (_place, folder) = folder();
+		let path = folder.path.clone();
+		assert!(matches!(Folder::open(path.clone()), Err(Error::InUse { .. })));
+		let user = folder.clone();
+		drop(folder);
+		assert!(matches!(Folder::open(path.clone()), Err(Error::InUse { .. })));
+		drop(user);
+		Folder::open(path).unwrap();
+	}
+
+	#[test]
+	fn links_and_pipes_are_not_opened() {
+		let (_place, folder) = folder();
+		let (bytes, tree) = payload();
+		let (linked, pipe) = (tree.root(), H256([1; 32]));
+		write_whole(&folder, &bytes, linked);
+		let elsewhere = folder.path.join("elsewhere");
+		fs::rename(folder.file(&linked, WHOLE), &elsewhere).unwrap();
+		for extension in [WHOLE, PART] {
+			symlink(&elsewhere, folder.file(&linked, extension)).unwrap();
+			mkfifoat(CWD, &folder.file(&pipe, extension), Mode::RUSR | Mode::WUSR).unwrap();
+		}
+		assert!(folder.roots(10).unwrap().is_empty());
+		for root in [linked, pipe] {
+			let refused = Payload::open(&folder, &root);
+			assert!(matches!(refused, Err(Error::NotPlain { .. })), "{refused:?}");
+			let refused = Part::open(&folder, root, tree.size());
+			assert!(matches!(refused, Err(Error::NotPlain { .. })), "{refused:?}");
+		}
+		assert_eq!(fs::metadata(elsewhere).unwrap().len(), file_bytes(tree.size()));
+	}
+
+	#[test]
+	fn transfer_fails_before_the_disk_is_full() {
+		let (_place, mut folder) = folder();
+		let (bytes, tree) = payload();
+		let (root, size) = (tree.root(), tree.size());
+		let (mut part, _) = Part::open(&folder, root, size).unwrap();
+		store(&part, &bytes, &tree, 0, Mask::from_bits(1));
+		part.folder.reserve_bytes = u64::MAX;
+		let full = try_store(&part, &bytes, &tree, 0, Mask::from_bits(0b10));
+		assert!(matches!(full, Err(Error::NoRoom { bytes: 262_144, .. })), "{full:?}");
+		folder.reserve_bytes = u64::MAX;
+		assert!(matches!(Part::open(&folder, root, size), Err(Error::NoRoom { .. })));
+		// What was stored stays.
+		folder.reserve_bytes = 0;
+		let (_, have) = Part::open(&folder, root, size).unwrap();
+		assert_eq!(have, [Mask::from_bits(1), Mask::default()]);
 	}
 
 	#[test]

@@ -8,11 +8,14 @@
 //! | [`offers`] | what is served |
 //! | [`board`] | how transfers stand |
 //! | [`server`] | answers those who ask |
-//! | [`client`] | fetches what workers want |
+//! | [`transfers`] | fetches what workers want, as far as that needs no network |
+//! | [`client`] | fetches it from the network |
+//! | [`blocking`] | threads that read, write and hash |
 //! | [`rpc`] | what workers ask for |
 //! | [`metrics`] | what Prometheus reads |
 //! | [`error`] | what can go wrong |
 
+pub mod blocking;
 pub mod board;
 pub mod client;
 pub mod error;
@@ -23,11 +26,12 @@ pub mod offers;
 pub mod rpc;
 pub mod scheduler;
 pub mod server;
+pub mod transfers;
 
 use blyan_primitives::transfer;
 use blyan_runtime::opaque::Block;
 use board::Board;
-use client::{Client, Command};
+use client::Client;
 use folder::Folder;
 use metrics::Metrics;
 use offers::Offers;
@@ -43,6 +47,7 @@ use polkadot_sdk::{
 use server::Server;
 use std::{num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
+use transfers::{Command, Transfers};
 
 /// Under which name the log has what happens here.
 const LOG_TARGET: &str = "tiles";
@@ -62,7 +67,9 @@ pub struct Options {
 	#[arg(long, value_name = "DIR")]
 	pub tiles_dir: Option<PathBuf>,
 
-	/// Sends at most this many bytes of tiles per second to all other nodes together.
+	/// Sends at most this many bytes of tiles per second to all other nodes together. There is no
+	/// limit by default, not even for a validator, which should set one: to what its link has left
+	/// besides blocks and votes.
 	#[arg(long, value_name = "BYTES_PER_S", requires = "tiles_dir")]
 	pub tiles_rate_limit: Option<NonZeroU64>,
 }
@@ -120,7 +127,8 @@ impl Tiles {
 		let (commands, queue) = mpsc::channel(MAX_QUEUED_COMMANDS);
 		let server = Server::new(requests, offers.clone(), metrics.clone(), rate);
 		spawner.spawn("tile-server", Some("tiles"), server.run());
-		let client = Client::new(network, folder, offers.clone(), board.clone(), metrics, queue);
+		let transfers = Transfers::new(folder, offers.clone(), board.clone(), metrics);
+		let client = Client::new(network, queue, transfers);
 		spawner.spawn("tile-client", Some("tiles"), client.run(sync.event_stream("tiles")));
 		Handle { offers, board, commands }
 	}

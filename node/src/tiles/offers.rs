@@ -4,19 +4,20 @@ use super::{
 	error::{Error, Result},
 	folder::{Folder, Payload},
 };
-use blyan_primitives::{tree::Tree, H256};
+use blyan_primitives::{tensor, tree::Tree, H256};
 use std::{
-	collections::{BTreeSet, VecDeque},
+	collections::{BTreeMap, BTreeSet},
 	sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// The most payloads that are offered.
 pub const MAX_OFFERED: usize = 4_096;
-/// How many payloads are open with their trees in memory, which take 2.3 MiB each at most. Of
-/// others the tree is made again when somebody asks for them.
-const MAX_READY: usize = 32;
+/// The most leaves of all trees in memory, which take 74 MiB then: those of 32 of the largest
+/// payloads, or of as many as may be offered if they have 128 MiB each. Of others the tree is made
+/// again when somebody asks for them.
+const MAX_READY_LEAVES: u64 = 2 << 20;
 
-/// A payload that is open, and its tree.
+/// A payload and its tree.
 #[derive(Debug)]
 pub struct Offer {
 	/// The payload. It may have changed since its tree was made: whoever receives it finds out.
@@ -43,26 +44,52 @@ pub struct Offers {
 	state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
 	roots: BTreeSet<H256>,
-	/// The one that was used last is at the end.
-	ready: VecDeque<(H256, Arc<Offer>)>,
+	/// Those of them whose trees are in memory.
+	ready: BTreeMap<H256, Ready>,
+	/// The most leaves of these trees.
+	max_leaves: u64,
+	/// How often a tree was used or made.
+	uses: u64,
+}
+
+#[derive(Debug)]
+struct Ready {
+	offer: Arc<Offer>,
+	/// The number of its last use.
+	last_use: u64,
+}
+
+impl Ready {
+	fn leaves(&self) -> u64 {
+		tensor::leaf_count(self.offer.payload.size())
+	}
 }
 
 impl State {
-	/// Takes the offer that is ready, if it is.
-	fn take(&mut self, root: &H256) -> Option<Arc<Offer>> {
-		let at = self.ready.iter().position(|(ready, _)| ready == root)?;
-		self.ready.remove(at).map(|(_, offer)| offer)
+	fn is_cold(&self, root: &H256) -> bool {
+		self.roots.contains(root) && !self.ready.contains_key(root)
 	}
 
-	fn put(&mut self, root: H256, offer: Arc<Offer>) {
-		self.take(&root);
-		if self.ready.len() >= MAX_READY {
-			self.ready.pop_front();
+	/// Keeps a tree, and drops those that were not used for the longest time if there are too many.
+	fn put(&mut self, root: H256, offer: Offer) {
+		self.uses = self.uses.wrapping_add(1);
+		let ready = Ready { offer: Arc::new(offer), last_use: self.uses };
+		self.ready.insert(root, ready);
+		let mut leaves: u64 = self.ready.values().map(Ready::leaves).sum();
+		while leaves > self.max_leaves {
+			let oldest = self.ready.iter().min_by_key(|(_, ready)| ready.last_use);
+			let Some(oldest) = oldest.map(|(root, _)| *root) else { return };
+			let dropped = self.ready.remove(&oldest).map(|ready| ready.leaves());
+			leaves = leaves.saturating_sub(dropped.unwrap_or_default());
 		}
-		self.ready.push_back((root, offer));
+	}
+
+	fn withdraw(&mut self, root: &H256) -> bool {
+		self.ready.remove(root);
+		self.roots.remove(root)
 	}
 }
 
@@ -70,7 +97,8 @@ impl Offers {
 	/// The whole files that are in the folder now. They are verified when somebody asks for them.
 	pub fn open(folder: Folder) -> Result<Self> {
 		let roots = folder.roots(MAX_OFFERED)?.into_iter().collect();
-		Ok(Self { folder, state: Mutex::new(State { roots, ready: VecDeque::new() }) })
+		let (ready, max_leaves) = (BTreeMap::new(), MAX_READY_LEAVES);
+		Ok(Self { folder, state: Mutex::new(State { roots, ready, max_leaves, uses: 0 }) })
 	}
 
 	/// What is known of a root.
@@ -79,10 +107,12 @@ impl Offers {
 		if !state.roots.contains(root) {
 			return Look::Absent;
 		}
-		match state.take(root) {
-			Some(offer) => {
-				state.put(*root, offer.clone());
-				Look::Ready(offer)
+		let uses = state.uses.wrapping_add(1);
+		state.uses = uses;
+		match state.ready.get_mut(root) {
+			Some(ready) => {
+				ready.last_use = uses;
+				Look::Ready(ready.offer.clone())
 			}
 			None => Look::Cold,
 		}
@@ -91,11 +121,36 @@ impl Offers {
 	/// Verifies the file of this root and offers it from now on; its size in bytes. Blocks for as
 	/// long as it takes to read the file.
 	pub fn offer(&self, root: H256) -> Result<u64> {
-		let payload = Payload::open(&self.folder, &root)?;
-		let tree = payload.verify()?;
+		let Offer { payload, tree } = self.verified(&root)?;
 		let size = payload.size();
 		self.add(root, payload, tree)?;
 		Ok(size)
+	}
+
+	/// Makes the tree of a payload that is offered. If its file is not what it was, it is offered
+	/// no more. Blocks for as long as it takes to read the file.
+	pub fn warm(&self, root: H256) -> Result<()> {
+		let verified = self.verified(&root);
+		let mut state = self.state();
+		// Otherwise it was withdrawn in the meantime, or somebody else was faster.
+		let is_cold = state.is_cold(&root);
+		match verified {
+			Ok(offer) if is_cold => state.put(root, offer),
+			Ok(_) => {}
+			Err(error) => {
+				if is_cold {
+					state.withdraw(&root);
+				}
+				return Err(error);
+			}
+		}
+		Ok(())
+	}
+
+	fn verified(&self, root: &H256) -> Result<Offer> {
+		let payload = Payload::open(&self.folder, root)?;
+		let tree = payload.verify()?;
+		Ok(Offer { payload, tree })
 	}
 
 	/// Offers a payload that was verified.
@@ -105,15 +160,22 @@ impl Offers {
 			return Err(Error::TooManyOffers);
 		}
 		state.roots.insert(root);
-		state.put(root, Arc::new(Offer { payload, tree }));
+		state.put(root, Offer { payload, tree });
 		Ok(())
 	}
 
 	/// Offers a payload no more; whether it was offered. Its file stays.
 	pub fn withdraw(&self, root: &H256) -> bool {
+		self.state().withdraw(root)
+	}
+
+	/// Offers a payload no more whose file could not be read, unless it was offered anew since.
+	pub fn drop_failed(&self, root: &H256, failed: &Arc<Offer>) {
 		let mut state = self.state();
-		state.take(root);
-		state.roots.remove(root)
+		let ready = state.ready.get(root);
+		if ready.is_some_and(|ready| Arc::ptr_eq(&ready.offer, failed)) {
+			state.withdraw(root);
+		}
 	}
 
 	/// What is offered, in ascending order.
@@ -121,7 +183,8 @@ impl Offers {
 		self.state().roots.iter().copied().collect()
 	}
 
-	/// The state. It is whole even if whoever held the lock panicked: each change is a single call.
+	/// The state. It is whole even if whoever held the lock panicked: between any two changes each
+	/// tree is one of a payload that is offered.
 	fn state(&self) -> MutexGuard<'_, State> {
 		self.state.lock().unwrap_or_else(PoisonError::into_inner)
 	}
@@ -182,14 +245,58 @@ mod tests {
 	fn trees_that_were_not_used_for_long_are_dropped() {
 		let place = tempfile::tempdir().unwrap();
 		let offers = offers(place.path());
-		let roots: Vec<H256> = (0..=MAX_READY as u16).map(|n| write(place.path(), n)).collect();
-		for root in &roots[..MAX_READY] {
+		// Each of them has one leaf.
+		offers.state().max_leaves = 3;
+		let roots: Vec<H256> = (0..4).map(|content| write(place.path(), content)).collect();
+		for root in &roots[..3] {
 			offers.offer(*root).unwrap();
 		}
 		assert!(matches!(offers.look(&roots[0]), Look::Ready(_)));
-		offers.offer(roots[MAX_READY]).unwrap();
+		offers.offer(roots[3]).unwrap();
 		assert!(matches!(offers.look(&roots[0]), Look::Ready(_)));
 		assert!(matches!(offers.look(&roots[1]), Look::Cold));
+		offers.warm(roots[1]).unwrap();
+		assert!(matches!(offers.look(&roots[1]), Look::Ready(_)));
+		assert!(matches!(offers.look(&roots[2]), Look::Cold));
+		assert_eq!(offers.roots().len(), 4);
+	}
+
+	#[test]
+	fn what_was_withdrawn_while_it_was_hashed_is_not_offered_again() {
+		let place = tempfile::tempdir().unwrap();
+		let root = write(place.path(), 1);
+		let offers = offers(place.path());
+		offers.withdraw(&root);
+		offers.warm(root).unwrap();
+		assert!(matches!(offers.look(&root), Look::Absent));
+	}
+
+	#[test]
+	fn failure_withdraws_only_what_failed() {
+		let place = tempfile::tempdir().unwrap();
+		let root = write(place.path(), 1);
+		let offers = offers(place.path());
+		let ready = || match offers.look(&root) {
+			Look::Ready(offer) => offer,
+			other => panic!("{other:?}"),
+		};
+		offers.warm(root).unwrap();
+		let failed = ready();
+		offers.offer(root).unwrap();
+		offers.drop_failed(&root, &failed);
+		let renewed = ready();
+		// Its file is gone, but it was offered anew: whoever hashed it before does not withdraw it.
+		let path = place.path().join(format!("{root:x}.blyt"));
+		fs::remove_file(&path).unwrap();
+		assert!(matches!(offers.warm(root), Err(Error::NotOffered { .. })));
+		assert!(Arc::ptr_eq(&ready(), &renewed));
+		offers.drop_failed(&root, &renewed);
+		assert!(matches!(offers.look(&root), Look::Absent));
+
+		// Without a tree it is withdrawn.
+		offers.state().roots.insert(root);
+		assert!(matches!(offers.warm(root), Err(Error::NotOffered { .. })));
+		assert!(matches!(offers.look(&root), Look::Absent));
 	}
 
 	#[test]

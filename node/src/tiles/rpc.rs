@@ -5,10 +5,10 @@
 //! methods.
 
 use super::{
+	blocking,
 	board::Status,
-	client::Command,
 	error::{Error, Result},
-	server::blocking,
+	transfers::Command,
 	Handle,
 };
 use blyan_primitives::H256;
@@ -45,11 +45,13 @@ pub trait TilesApi {
 	fn offered(&self) -> RpcResult<Vec<H256>>;
 
 	/// Begins to fetch a payload of this root and size in bytes from other nodes, or goes on with
-	/// it. When it is there, it is `ROOT.blyt` in the node's folder, and is offered.
+	/// it. When it is there, it is `ROOT.blyt` in the node's folder, and is offered. A file that is
+	/// there already is verified, and fetched again only if it is damaged.
 	#[method(name = "tiles_want", with_extensions)]
 	async fn want(&self, root: H256, size_bytes: u64) -> RpcResult<()>;
 
-	/// Stops fetching a payload and removes what has come of it.
+	/// Stops fetching a payload and removes what has come of it, also of an earlier attempt that is
+	/// over. Fails while its files are being opened, finished or removed.
 	#[method(name = "tiles_cancel", with_extensions)]
 	async fn cancel(&self, root: H256) -> RpcResult<()>;
 
@@ -104,7 +106,7 @@ impl TilesApiServer for Tiles {
 	async fn offer(&self, ext: &Extensions, root: H256) -> RpcResult<u64> {
 		check_if_safe(ext)?;
 		let offers = self.handle()?.offers.clone();
-		Ok(blocking(move || offers.offer(root)).await?)
+		Ok(blocking::hash(move || offers.offer(root)).await?)
 	}
 
 	fn withdraw(&self, ext: &Extensions, root: H256) -> RpcResult<bool> {

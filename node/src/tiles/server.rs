@@ -5,8 +5,9 @@
 //! ([`super::gate`]) and by the queue that the network fills.
 
 use super::{
+	blocking,
 	error::{Error, Result},
-	gate::Gate,
+	gate::{Gate, MAX_RETRY_MS},
 	metrics::Metrics,
 	offers::{Look, Offer, Offers},
 };
@@ -19,10 +20,17 @@ use polkadot_sdk::sc_network::{
 	request_responses::{IncomingRequest, OutgoingResponse},
 	PeerId, ReputationChange,
 };
-use std::{num::NonZeroU64, sync::Arc, time::Instant};
+use std::{
+	num::NonZeroU64,
+	sync::Arc,
+	time::{Duration, Instant},
+};
 
 /// When to ask again for a payload whose tree is being made, in milliseconds.
 const HASHING_RETRY_MS: u32 = 500;
+/// For how many times as long as it took to make a tree for a peer no other is made: with a few
+/// bytes anybody can have gigabytes read and hashed, which may take a tenth of the time.
+const REST_FACTOR: u32 = 9;
 /// What a request costs its sender that cannot be understood or asks for what there cannot be.
 const BAD_REQUEST: ReputationChange = ReputationChange::new(-(1 << 12), "bad request for tiles");
 
@@ -35,8 +43,10 @@ pub struct Server {
 	/// Answers with leaves that are being read and sent; each ends with whom it was for, and how
 	/// many leaves the gate is to be told of.
 	sending: FuturesUnordered<BoxFuture<'static, (PeerId, u32)>>,
-	/// The payload whose tree is being made; at most one.
-	hashing: FuturesUnordered<BoxFuture<'static, ()>>,
+	/// The payload whose tree is being made, at most one; ends with how long it took.
+	hashing: FuturesUnordered<BoxFuture<'static, Duration>>,
+	/// When the next tree may be made.
+	resting_until: Instant,
 	started: Instant,
 }
 
@@ -65,6 +75,7 @@ impl Server {
 			gate: Gate::new(rate),
 			sending: FuturesUnordered::new(),
 			hashing: FuturesUnordered::new(),
+			resting_until: Instant::now(),
 			started: Instant::now(),
 		}
 	}
@@ -80,7 +91,9 @@ impl Server {
 				Some((peer, leaves)) = self.sending.next(), if !self.sending.is_empty() => {
 					self.gate.release(peer, leaves);
 				}
-				Some(()) = self.hashing.next(), if !self.hashing.is_empty() => {}
+				Some(took) = self.hashing.next(), if !self.hashing.is_empty() => {
+					self.resting_until = Instant::now() + took.saturating_mul(REST_FACTOR);
+				}
 			}
 		}
 	}
@@ -111,9 +124,8 @@ impl Server {
 		let offer = match self.offers.look(&request.root) {
 			Look::Absent => return self.dont_have(),
 			Look::Cold => {
-				self.hash(request.root);
 				self.metrics.refused("hashing");
-				return Reply::Now(transfer::busy(HASHING_RETRY_MS));
+				return Reply::Now(transfer::busy(self.hash(request.root)));
 			}
 			Look::Ready(offer) => offer,
 		};
@@ -139,22 +151,23 @@ impl Server {
 		Reply::Now(transfer::dont_have())
 	}
 
-	/// Makes the tree of a payload, unless one is being made already.
-	fn hash(&mut self, root: H256) {
-		if !self.hashing.is_empty() {
-			return;
-		}
-		let offers = self.offers.clone();
-		self.hashing.push(Box::pin(async move {
-			let hashed = blocking({
-				let offers = offers.clone();
-				move || offers.offer(root)
+	/// Makes the tree of a payload, unless one is being made or it is too early for another.
+	/// Returns when to ask again, in milliseconds.
+	fn hash(&mut self, root: H256) -> u32 {
+		let rest = self.resting_until.saturating_duration_since(Instant::now());
+		if rest.is_zero() && self.hashing.is_empty() {
+			let offers = self.offers.clone();
+			let hashed = blocking::hash(move || {
+				let started = Instant::now();
+				if let Err(error) = offers.warm(root) {
+					log::warn!(target: super::LOG_TARGET, "Offering no more: {error}");
+				}
+				Ok(started.elapsed())
 			});
-			if let Err(error) = hashed.await {
-				log::warn!(target: super::LOG_TARGET, "Offering no more: {error}");
-				offers.withdraw(&root);
-			}
-		}));
+			self.hashing.push(Box::pin(async move { hashed.await.unwrap_or_default() }));
+		}
+		let rest_ms = u32::try_from(rest.as_millis()).unwrap_or(u32::MAX);
+		rest_ms.clamp(HASHING_RETRY_MS, MAX_RETRY_MS)
 	}
 }
 
@@ -167,7 +180,11 @@ async fn send(
 	mask: Mask,
 	pending: oneshot::Sender<OutgoingResponse>,
 ) {
-	match blocking(move || response(&offer, &request, mask)).await {
+	let read = blocking::read({
+		let offer = offer.clone();
+		move || response(&offer, &request, mask)
+	});
+	match read.await {
 		Ok(response) => {
 			let bytes = response.len() as u64;
 			let (sent, was_sent) = oneshot::channel();
@@ -179,7 +196,7 @@ async fn send(
 		Err(error) => {
 			metrics.refused("disk");
 			log::warn!(target: super::LOG_TARGET, "Offering no more: {error}");
-			offers.withdraw(&request.root);
+			offers.drop_failed(&request.root, &offer);
 			answer(pending, Err(()), Vec::new(), None);
 		}
 	}
@@ -191,14 +208,6 @@ fn response(offer: &Offer, request: &Request, mask: Mask) -> Result<Vec<u8>> {
 		.map_err(|source| Error::Tree { path: offer.payload.path().to_path_buf(), source })?;
 	offer.payload.read(&mask.leaves(request.tile), &mut response)?;
 	Ok(response)
-}
-
-/// Runs what blocks on a thread that may.
-pub async fn blocking<T: Send + 'static>(
-	work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-	// It is not run to its end only if the node stops, or if there is a bug, which was logged.
-	tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Stopping))
 }
 
 /// Answers a request. Whoever asked may be gone, which is nobody's fault.
@@ -223,6 +232,9 @@ mod tests {
 	use std::fs;
 	use tempfile::TempDir;
 
+	/// Until a tree of some leaves was made, on a machine that is busy.
+	const HASHED: Duration = Duration::from_secs(30);
+
 	/// A running server, and what it serves.
 	struct Running {
 		place: TempDir,
@@ -239,12 +251,8 @@ mod tests {
 			let header = Header::weights(bytes.len() as u64, root).unwrap().encode().unwrap();
 			let path = place.path().join(format!("{root:x}.blyt"));
 			fs::write(path, [&header[..], &bytes].concat()).unwrap();
-			let folder = Folder::open(place.path().to_path_buf()).unwrap();
-			let offers = Arc::new(Offers::open(folder).unwrap());
-			let (requests, queue) = async_channel::bounded(4);
-			let metrics = Metrics::register(None).unwrap();
-			let rate = rate.and_then(NonZeroU64::new);
-			tokio::spawn(Server::new(queue, offers, metrics, rate).run());
+			let (requests, server) = server(&place, rate);
+			tokio::spawn(server.run());
 			Self { place, requests, root, bytes }
 		}
 
@@ -260,16 +268,46 @@ mod tests {
 			response.await.unwrap()
 		}
 
-		/// The response to a request for leaves, after the tree was made.
+		/// The response to a request for leaves, after the tree was made. Nothing tells of that, so
+		/// it is asked for again and again.
 		async fn leaves(&self, request: &Request) -> Vec<u8> {
-			loop {
-				let bytes = self.ask(request.encode()).await.result.unwrap();
-				let hashing = Ok(Response::Busy { retry_ms: HASHING_RETRY_MS });
-				if transfer::read(request, &bytes) != hashing {
-					return bytes;
+			let hashed = async {
+				loop {
+					let bytes = self.ask(request.encode()).await.result.unwrap();
+					let hashing = Ok(Response::Busy { retry_ms: HASHING_RETRY_MS });
+					if transfer::read(request, &bytes) != hashing {
+						return bytes;
+					}
+					tokio::task::yield_now().await;
 				}
-				tokio::task::yield_now().await;
-			}
+			};
+			tokio::time::timeout(HASHED, hashed).await.expect("the tree was not made in time")
+		}
+	}
+
+	/// A server of what is in a folder, and where it gets requests from.
+	fn server(
+		place: &TempDir,
+		rate: Option<u64>,
+	) -> (async_channel::Sender<IncomingRequest>, Server) {
+		let folder = Folder::open(place.path().to_path_buf()).unwrap();
+		let offers = Arc::new(Offers::open(folder).unwrap());
+		let (requests, queue) = async_channel::bounded(4);
+		let metrics = Metrics::register(None).unwrap();
+		(requests, Server::new(queue, offers, metrics, rate.and_then(NonZeroU64::new)))
+	}
+
+	#[test]
+	fn trees_are_made_for_peers_one_at_a_time_and_with_rests() {
+		let place = tempfile::tempdir().unwrap();
+		let (_requests, mut server) = server(&place, None);
+		server.resting_until = Instant::now() + Duration::from_secs(3_600);
+		assert_eq!(server.hash(H256([1; 32])), MAX_RETRY_MS);
+		assert!(server.hashing.is_empty());
+		server.resting_until = Instant::now();
+		for root in [1, 2] {
+			assert_eq!(server.hash(H256([root; 32])), HASHING_RETRY_MS);
+			assert_eq!(server.hashing.len(), 1);
 		}
 	}
 
@@ -317,8 +355,8 @@ mod tests {
 		};
 		assert_eq!(leaves.len(), 1);
 		let bytes = server.ask(request.encode()).await.result.unwrap();
-		let retry_ms = super::super::gate::MAX_RETRY_MS;
-		assert_eq!(transfer::read(&request, &bytes), Ok(Response::Busy { retry_ms }));
+		let busy = Ok(Response::Busy { retry_ms: MAX_RETRY_MS });
+		assert_eq!(transfer::read(&request, &bytes), busy);
 	}
 
 	#[tokio::test]
