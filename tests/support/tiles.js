@@ -59,23 +59,25 @@ export function damageTile(folder, root) {
 	closeSync(file);
 }
 
-/** Waits until a node has `count` peers. Nothing tells of them, so it is asked again and again. */
-export async function peersOf(node, count) {
+/** Waits until `test` passes. Nothing tells of that, so it is asked again and again. */
+export async function eventually(ms, what, test) {
 	let over = false;
-	const connected = async () => {
-		while (!over) {
-			const { peers } = await node.rpc('system_health');
-			if (peers >= count) {
-				return;
-			}
+	const passed = async () => {
+		while (!over && !(await test())) {
 			await new Promise((again) => setTimeout(again, ASK_MS));
 		}
 	};
 	try {
-		await within(PEERS_MS, () => `${count} peers\n${node.tail()}`, connected());
+		await within(ms, what, passed());
 	} finally {
 		over = true;
 	}
+}
+
+/** Waits until a node has `count` peers. */
+export async function peersOf(node, count) {
+	const what = () => `${count} peers\n${node.tail()}`;
+	await eventually(PEERS_MS, what, async () => (await node.rpc('system_health')).peers >= count);
 }
 
 /** A transfer to a node, and how it stands. */
