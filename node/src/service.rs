@@ -213,10 +213,11 @@ pub fn new_full<Net: NetworkBackend<Block, <Block as BlockT>::Hash>>(
 			net_config.peer_store_handle(),
 		);
 	net_config.add_notification_protocol(grandpa_protocol_config);
-	let tiles = Tiles::open::<Net>(tiles, config.prometheus_registry())?.map(|(tiles, protocol)| {
-		net_config.add_request_response_protocol(protocol);
-		tiles
-	});
+	let tiles =
+		Tiles::open::<Net>(tiles, config.prometheus_registry())?.map(|(tiles, protocol)| {
+			net_config.add_request_response_protocol(protocol);
+			tiles
+		});
 	let warp_sync: Arc<dyn WarpSyncProvider<Block>> =
 		Arc::new(sc_consensus_grandpa::warp_proof::NetworkProvider::new(
 			backend.clone(),
@@ -238,9 +239,8 @@ pub fn new_full<Net: NetworkBackend<Block, <Block as BlockT>::Hash>>(
 			metrics,
 			gap_sync_body_policy: None,
 		})?;
-	let tiles = tiles.map(|tiles| {
-		tiles.start(network.clone(), &*sync_service, &task_manager.spawn_handle())
-	});
+	let tiles = tiles
+		.map(|tiles| tiles.start(network.clone(), &*sync_service, &task_manager.spawn_handle()));
 
 	// ---- RPC ------------------------------------------------------------------------------------
 	let role = config.role;

@@ -101,10 +101,16 @@ pub enum Error {
 		source: tree::Error,
 	},
 	/// Too much is being fetched.
-	#[error("{} payloads are being fetched already; wait for one, or cancel one with tiles_cancel", MAX_TRANSFERS)]
+	#[error(
+		"{} payloads are being fetched already; wait for one, or cancel one with tiles_cancel",
+		MAX_TRANSFERS
+	)]
 	TooManyTransfers,
 	/// Too much is offered.
-	#[error("{} payloads are offered already; call tiles_withdraw for one that nobody needs any more", MAX_OFFERED)]
+	#[error(
+		"{} payloads are offered already; call tiles_withdraw for one that nobody needs any more",
+		MAX_OFFERED
+	)]
 	TooManyOffers,
 	/// The payload is here, or is being fetched, with another size.
 	#[error("{root:?} is known here with {size_bytes} bytes; give that size, or cancel its transfer with tiles_cancel if it is wrong")]

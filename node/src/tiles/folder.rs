@@ -106,7 +106,12 @@ impl Folder {
 		let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
 		let reserve_bytes = self.reserve_bytes;
 		if free_bytes < bytes.saturating_add(reserve_bytes) {
-			return Err(Error::NoRoom { path: self.path.clone(), bytes, reserve_bytes, free_bytes });
+			return Err(Error::NoRoom {
+				path: self.path.clone(),
+				bytes,
+				reserve_bytes,
+				free_bytes,
+			});
 		}
 		Ok(())
 	}
