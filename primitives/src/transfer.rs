@@ -140,6 +140,12 @@ impl Mask {
 		Self(self.0 & !rest)
 	}
 
+	/// Bytes that these leaves of tile `tile` of a payload of `size` bytes have. The payload's last
+	/// leaf may be short, and a leaf that it does not have has none.
+	pub fn leaf_bytes(self, size: u64, tile: u32) -> u64 {
+		self.leaves(tile).into_iter().map(|leaf| leaf_bytes(size, leaf) as u64).sum()
+	}
+
 	/// The indices of these leaves of tile `tile`, ascending.
 	pub fn leaves(self, tile: u32) -> Vec<u64> {
 		let first = u64::from(tile).saturating_mul(TILE_LEAVES as u64);

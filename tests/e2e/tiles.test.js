@@ -115,8 +115,9 @@ describe('nodes that move tiles', () => {
 
 		// The links are slow, so that it was told to wait.
 		assert.ok((await figure(alice, 'blyan_tiles_refusals_total', 'reason="busy"')) > 0);
-		assert.ok((await figure(alice, 'blyan_tiles_bytes_total', 'direction="out"')) > 0);
-		const received = await figure(carol, 'blyan_tiles_bytes_total', 'direction="in"');
+		assert.ok((await figure(alice, 'blyan_tiles_leaf_bytes_total', 'direction="out"')) > 0);
+		assert.ok((await figure(alice, 'blyan_tiles_proof_bytes_total', 'direction="out"')) > 0);
+		const received = await figure(carol, 'blyan_tiles_leaf_bytes_total', 'direction="in"');
 		assert.equal(received, SIZE);
 		assert.equal(await figure(carol, 'blyan_tiles_transfers'), 0);
 	});
@@ -161,7 +162,7 @@ describe('nodes that move tiles', () => {
 		await assertArrived(payload);
 		const pattern = new RegExp(`Report ${liar}: .* sent tile bytes .* Banned, disconnecting`);
 		await carol.logged(pattern, 'the ban', 10_000);
-		assert.equal(await figure(carol, 'blyan_tiles_lies_total'), 1);
+		assert.equal(await figure(carol, 'blyan_tiles_liars_total'), 1);
 	});
 
 	it('waits for somebody who has it, and forgets what is cancelled', async () => {

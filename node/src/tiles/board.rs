@@ -46,7 +46,8 @@ pub struct Status {
 	/// Bytes by the peer that sent them since the transfer was begun or resumed; of at most 64
 	/// peers.
 	pub sources: BTreeMap<String, u64>,
-	/// Peers that sent bytes that did not verify, each of which was banned.
+	/// Peers that sent bytes of it that did not verify, each of which was banned; at most 1,024 are
+	/// counted.
 	pub liars: u32,
 	/// Why it failed.
 	pub error: Option<String>,

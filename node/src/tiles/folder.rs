@@ -16,7 +16,7 @@ use super::error::{Error, Result};
 use blyan_primitives::{
 	tensor::{self, Header, HEADER_BYTES},
 	transfer::{Leaf, Mask},
-	tree::{self, Kind, Tree, LEAF_BYTES, TILE_BYTES, TILE_LEAVES},
+	tree::{self, Kind, Tree, TILE_BYTES, TILE_LEAVES},
 	H256,
 };
 use rustix::{fs::OFlags, io::Errno};
@@ -297,8 +297,8 @@ impl Part {
 		let (folder, stored_leaves) = (folder.clone(), AtomicU64::new(0));
 		let part = Self { folder, root, size, path, file, hashes_path, hashes, stored_leaves };
 		let have = if part.is_begun()? { part.check()? } else { part.begin()? };
-		let there: u64 = have.iter().map(|tile| u64::from(tile.count())).sum();
-		part.folder.check_room(size.saturating_sub(there * LEAF_BYTES as u64))?;
+		let there: u64 = (0..).zip(&have).map(|(tile, have)| have.leaf_bytes(size, tile)).sum();
+		part.folder.check_room(size.saturating_sub(there))?;
 		Ok((part, have))
 	}
 
@@ -447,6 +447,7 @@ mod tests {
 	use blyan_primitives::{
 		hash::blake2b_256,
 		transfer::{self, Request, Response},
+		tree::LEAF_BYTES,
 	};
 	use rustix::fs::{mkfifoat, Mode, CWD};
 	use std::os::unix::fs::symlink;

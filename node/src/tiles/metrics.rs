@@ -4,14 +4,31 @@ use polkadot_sdk::substrate_prometheus_endpoint::{
 	register, Counter, CounterVec, Gauge, Opts, PrometheusError, Registry, U64,
 };
 
+/// Bytes of an answer with leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AnswerBytes {
+	/// Those of the leaves.
+	pub leaves: u64,
+	/// Those before the leaves: the answer's head and its proof.
+	pub proof: u64,
+}
+
+impl AnswerBytes {
+	/// Those of an answer of `length` bytes, `leaves` of which are those of leaves.
+	pub fn new(length: usize, leaves: u64) -> Self {
+		Self { leaves, proof: (length as u64).saturating_sub(leaves) }
+	}
+}
+
 /// What Prometheus reads about tiles. Cloning it makes another handle to the same figures.
 #[derive(Clone)]
 pub struct Metrics {
-	bytes: CounterVec<U64>,
+	leaf_bytes: CounterVec<U64>,
+	proof_bytes: CounterVec<U64>,
 	requests: CounterVec<U64>,
 	refusals: CounterVec<U64>,
-	/// Answers that did not verify.
-	pub lies: Counter<U64>,
+	/// Peers that were banned.
+	pub liars: Counter<U64>,
 	/// Transfers that are not over.
 	pub transfers: Gauge<U64>,
 }
@@ -24,9 +41,14 @@ impl Metrics {
 			register(CounterVec::<U64>::new(Opts::new(name, help), &[label])?, &registry)
 		};
 		Ok(Self {
-			bytes: vector(
-				"blyan_tiles_bytes_total",
+			leaf_bytes: vector(
+				"blyan_tiles_leaf_bytes_total",
 				"Bytes of leaves that were verified and stored (in), or sent (out)",
+				"direction",
+			)?,
+			proof_bytes: vector(
+				"blyan_tiles_proof_bytes_total",
+				"Bytes before the leaves: heads of answers and proofs, received (in) or sent (out)",
 				"direction",
 			)?,
 			requests: vector(
@@ -39,10 +61,10 @@ impl Metrics {
 				"Requests that were answered without leaves, by reason",
 				"reason",
 			)?,
-			lies: register(
+			liars: register(
 				Counter::new(
-					"blyan_tiles_lies_total",
-					"Answers whose leaves did not verify; each ended in a ban",
+					"blyan_tiles_liars_total",
+					"Peers that were banned because what they sent did not verify",
 				)?,
 				&registry,
 			)?,
@@ -53,14 +75,19 @@ impl Metrics {
 		})
 	}
 
-	/// Leaves came.
-	pub fn received(&self, bytes: u64) {
-		self.bytes.with_label_values(&["in"]).inc_by(bytes);
+	/// Leaves came, and were verified and stored.
+	pub fn received(&self, bytes: AnswerBytes) {
+		self.moved("in", bytes);
 	}
 
 	/// Leaves were sent.
-	pub fn sent(&self, bytes: u64) {
-		self.bytes.with_label_values(&["out"]).inc_by(bytes);
+	pub fn sent(&self, bytes: AnswerBytes) {
+		self.moved("out", bytes);
+	}
+
+	fn moved(&self, direction: &str, bytes: AnswerBytes) {
+		self.leaf_bytes.with_label_values(&[direction]).inc_by(bytes.leaves);
+		self.proof_bytes.with_label_values(&[direction]).inc_by(bytes.proof);
 	}
 
 	/// A peer was asked.

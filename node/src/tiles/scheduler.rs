@@ -44,7 +44,7 @@ const FAILED_RETRY_MS: u64 = 250;
 /// Leaves that a peer is asked for at first. Doubles with each answer, up to a tile.
 const FIRST_LEAVES: u32 = 4;
 /// How many liars are remembered. When there are more, all are forgotten, and found out again.
-const MAX_LIARS: usize = 1_024;
+pub const MAX_LIARS: usize = 1_024;
 /// How many peers are remembered that are gone. When there are more, all are forgotten.
 const MAX_ABSENT: usize = 1_024;
 
@@ -127,6 +127,17 @@ struct Transfer {
 	open_leaves: u64,
 	/// How many leaves are not stored.
 	missing_leaves: u64,
+	/// Bytes of these; the payload's last leaf may be short.
+	missing_bytes: u64,
+}
+
+/// What of a payload is not stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Missing {
+	/// How many leaves.
+	pub leaves: u64,
+	/// How many bytes they have.
+	pub bytes: u64,
 }
 
 #[derive(Debug)]
@@ -157,6 +168,8 @@ impl Transfer {
 		}
 		self.open_leaves = self.open_leaves.saturating_add(u64::from(open.count()));
 		self.missing_leaves = self.missing_leaves.saturating_sub(u64::from(stored.count()));
+		let stored_bytes = stored.leaf_bytes(self.size, request.tile);
+		self.missing_bytes = self.missing_bytes.saturating_sub(stored_bytes);
 	}
 }
 
@@ -277,8 +290,9 @@ impl<P: Ord + Copy> Scheduler<P> {
 			})
 			.collect();
 		let missing_leaves = open.iter().map(|open| u64::from(open.count())).sum();
-		let number = self.number();
-		let transfer = Transfer { number, size, open, open_leaves: missing_leaves, missing_leaves };
+		let missing_bytes = (0..).zip(&open).map(|(tile, open)| open.leaf_bytes(size, tile)).sum();
+		let (number, open_leaves) = (self.number(), missing_leaves);
+		let transfer = Transfer { number, size, open, open_leaves, missing_leaves, missing_bytes };
 		self.transfers.insert(root, transfer);
 	}
 
@@ -290,9 +304,18 @@ impl<P: Ord + Copy> Scheduler<P> {
 		}
 	}
 
-	/// How many leaves of a payload are not stored; nothing if it is not fetched.
-	pub fn missing_leaves(&self, root: &H256) -> Option<u64> {
-		self.transfers.get(root).map(|transfer| transfer.missing_leaves)
+	/// What of a payload is not stored; nothing if it is not fetched.
+	pub fn missing(&self, root: &H256) -> Option<Missing> {
+		let missing = |found: &Transfer| Missing {
+			leaves: found.missing_leaves,
+			bytes: found.missing_bytes,
+		};
+		self.transfers.get(root).map(missing)
+	}
+
+	/// Whether it is remembered that this peer lied.
+	pub fn is_liar(&self, peer: &P) -> bool {
+		self.liars.contains(peer)
 	}
 
 	/// The next request to send, if there is one now.
@@ -420,6 +443,10 @@ mod tests {
 		scheduler
 	}
 
+	fn missing_leaves(scheduler: &Scheduler<u8>, root: &H256) -> Option<u64> {
+		scheduler.missing(root).map(|missing| missing.leaves)
+	}
+
 	/// Everything that can be asked now.
 	fn ask_all(scheduler: &mut Scheduler<u8>, now_ms: u64) -> Vec<Ask<u8>> {
 		std::iter::from_fn(|| scheduler.next(now_ms)).collect()
@@ -436,7 +463,7 @@ mod tests {
 		assert_eq!(second.len(), MAX_IN_FLIGHT_PER_PEER);
 		// The rest of the first tile comes before the others.
 		assert_eq!((second[0].request.tile, second[0].request.mask.bits()), (0, 0b1111_1111_0000));
-		assert_eq!(scheduler.missing_leaves(&ROOT), Some(100 * 16 - 4));
+		assert_eq!(missing_leaves(&scheduler, &ROOT), Some(100 * 16 - 4));
 	}
 
 	#[test]
@@ -562,6 +589,7 @@ mod tests {
 		scheduler.answered(ask.id, Answer::Lied, 0);
 		scheduler.connected(ask.peer);
 		assert_eq!(scheduler.peers(), 1);
+		assert!(scheduler.is_liar(&ask.peer));
 		let again = scheduler.next(0).unwrap();
 		assert_ne!(again.peer, ask.peer);
 		assert_eq!(again.request, ask.request);
@@ -572,12 +600,12 @@ mod tests {
 		let mut scheduler = scheduler(1, LEAF_BYTES as u64);
 		let ask = scheduler.next(0).unwrap();
 		scheduler.remove(&ROOT);
-		assert_eq!(scheduler.missing_leaves(&ROOT), None);
+		assert_eq!(missing_leaves(&scheduler, &ROOT), None);
 		scheduler.add(ROOT, LEAF_BYTES as u64, &[]);
 		// It is in flight still, so this peer has had its one request.
 		assert_eq!(scheduler.next(0), None);
 		scheduler.answered(ask.id, Answer::Stored(ask.request.mask), 0);
-		assert_eq!(scheduler.missing_leaves(&ROOT), Some(1));
+		assert_eq!(missing_leaves(&scheduler, &ROOT), Some(1));
 		assert!(scheduler.next(0).is_some());
 		scheduler.answered(12_345, Answer::Lied, 0);
 		assert_eq!(scheduler.peers(), 1);
@@ -589,11 +617,30 @@ mod tests {
 		scheduler.connected(0u8);
 		let size = TILE_BYTES as u64 + 5;
 		scheduler.add(ROOT, size, &[Mask::from_bits(0x7fff)]);
-		assert_eq!(scheduler.missing_leaves(&ROOT), Some(2));
+		assert_eq!(missing_leaves(&scheduler, &ROOT), Some(2));
 		let ask = scheduler.next(0).unwrap();
 		assert_eq!((ask.request.tile, ask.request.mask.bits()), (0, 0x8000));
 		scheduler.add(OTHER, size, &[Mask::from_bits(0xffff), Mask::from_bits(1)]);
-		assert_eq!(scheduler.missing_leaves(&OTHER), Some(0));
+		assert_eq!(missing_leaves(&scheduler, &OTHER), Some(0));
+	}
+
+	#[test]
+	fn short_last_leaf_is_missing_with_the_bytes_that_it_has() {
+		let mut scheduler = Scheduler::new();
+		scheduler.connected(0u8);
+		let size = TILE_BYTES as u64 + LEAF_BYTES as u64 + 5;
+		scheduler.add(ROOT, size, &[]);
+		assert_eq!(scheduler.missing(&ROOT), Some(Missing { leaves: 18, bytes: size }));
+		scheduler.remove(&ROOT);
+		scheduler.add(ROOT, size, &[Mask::from_bits(u16::MAX), Mask::from_bits(1)]);
+		assert_eq!(scheduler.missing(&ROOT), Some(Missing { leaves: 1, bytes: 5 }));
+		let ask = scheduler.next(0).unwrap();
+		scheduler.answered(ask.id, Answer::Stored(ask.request.mask), 0);
+		assert_eq!(scheduler.missing(&ROOT), Some(Missing { leaves: 0, bytes: 0 }));
+		// The last leaf is there, and a whole one is missing.
+		scheduler.add(OTHER, size, &[Mask::from_bits(u16::MAX), Mask::from_bits(0b10)]);
+		let missing = Missing { leaves: 1, bytes: LEAF_BYTES as u64 };
+		assert_eq!(scheduler.missing(&OTHER), Some(missing));
 	}
 
 	#[test]
@@ -684,7 +731,7 @@ mod tests {
 					let unproven = in_flight.iter().filter(|a| !is_proven(&a.peer)).count();
 					prop_assert!(is_proven(&ask.peer) || unproven <= MAX_IN_FLIGHT_UNPROVEN);
 				}
-				if scheduler.missing_leaves(&ROOT) == Some(0) {
+				if missing_leaves(&scheduler, &ROOT) == Some(0) {
 					break;
 				}
 				let goes_on = !in_flight.is_empty() || scheduler.wake_ms(now_ms).is_some();
@@ -724,7 +771,7 @@ mod tests {
 				}
 			}
 			let found: u64 = stored.iter().map(|mask| u64::from(mask.count())).sum();
-			prop_assert_eq!(scheduler.missing_leaves(&ROOT), Some(leaves - found));
+			prop_assert_eq!(missing_leaves(&scheduler, &ROOT), Some(leaves - found));
 			let is_honest = |kind: &Kind| matches!(kind, Kind::Honest | Kind::Stingy | Kind::Slow);
 			prop_assert_eq!(found == leaves, kinds.iter().any(is_honest));
 		}

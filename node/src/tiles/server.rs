@@ -8,7 +8,7 @@ use super::{
 	blocking,
 	error::{Error, Result},
 	gate::{Gate, MAX_RETRY_MS},
-	metrics::Metrics,
+	metrics::{AnswerBytes, Metrics},
 	offers::{Look, Offer, Offers},
 };
 use blyan_primitives::{
@@ -186,7 +186,8 @@ async fn send(
 	});
 	match read.await {
 		Ok(response) => {
-			let bytes = response.len() as u64;
+			let leaf_bytes = mask.leaf_bytes(request.size, request.tile);
+			let bytes = AnswerBytes::new(response.len(), leaf_bytes);
 			let (sent, was_sent) = oneshot::channel();
 			answer(pending, Ok(response), Vec::new(), Some(sent));
 			if was_sent.await.is_ok() {

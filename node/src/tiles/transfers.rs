@@ -9,14 +9,14 @@ use super::{
 	board::{Board, State},
 	error::{Error, Result},
 	folder::{self, Folder, Part, Payload},
-	metrics::Metrics,
+	metrics::{AnswerBytes, Metrics},
 	offers::Offers,
-	scheduler::{Answer, Ask, Scheduler, MAX_TRANSFERS},
+	scheduler::{Answer, Ask, Missing, Scheduler, MAX_LIARS, MAX_TRANSFERS},
 	LOG_TARGET,
 };
 use blyan_primitives::{
 	transfer::{self, Mask, Request, Response},
-	tree::{Tree, LEAF_BYTES, TILE_LEAVES},
+	tree::{Tree, TILE_LEAVES},
 	H256,
 };
 use futures::{
@@ -26,7 +26,12 @@ use futures::{
 	StreamExt,
 };
 use polkadot_sdk::sc_network::PeerId;
-use std::{collections::BTreeMap, future::Future, mem, sync::Arc};
+use std::{
+	collections::{BTreeMap, BTreeSet},
+	future::Future,
+	mem,
+	sync::Arc,
+};
 
 /// What a worker asks for.
 pub enum Command {
@@ -70,6 +75,8 @@ struct Transfer {
 	/// Bytes of the payload.
 	size: u64,
 	stage: Stage,
+	/// Peers that lied about it, at most [`MAX_LIARS`]: of one that did there may be more answers.
+	liars: BTreeSet<PeerId>,
 }
 
 /// Whose the files of a transfer are.
@@ -120,8 +127,8 @@ pub enum Opened {
 
 /// What came of a request.
 pub enum Outcome {
-	/// These leaves were verified and stored; how many bytes they have.
-	Stored(Mask, u64),
+	/// These leaves were verified and stored; how many bytes they took.
+	Stored(Mask, AnswerBytes),
 	/// There were no leaves.
 	Without(Answer),
 	/// The leaves do not verify.
@@ -212,7 +219,8 @@ impl Transfers {
 		}
 	}
 
-	/// Takes note of what came of a job. Returns the peer that is to be banned for it, if one is.
+	/// Takes note of what came of a job. Returns the peer that is to be banned for it, if one is:
+	/// each liar once, however many of its answers are on the way.
 	pub fn settle(&mut self, done: Done, now_ms: u64) -> Option<PeerId> {
 		match done {
 			Done::Opened { root, opened } => self.opened(root, opened),
@@ -256,7 +264,7 @@ impl Transfers {
 		}
 		let number = self.next_number;
 		self.next_number = number.wrapping_add(1);
-		self.transfers.insert(root, Transfer { number, size, stage });
+		self.transfers.insert(root, Transfer { number, size, stage, liars: BTreeSet::new() });
 		self.metrics.transfers.set(self.transfers.len() as u64);
 		Ok(())
 	}
@@ -347,30 +355,24 @@ impl Transfers {
 		now_ms: u64,
 	) -> Option<PeerId> {
 		let root = ask.request.root;
+		let mut banned = None;
 		// What is heard of an earlier transfer is about the peer, not about this one.
 		let is_running = self.is_running(&root, number);
 		let answer = match outcome {
 			Outcome::Stored(mask, bytes) => {
 				self.metrics.received(bytes);
 				if is_running {
-					self.board.update(&root, |status| status.credit(ask.peer.to_string(), bytes));
+					let peer = ask.peer.to_string();
+					self.board.update(&root, |status| status.credit(peer, bytes.leaves));
 				}
 				Answer::Stored(mask)
 			}
 			Outcome::Without(answer) => answer,
 			Outcome::Lied(error) => {
-				log::warn!(
-					target: LOG_TARGET,
-					"{} sent wrong bytes for tile {} of {root:?} and is banned: {error}",
-					ask.peer,
-					ask.request.tile,
-				);
-				self.metrics.lies.inc();
 				if is_running {
-					self.board.update(&root, |status| {
-						status.liars = status.liars.saturating_add(1);
-					});
+					self.note_liar(&root, ask.peer);
 				}
+				banned = self.ban(&ask, &error);
 				Answer::Lied
 			}
 			Outcome::Disk(error) => {
@@ -385,21 +387,46 @@ impl Transfers {
 		if is_running {
 			self.progress(&root);
 		}
-		(answer == Answer::Lied).then_some(ask.peer)
+		banned
+	}
+
+	/// Counts a peer that lied about a payload, unless it did so before.
+	fn note_liar(&mut self, root: &H256, peer: PeerId) {
+		let Some(transfer) = self.transfers.get_mut(root) else { return };
+		if transfer.liars.len() < MAX_LIARS {
+			transfer.liars.insert(peer);
+		}
+		let liars = u32::try_from(transfer.liars.len()).unwrap_or(u32::MAX);
+		self.board.update(root, |status| status.liars = liars);
+	}
+
+	/// The peer that lied, if that was not known of it. The scheduler is not told of the lie yet.
+	fn ban(&self, ask: &Ask<PeerId>, error: &transfer::Error) -> Option<PeerId> {
+		let Ask { peer, request, .. } = ask;
+		if self.scheduler.is_liar(peer) {
+			return None;
+		}
+		log::warn!(
+			target: LOG_TARGET,
+			"{peer} sent wrong bytes for tile {} of {:?} and is banned: {error}",
+			request.tile,
+			request.root,
+		);
+		self.metrics.liars.inc();
+		Some(*peer)
 	}
 
 	/// Tells how a transfer stands, and finishes it if nothing is missing.
 	fn progress(&mut self, root: &H256) {
-		let Some(missing_leaves) = self.scheduler.missing_leaves(root) else { return };
+		let Some(Missing { leaves, bytes }) = self.scheduler.missing(root) else { return };
 		let Some(transfer) = self.transfers.get_mut(root) else { return };
-		let missing = missing_leaves.saturating_mul(LEAF_BYTES as u64);
-		let verified_bytes = transfer.size.saturating_sub(missing);
+		let verified_bytes = transfer.size.saturating_sub(bytes);
 		let peers = u32::try_from(self.scheduler.peers()).unwrap_or(u32::MAX);
 		self.board.update(root, |status| {
 			status.verified_bytes = verified_bytes;
 			status.peers = peers;
 		});
-		if missing_leaves > 0 {
+		if leaves > 0 {
 			return;
 		}
 		// Nothing is in flight for it, so nobody else has the part.
@@ -452,7 +479,8 @@ fn receive(part: &Part, request: &Request, response: &[u8]) -> Outcome {
 	match transfer::read(request, response) {
 		Ok(Response::Leaves(leaves)) => {
 			let bits = leaves.iter().fold(0u16, |bits, leaf| bits | bit_of(leaf.index));
-			let bytes = leaves.iter().map(|leaf| leaf.bytes.len() as u64).sum();
+			let leaf_bytes = leaves.iter().map(|leaf| leaf.bytes.len() as u64).sum();
+			let bytes = AnswerBytes::new(response.len(), leaf_bytes);
 			match part.store(&leaves) {
 				Ok(()) => Outcome::Stored(Mask::from_bits(bits), bytes),
 				Err(error) => Outcome::Disk(error),
@@ -475,7 +503,7 @@ mod tests {
 	use crate::tiles::{board::Status, offers::Look};
 	use blyan_primitives::{
 		tensor::Header,
-		tree::{leaf_hashes, Kind},
+		tree::{leaf_hashes, Kind, LEAF_BYTES, TILE_BYTES},
 	};
 	use std::{fs, path::PathBuf};
 	use tempfile::TempDir;
@@ -625,7 +653,7 @@ mod tests {
 	async fn what_is_heard_of_an_earlier_transfer_does_not_count() {
 		let sample = Sample::new();
 		let mut transfers = sample.transfers();
-		let stored = Outcome::Stored(Mask::from_bits(1), 5);
+		let stored = Outcome::Stored(Mask::from_bits(1), AnswerBytes::new(7, 5));
 		let lied = Outcome::Lied(transfer::Error::Kind(9));
 		for outcome in [Outcome::Disk(Error::Stopping), stored, lied] {
 			transfers.want(sample.root, sample.size).unwrap();
@@ -649,7 +677,34 @@ mod tests {
 			transfers.scheduler = Scheduler::new();
 			transfers.connected(sample.peer);
 		}
-		assert_eq!(transfers.metrics.lies.get(), 1);
+		assert_eq!(transfers.metrics.liars.get(), 1);
+	}
+
+	#[tokio::test]
+	async fn liars_are_counted_and_banned_once_each() {
+		let sample = Sample::new();
+		let mut transfers = sample.transfers();
+		let (root, other) = (H256([1; 32]), PeerId::random());
+		transfers.want(root, 4 * TILE_BYTES as u64).unwrap();
+		settle_next(&mut transfers).await;
+		let answered = |order: Order, outcome: Outcome| {
+			let Order { ask, number, .. } = order;
+			Done::Answered { ask, number, outcome }
+		};
+		let first = transfers.next(0).unwrap();
+		let stored = Outcome::Stored(first.ask.request.mask, AnswerBytes::new(7, 5));
+		assert_eq!(transfers.settle(answered(first, stored), 0), None);
+		// Two requests to one liar, and then one to another.
+		let mut orders = vec![transfers.next(0).unwrap(), transfers.next(0).unwrap()];
+		transfers.connected(other);
+		orders.push(transfers.next(0).unwrap());
+		let expected = [(Some(sample.peer), 1), (None, 1), (Some(other), 2)];
+		for (order, (banned, liars)) in orders.into_iter().zip(expected) {
+			let lied = Outcome::Lied(transfer::Error::Kind(9));
+			assert_eq!(transfers.settle(answered(order, lied), 0), banned);
+			assert_eq!(transfers.board.status(&root).unwrap().liars, liars);
+		}
+		assert_eq!(transfers.metrics.liars.get(), 2);
 	}
 
 	#[tokio::test]
