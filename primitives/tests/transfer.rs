@@ -59,6 +59,13 @@ fn masks_are_what_their_bits_say() {
 	assert!(mask.contains(Mask::from_bits(0b110)) && !mask.contains(Mask::from_bits(0b111)));
 	assert_eq!(mask.without(Mask::from_bits(0b111)).bits(), 0b1001_0000);
 	assert_eq!(mask.with(Mask::from_bits(1)).bits(), 0b1001_0111);
+
+	let leaf = LEAF_BYTES as u64;
+	for (bits, tile, expected) in [(0, 0, 0), (0x8001, 1, 2 * leaf), (1, 2, 300), (0b11, 2, 300)] {
+		assert_eq!(Mask::from_bits(bits).leaf_bytes(size, tile), expected);
+	}
+	assert_eq!(Mask::from_bits(u16::MAX).leaf_bytes(size, u32::MAX), 0);
+	assert_eq!(Mask::from_bits(1).leaf_bytes(0, 0), 0);
 }
 
 #[test]

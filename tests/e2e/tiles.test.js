@@ -67,7 +67,7 @@ describe('nodes that move tiles', () => {
 		return Number(line.split(' ').pop());
 	};
 
-	/** How often a node has said that it does not have a payload; the figure comes with the first. */
+	/** How often a node said that it does not have a payload; the figure comes with the first. */
 	const denials = (node) =>
 		figure(node, 'blyan_tiles_refusals_total', 'reason="dont_have"').catch(() => 0);
 

@@ -652,7 +652,7 @@ mod tests {
 		fs::rename(folder.file(&linked, WHOLE), &elsewhere).unwrap();
 		for extension in [WHOLE, PART] {
 			symlink(&elsewhere, folder.file(&linked, extension)).unwrap();
-			mkfifoat(CWD, &folder.file(&pipe, extension), Mode::RUSR | Mode::WUSR).unwrap();
+			mkfifoat(CWD, folder.file(&pipe, extension), Mode::RUSR | Mode::WUSR).unwrap();
 		}
 		assert!(folder.roots(10).unwrap().is_empty());
 		for root in [linked, pipe] {

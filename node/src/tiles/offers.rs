@@ -286,8 +286,7 @@ mod tests {
 		offers.drop_failed(&root, &failed);
 		let renewed = ready();
 		// Its file is gone, but it was offered anew: whoever hashed it before does not withdraw it.
-		let path = place.path().join(format!("{root:x}.blyt"));
-		fs::remove_file(&path).unwrap();
+		fs::remove_file(place.path().join(format!("{root:x}.blyt"))).unwrap();
 		assert!(matches!(offers.warm(root), Err(Error::NotOffered { .. })));
 		assert!(Arc::ptr_eq(&ready(), &renewed));
 		offers.drop_failed(&root, &renewed);

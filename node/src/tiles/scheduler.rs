@@ -306,11 +306,8 @@ impl<P: Ord + Copy> Scheduler<P> {
 
 	/// What of a payload is not stored; nothing if it is not fetched.
 	pub fn missing(&self, root: &H256) -> Option<Missing> {
-		let missing = |found: &Transfer| Missing {
-			leaves: found.missing_leaves,
-			bytes: found.missing_bytes,
-		};
-		self.transfers.get(root).map(missing)
+		let transfer = self.transfers.get(root)?;
+		Some(Missing { leaves: transfer.missing_leaves, bytes: transfer.missing_bytes })
 	}
 
 	/// Whether it is remembered that this peer lied.

@@ -400,7 +400,8 @@ impl Transfers {
 		self.board.update(root, |status| status.liars = liars);
 	}
 
-	/// The peer that lied, if that was not known of it. The scheduler is not told of the lie yet.
+	/// Counts the peer that lied, and returns it to be banned, unless that was done before. The
+	/// scheduler is told of the lie after this.
 	fn ban(&self, ask: &Ask<PeerId>, error: &transfer::Error) -> Option<PeerId> {
 		let Ask { peer, request, .. } = ask;
 		if self.scheduler.is_liar(peer) {
