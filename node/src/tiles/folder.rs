@@ -407,7 +407,7 @@ impl Part {
 		// The rename must not reach the disk before the contents do.
 		self.file.sync_all().map_err(Error::io("write to the disk", &self.path))?;
 		let whole = self.folder.file(&self.root, WHOLE);
-		fs::rename(&self.path, &whole).map_err(Error::io("rename", &self.path))?;
+		fs::rename(&self.path, whole).map_err(Error::io("rename", &self.path))?;
 		self.folder.sync()?;
 		remove_if_there(&self.hashes_path)?;
 		Ok((Payload::open(&self.folder, &self.root)?, tree))
