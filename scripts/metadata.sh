@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Writes tiles/cli/metadata.scale, from which `blyan`'s calls and storage are typed, out of a running
+# Writes tiles/chain/metadata.scale, from which `blyan`'s calls and storage are typed, out of a running
 # node; with --check, fails if the committed file is not what the node answers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
-exec python3 - "$CARGO_TARGET_DIR/debug/blyan-node" tiles/cli/metadata.scale "${1:-}" <<'PYTHON'
+exec python3 - "$CARGO_TARGET_DIR/debug/blyan-node" tiles/chain/metadata.scale "${1:-}" <<'PYTHON'
 import json, re, subprocess, sys, tempfile, urllib.request
 
 node, path, mode = sys.argv[1:]

@@ -14,7 +14,7 @@
 //! | [`staging`] | folders that are whole or absent |
 //! | [`folder`] | a model's weights in a folder |
 //! | [`simulation`] | what a learning step costs on a network of many learners |
-//! | [`chain`] | the client of the chain |
+//! | [`chain`] | the client of the chain, a crate of its own |
 //! | [`worker`] | the roles that a bonded account plays |
 //!
 //! # Invariants
@@ -32,7 +32,6 @@
 
 pub mod args;
 pub mod audit;
-pub mod chain;
 pub mod commands;
 pub mod context;
 pub mod folder;
@@ -44,6 +43,7 @@ pub mod staging;
 pub mod worker;
 
 use args::Cli;
+use blyan_chain as chain;
 use clap::Parser;
 use context::{Context, Usage};
 use std::{process::ExitCode, time::Duration};
@@ -95,8 +95,8 @@ fn report(error: &anyhow::Error, json: bool) -> ExitCode {
 fn set_up_tracing(verbose: u8) {
 	let default = match verbose {
 		0 => "warn",
-		1 => "warn,blyan_cli=info",
-		2 => "info,blyan_cli=debug",
+		1 => "warn,blyan_chain=info,blyan_cli=info",
+		2 => "info,blyan_chain=debug,blyan_cli=debug",
 		_ => "trace",
 	};
 	let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

@@ -1,4 +1,4 @@
-//! The client of the chain.
+//! The client of a Blyan chain.
 //!
 //! # Overview
 //!
@@ -20,6 +20,8 @@
 //!   sends them: one queue for each account.
 //! - Data that was asked for by its hash has that hash.
 //! - Waiting ends: every request, every subscription and every transaction has a time limit.
+
+#![deny(missing_docs)]
 
 pub mod calls;
 pub mod history;
@@ -54,7 +56,7 @@ use subxt::{
 use tokio::time::{sleep, timeout};
 
 // The macro below reads the file without telling cargo, which must build again when it changes.
-const _: &[u8] = include_bytes!("../../metadata.scale");
+const _: &[u8] = include_bytes!("../metadata.scale");
 
 /// What this program says to the chain, and the chain to it, as the chain's metadata describes it.
 ///
