@@ -2,6 +2,7 @@
 
 use crate::tiles;
 use polkadot_sdk::sc_cli;
+use std::path::PathBuf;
 
 /// What the user typed.
 #[derive(Debug, clap::Parser)]
@@ -17,6 +18,12 @@ pub struct Cli {
 	/// What the node does with tiles.
 	#[clap(flatten)]
 	pub tiles: tiles::Options,
+
+	/// Keep compiled runtimes in this folder, so that the next start needs not compile them.
+	///
+	/// It may be shared by nodes. Whoever can write there decides what these nodes do.
+	#[arg(long, value_name = "PATH")]
+	pub runtime_cache: Option<PathBuf>,
 }
 
 /// Maintenance commands.

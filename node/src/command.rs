@@ -52,26 +52,26 @@ pub fn run() -> sc_cli::Result<()> {
 			cmd.run(spec)
 		}
 		Some(Subcommand::CheckBlock(cmd)) => cli.create_runner(cmd)?.async_run(|config| {
-			let parts = service::new_partial(&config)?;
+			let parts = service::new_partial(&config, None)?;
 			Ok((cmd.run(parts.client, parts.import_queue), parts.task_manager))
 		}),
 		Some(Subcommand::ExportBlocks(cmd)) => cli.create_runner(cmd)?.async_run(|config| {
-			let parts = service::new_partial(&config)?;
+			let parts = service::new_partial(&config, None)?;
 			Ok((cmd.run(parts.client, config.database), parts.task_manager))
 		}),
 		Some(Subcommand::ExportState(cmd)) => cli.create_runner(cmd)?.async_run(|config| {
-			let parts = service::new_partial(&config)?;
+			let parts = service::new_partial(&config, None)?;
 			Ok((cmd.run(parts.client, config.chain_spec), parts.task_manager))
 		}),
 		Some(Subcommand::ImportBlocks(cmd)) => cli.create_runner(cmd)?.async_run(|config| {
-			let parts = service::new_partial(&config)?;
+			let parts = service::new_partial(&config, None)?;
 			Ok((cmd.run(parts.client, parts.import_queue), parts.task_manager))
 		}),
 		Some(Subcommand::PurgeChain(cmd)) => {
 			cli.create_runner(cmd)?.sync_run(|config| cmd.run(config.database))
 		}
 		Some(Subcommand::Revert(cmd)) => cli.create_runner(cmd)?.async_run(|config| {
-			let parts = service::new_partial(&config)?;
+			let parts = service::new_partial(&config, None)?;
 			let revert_aux =
 				Box::new(|client: std::sync::Arc<service::FullClient>, backend, blocks| {
 					sc_consensus_babe::revert(client.clone(), backend, blocks)?;
@@ -84,13 +84,14 @@ pub fn run() -> sc_cli::Result<()> {
 			cli.create_runner(cmd)?.sync_run(|config| cmd.run::<Block>(&config))
 		}
 		None => cli.create_runner(&cli.run)?.run_node_until_exit(|config| async move {
+			let cache = cli.runtime_cache.as_deref();
 			match config.network.network_backend {
 				NetworkBackendType::Litep2p => {
-					service::new_full::<sc_network::Litep2pNetworkBackend>(config, &cli.tiles)
+					service::new_full::<sc_network::Litep2pNetworkBackend>(config, &cli.tiles, cache)
 				}
 				NetworkBackendType::Libp2p => service::new_full::<
 					sc_network::NetworkWorker<Block, blyan_runtime::Hash>,
-				>(config, &cli.tiles),
+				>(config, &cli.tiles, cache),
 			}
 			.map_err(sc_cli::Error::Service)
 		}),

@@ -10,16 +10,19 @@ use polkadot_sdk::{
 	sc_client_api::BlockBackend,
 	sc_consensus_babe::{BabeLink, BabeWorkerHandle, SlotProportion},
 	sc_consensus_grandpa::SharedVoterState,
-	sc_executor::WasmExecutor,
+	sc_executor::{HeapAllocStrategy, WasmExecutor, DEFAULT_HEAP_ALLOC_STRATEGY},
 	sc_network::{config::FullNetworkConfiguration, NetworkBackend},
 	sc_network_sync::{strategy::warp::WarpSyncProvider, WarpSyncConfig},
-	sc_service::{error::Error as ServiceError, Configuration, PartialComponents, TaskManager},
+	sc_service::{
+		config::ExecutorConfiguration, error::Error as ServiceError, Configuration,
+		PartialComponents, TaskManager,
+	},
 	sc_telemetry::{Telemetry, TelemetryWorker},
 	sc_transaction_pool_api::OffchainTransactionPoolFactory,
 	sp_runtime::traits::Block as BlockT,
 	*,
 };
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// What the runtime may call in the node.
 pub type HostFunctions = sp_io::SubstrateHostFunctions;
@@ -85,9 +88,36 @@ pub struct Extra {
 /// Blocks between finality justifications that are kept for light clients and warp sync.
 const JUSTIFICATION_PERIOD: u32 = 512;
 
-/// Everything up to the network: enough for the maintenance commands.
+/// What runs the runtime. Compiled ones are kept in the folder `cache`, if there is one.
+fn executor(
+	config: &ExecutorConfiguration,
+	cache: Option<&Path>,
+) -> Result<WasmExecutor<HostFunctions>, ServiceError> {
+	let Some(cache) = cache else {
+		return Ok(sc_service::new_wasm_executor::<HostFunctions>(config));
+	};
+	// As `new_wasm_executor` does it, which knows of no folder.
+	let pages = config.default_heap_pages.map(|pages| u32::try_from(pages).unwrap_or(u32::MAX));
+	let heap = match pages {
+		Some(extra_pages) => HeapAllocStrategy::Static { extra_pages },
+		None => DEFAULT_HEAP_ALLOC_STRATEGY,
+	};
+	Ok(WasmExecutor::<HostFunctions>::builder()
+		.with_execution_method(config.wasm_method)
+		.with_onchain_heap_alloc_strategy(heap)
+		.with_offchain_heap_alloc_strategy(heap)
+		.with_max_runtime_instances(config.max_runtime_instances)
+		.with_runtime_cache_size(config.runtime_cache_size)
+		// The compiler takes no other paths.
+		.with_cache_path(std::path::absolute(cache)?)
+		.build())
+}
+
+/// Everything up to the network: enough for the maintenance commands. Compiled runtimes are kept in
+/// the folder `cache`, if there is one.
 pub fn new_partial(
 	config: &Configuration,
+	cache: Option<&Path>,
 ) -> Result<
 	PartialComponents<
 		FullClient,
@@ -109,7 +139,7 @@ pub fn new_partial(
 			Ok((worker, telemetry))
 		})
 		.transpose()?;
-	let executor = sc_service::new_wasm_executor::<HostFunctions>(&config.executor);
+	let executor = executor(&config.executor, cache)?;
 	let (client, backend, keystore_container, task_manager) =
 		sc_service::new_full_parts::<Block, RuntimeApi, _>(
 			config,
@@ -177,10 +207,11 @@ pub fn new_partial(
 	})
 }
 
-/// The running node.
+/// The running node. Compiled runtimes are kept in the folder `cache`, if there is one.
 pub fn new_full<Net: NetworkBackend<Block, <Block as BlockT>::Hash>>(
 	config: Configuration,
 	tiles: &tiles::Options,
+	cache: Option<&Path>,
 ) -> Result<TaskManager, ServiceError> {
 	let PartialComponents {
 		client,
@@ -191,7 +222,7 @@ pub fn new_full<Net: NetworkBackend<Block, <Block as BlockT>::Hash>>(
 		select_chain,
 		transaction_pool,
 		other: Extra { block_import, babe_link, babe_worker, grandpa_link, mut telemetry },
-	} = new_partial(&config)?;
+	} = new_partial(&config, cache)?;
 
 	// ---- network --------------------------------------------------------------------------------
 	let metrics = Net::register_notification_metrics(config.prometheus_registry());
