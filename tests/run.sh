@@ -20,13 +20,21 @@ fi
 
 if [ $# -eq 0 ]; then
 	# The long ones first, so that none of them is left over at the end.
-	first=(tests/e2e/learning.test.js tests/e2e/demo.sh tests/e2e/network.test.js)
+	first=(
+		tests/e2e/demo.sh tests/e2e/learning.test.js tests/e2e/network.test.js tests/e2e/node.test.js
+	)
 	mapfile -t others < <(printf '%s\n' tests/e2e/*.test.js | grep -vxFf <(printf '%s\n' "${first[@]}"))
 	set -- "${first[@]}" "${others[@]}"
 fi
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+
+# The development chain with the state of its genesis, made once: a node that has to make that compiles
+# the runtime for it, each time it starts.
+export BLYAN_DEV_CHAIN="$scratch/dev.json"
+"$CARGO_TARGET_DIR/debug/blyan-node" export-chain-spec --raw --chain dev \
+	--output "$BLYAN_DEV_CHAIN" >/dev/null
 
 # Runs a file and shows what it said in one piece. The limit is for a whole file, which takes some
 # minutes at most. Each file runs as a program, so that it needs nothing of newer versions of

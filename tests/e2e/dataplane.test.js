@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { u8aToHex } from '@polkadot/util';
 import { connect, wellKnown } from '../support/client.js';
 import { blake2b, MAX_SHARD_BYTES } from '../support/formats.js';
-import { Node } from '../support/node.js';
+import { developmentChain, Node } from '../support/node.js';
 import { cleanUp, setUp } from '../support/scope.js';
 
 const alice = wellKnown('Alice');
@@ -25,7 +25,7 @@ describe('the data plane', () => {
 
 	before(
 		setUp(async () => {
-			client = await connect(await Node.start(['--dev']));
+			client = await connect(await Node.start(['--dev', '--chain', developmentChain()]));
 			api = client.api;
 			await client.best(1);
 		}),
@@ -87,7 +87,8 @@ describe('a node with the IPFS server', () => {
 	after(cleanUp);
 
 	it('starts, and serves what is stored', async () => {
-		const client = await connect(await Node.start(['--dev', '--ipfs-server']));
+		const args = ['--dev', '--chain', developmentChain(), '--ipfs-server'];
+		const client = await connect(await Node.start(args));
 		await client.best(1);
 		const data = fresh(1_000);
 		await client.applied(client.api.tx.shards.store(u8aToHex(data)), alice);

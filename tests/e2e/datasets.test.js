@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { u8aToHex, u8aWrapBytes } from '@polkadot/util';
 import { connect, stranger } from '../support/client.js';
 import * as formats from '../support/formats.js';
-import { Node } from '../support/node.js';
+import { developmentChain, Node } from '../support/node.js';
 import { REPOSITORY } from '../support/paths.js';
 import { cleanUp, setUp } from '../support/scope.js';
 
@@ -74,7 +74,7 @@ describe('a contributor without tokens', () => {
 
 	before(
 		setUp(async () => {
-			client = await connect(await Node.start(['--dev']));
+			client = await connect(await Node.start(['--dev', '--chain', developmentChain()]));
 			api = client.api;
 			await client.best(1);
 			events = await client.watchEvents();

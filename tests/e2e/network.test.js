@@ -3,10 +3,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { connect } from '../support/client.js';
-import { Node } from '../support/node.js';
+import { changedChain, Node } from '../support/node.js';
 import { cleanUp, setUp } from '../support/scope.js';
 
-/** Blocks of six seconds, and finality that trails the best block by a few of them. */
+/** Milliseconds of a slot: enough for four nodes of a debug build on two cores to follow. */
+const SLOT_MILLIS = 3_000;
+/** Finality trails the best block by a few blocks. */
 const FINALITY_MS = 180_000;
 
 describe('a network of four validators', () => {
@@ -15,10 +17,13 @@ describe('a network of four validators', () => {
 
 	before(
 		setUp(async () => {
+			const chain = await changedChain('local', ({ network }) => {
+				network.slotMillis = SLOT_MILLIS;
+			});
 			const start = async (name, ...args) => {
 				// A validator is expected to have a network key; these have none yet.
 				const key = '--unsafe-force-node-key-generation';
-				const own = ['--chain', 'local', `--${name}`, '--no-mdns', key];
+				const own = ['--chain', chain, `--${name}`, '--no-mdns', key];
 				const node = await Node.start([...own, ...args]);
 				return { node, client: await connect(node) };
 			};

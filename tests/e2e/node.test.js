@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { BLY, connect, stranger, wellKnown } from '../support/client.js';
 import { parseExact } from '../support/json.js';
-import { command, Node, temporaryFolder } from '../support/node.js';
+import { command, developmentChain, Node, temporaryFolder } from '../support/node.js';
 import { REPOSITORY } from '../support/paths.js';
 import { cleanUp, setUp } from '../support/scope.js';
 
@@ -108,7 +108,7 @@ describe('a node with ParityDB', () => {
 
 	it('makes blocks and keeps them', async () => {
 		const base = temporaryFolder();
-		const args = ['--dev', '--database', 'paritydb'];
+		const args = ['--dev', '--chain', developmentChain(), '--database', 'paritydb'];
 		const first = await Node.start(args, base);
 		const client = await connect(first);
 		await client.finalised(1);

@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { u8aToHex } from '@polkadot/util';
 import { connect, wellKnown } from '../support/client.js';
 import { blake2b } from '../support/formats.js';
-import { Node } from '../support/node.js';
+import { developmentChain, Node } from '../support/node.js';
 import { cleanUp, setUp } from '../support/scope.js';
 
 describe('a full node', () => {
@@ -18,14 +18,14 @@ describe('a full node', () => {
 
 	before(
 		setUp(async () => {
-			const validator = await Node.start(['--dev']);
+			const validator = await Node.start(['--dev', '--chain', developmentChain()]);
 			first = await connect(validator);
 			await first.best(1);
 			const tx = first.api.tx.shards.store(u8aToHex(data));
 			stored = await first.applied(tx, wellKnown('Alice'));
 			const bootnode = await validator.address();
-			const follower = ['--chain', 'dev', '--no-mdns', '--bootnodes', bootnode];
-			second = await connect(await Node.start(follower));
+			const network = ['--no-mdns', '--bootnodes', bootnode];
+			second = await connect(await Node.start(['--chain', developmentChain(), ...network]));
 		}),
 	);
 	after(cleanUp);

@@ -1,13 +1,16 @@
 // Starts the real node and waits for what it does.
 
 import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { parseExact, stringifyExact } from './json.js';
 import { binary, Process, temporaryFolder } from './process.js';
 import { later } from './scope.js';
 
 export { temporaryFolder };
 
-/** Until a node answers: the debug build compiles its runtime first, on a machine that is busy. */
+/** Until a node answers: it may have to compile its runtime first, on a machine that is busy. */
 const START_MS = 120_000;
 /** Until a maintenance command is done. */
 const COMMAND_MS = 120_000;
@@ -18,6 +21,34 @@ const COMMAND_BYTES = 128 * 1024 * 1024;
 export async function command(...args) {
 	const limits = { timeout: COMMAND_MS, maxBuffer: COMMAND_BYTES };
 	return promisify(execFile)(binary('blyan-node'), args, limits);
+}
+
+/**
+ * The specification of the development chain as a file with the state of the genesis in it. A node
+ * that has to make that compiles the runtime for it, each time it starts.
+ */
+export function developmentChain() {
+	const file = process.env.BLYAN_DEV_CHAIN;
+	if (!file) {
+		throw new Error('BLYAN_DEV_CHAIN is not set; start the tests with tests/run.sh');
+	}
+	return file;
+}
+
+/**
+ * Writes the specification of a network whose genesis is changed by `change`, as a file with the
+ * state of the genesis in it; the file.
+ */
+export async function changedChain(network, change) {
+	const { stdout } = await command('export-chain-spec', '--chain', network);
+	const specification = parseExact(stdout);
+	change(specification.genesis.runtimeGenesis.patch);
+	const folder = temporaryFolder();
+	const changed = join(folder, 'changed.json');
+	writeFileSync(changed, stringifyExact(specification));
+	const file = join(folder, 'chain.json');
+	await command('export-chain-spec', '--raw', '--chain', changed, '--output', file);
+	return file;
 }
 
 /** A running node. */
@@ -55,6 +86,8 @@ export class Node extends Process {
 			...['--rpc-port', `${port}`],
 			...['--prometheus-port', '0'],
 			...['--listen-addr', '/ip4/127.0.0.1/tcp/0'],
+			// The runtime is the same in all of them, and takes seconds to compile.
+			...['--runtime-cache', join(dirname(binary('blyan-node')), 'runtime-cache')],
 			'--no-telemetry',
 			'--disable-log-color',
 		];
