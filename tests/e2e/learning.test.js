@@ -3,7 +3,9 @@
 //
 // Nothing here is a matter of luck. There are two trainers, and two who check. Whoever is to be
 // killed between a commitment and its reveal waits for a partner who is away: as long as that one
-// has not committed, nobody can reveal.
+// has not committed, nobody can reveal. Whoever is to be killed before it posts cannot pay for that.
+// Only the end of a computation cannot be held up: whoever is to be killed at work is killed at its
+// first checkpoint of many, and what it leaves on disk must show that it had not come to the end.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -12,8 +14,7 @@ import { after, before, describe, it } from 'node:test';
 import { u8aToHex } from '@polkadot/util';
 import { BLY, connect, wellKnown } from '../support/client.js';
 import { blake2b, bytesRoot } from '../support/formats.js';
-import { parseExact, stringifyExact } from '../support/json.js';
-import { command, Node, temporaryFolder } from '../support/node.js';
+import { changedChain, Node, temporaryFolder } from '../support/node.js';
 import { REPOSITORY } from '../support/paths.js';
 import { cleanUp, setUp } from '../support/scope.js';
 import { blyan, Worker } from '../support/worker.js';
@@ -95,13 +96,18 @@ const toml = (table) =>
 
 /** Whether a training has come to a checkpoint that is not its last. */
 const isOnTheWay = (step) => step >= CHECKPOINT_EVERY && step < RECIPE.steps;
+/** Whether these files are those of a worker that trains, behind its first checkpoint. */
+const isTraining = (files) => files.includes('training.state') && !files.includes('update');
+/** Whether they are those of one that trains anew what somebody else has trained. */
+const isVerifying = (files) => files.some((file) => /^rerun-.*\/training\.state$/.test(file));
 
 describe('learning', () => {
 	const voter = wellKnown('One');
 	const asOwner = ['--account', '//Alice'];
 	const asContributor = ['--account', '//Ferdie'];
 	let folder;
-	let specification;
+	/** The file of the chain's specification. */
+	let chain;
 	let node;
 	let client;
 	/** Two of each. The second one is the partner that is away when the first one commits. */
@@ -148,6 +154,32 @@ describe('learning', () => {
 		return (await blyan(node, 'round', 'open', ...about, ...asOwner)).round;
 	};
 
+	/**
+	 * Kills a worker behind the first checkpoint of a training, which it tells of as `name`. What it
+	 * has on disk then must be what `isAtWork` knows: nothing could change that any more, so a kill
+	 * that came too late shows.
+	 */
+	const killAtWork = async (worker, name, round, isAtWork) => {
+		await worker.event(name, { round, step: isOnTheWay });
+		await worker.kill();
+		const files = worker.filesOf(round);
+		const left = `the killed ${worker.account} left ${files.join(', ')}\n${worker.tail()}`;
+		assert.ok(isAtWork(files), `it was killed too late for the phase "${name}": ${left}`);
+	};
+
+	/** Takes all that a worker could pay fees with, so that nothing it sends gets into a block. */
+	const takeFees = async (worker) => {
+		const transfer = client.api.tx.balances.transferAll(voter.address, false);
+		await client.applied(transfer, wellKnown(worker.account));
+	};
+
+	/** Gives a worker something to pay fees with. */
+	const giveFees = async (worker) => {
+		const { balances } = client.api.tx;
+		const transfer = balances.transferKeepAlive(addressOf(worker), 1_000n * BLY);
+		await client.applied(transfer, voter);
+	};
+
 	/** Waits until a round is in this phase. */
 	const reach = async (round, phase) => {
 		const stored = await client.until(
@@ -191,14 +223,12 @@ describe('learning', () => {
 	before(
 		setUp(async () => {
 			folder = temporaryFolder();
-			const { stdout } = await command('export-chain-spec', '--chain', 'dev');
-			const exported = parseExact(stdout);
-			const { network } = exported.genesis.runtimeGenesis.patch;
-			network.slotMillis = SLOT_MILLIS;
-			Object.assign(network.parameters, COMMITTEES, PERIODS, { segmentsPerUpdate: SEGMENTS });
-			specification = join(folder, 'chain.json');
-			writeFileSync(specification, stringifyExact(exported));
-			node = await Node.start(['--dev', '--chain', specification]);
+			chain = await changedChain('dev', ({ network }) => {
+				network.slotMillis = SLOT_MILLIS;
+				const parameters = { ...COMMITTEES, ...PERIODS, segmentsPerUpdate: SEGMENTS };
+				Object.assign(network.parameters, parameters);
+			});
+			node = await Node.start(['--dev', '--chain', chain]);
 			client = await connect(node);
 			await client.best(1);
 
@@ -274,8 +304,7 @@ describe('learning', () => {
 		step('a trainer killed at work goes on behind its last checkpoint', async () => {
 			const [first, second] = trainers;
 			assert.equal(await open(), round);
-			await second.event('training', { round, step: isOnTheWay });
-			await second.kill();
+			await killAtWork(second, 'training', round, isTraining);
 			await first.event('update_committed', { round });
 			await first.kill();
 
@@ -298,8 +327,7 @@ describe('learning', () => {
 
 		step('a verifier killed at work goes on behind its last checkpoint', async () => {
 			const [first, second] = checkers;
-			await second.event('verifying', { round, step: isOnTheWay });
-			await second.kill();
+			await killAtWork(second, 'verifying', round, isVerifying);
 			await first.event('verdict_committed', { round }, trainers.length);
 			await first.kill();
 
@@ -318,6 +346,8 @@ describe('learning', () => {
 			// It is away until the first has measured the candidate: see below.
 			await second.kill();
 			await reach(round, 'Audit');
+			// The aggregator shall be killed before it posts: see below.
+			await takeFees(trainers[0]);
 			await first.start();
 			await first.event('verdict_revealed', { round, verdict: 'match' }, trainers.length);
 			for (const name of ['verifying', 'verdict_committed']) {
@@ -328,8 +358,14 @@ describe('learning', () => {
 		step('an aggregator killed when it has merged posts without merging again', async () => {
 			const [aggregator] = trainers;
 			await aggregator.event('merged', { round });
+			// It cannot pay for what it posts, and tries again until it can.
+			await aggregator.event('failed', { round, task: 'merge' });
 			await aggregator.kill();
+			const { posts } = await client.api.query.rounds.merges(round);
+			assert.equal(posts.length, 0, 'it was killed too late for the phase "merge": it had posted');
+			await giveFees(aggregator);
 			await aggregator.start();
+			await aggregator.event('merge_posted', { round });
 			// Nobody else could post, and the evaluation waits for the second evaluator.
 			await reach(round, 'Evaluate');
 			assert.deepEqual(aggregator.seen('merged'), []);
@@ -367,9 +403,19 @@ describe('learning', () => {
 
 		step('trainers go on while there is no node', async () => {
 			assert.equal(await open(), round);
-			await Promise.all(trainers.map((trainer) => trainer.event('training', { round })));
+			const asleep = trainers.map(async (trainer) => {
+				await trainer.event('training', { round });
+				// Until there is no node any more.
+				trainer.sleep();
+			});
+			await Promise.all(asleep);
 			await client.close();
 			await node.kill();
+			for (const trainer of trainers) {
+				const atWork = !trainer.filesOf(round).includes('update');
+				assert.ok(atWork, `killed too late for the phase "training"\n${trainer.tail()}`);
+			}
+			trainers.forEach((trainer) => trainer.wake());
 			await Promise.all(trainers.map((trainer) => trainer.event('trained', { round })));
 		});
 
@@ -377,14 +423,14 @@ describe('learning', () => {
 			// How long a node takes to start must not matter: trainers would try again later.
 			trainers.forEach((trainer) => trainer.sleep());
 			// This one makes no blocks.
-			node = await node.again(['--chain', specification, '--no-mdns']);
+			node = await node.again(['--chain', chain, '--no-mdns']);
 			client = await connect(node);
 			trainers.forEach((trainer) => trainer.wake());
 			await client.pending(trainers.length);
 			await client.close();
 			await node.kill();
 
-			node = await node.again(['--dev', '--chain', specification]);
+			node = await node.again(['--dev', '--chain', chain]);
 			client = await connect(node);
 			const committed = trainers.map((one) => one.event('update_committed', { round }));
 			await Promise.all(committed);
@@ -392,7 +438,7 @@ describe('learning', () => {
 
 		step('all go on with the node that is back, and the round ends well', async () => {
 			const bootnodes = ['--bootnodes', await node.address()];
-			const args = ['--chain', specification, '--no-mdns', ...bootnodes];
+			const args = ['--chain', chain, '--no-mdns', ...bootnodes];
 			[, follower] = await Promise.all([end(round), Node.start(args)]);
 			assert.deepEqual(await held(), bonds);
 			// None of them has ended, or it could not be killed.

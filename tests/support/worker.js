@@ -1,7 +1,7 @@
 // Runs `blyan`: commands that answer, and workers that go on until they are killed.
 
 import { execFile } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { binary, Process, temporaryFolder } from './process.js';
@@ -37,9 +37,22 @@ function eventIn(line) {
 	}
 }
 
+/** The names in a folder, in order; none if there is no such folder. */
+function list(folder) {
+	try {
+		return readdirSync(folder).sort();
+	} catch (error) {
+		if (error.code === 'ENOENT' || error.code === 'ENOTDIR') {
+			return [];
+		}
+		throw error;
+	}
+}
+
 /** A worker: the same configuration and the same folder, however often it is started. */
 export class Worker {
 	#config;
+	#data;
 	#process;
 	#runs = 0;
 
@@ -49,6 +62,7 @@ export class Worker {
 		const folder = join(temporaryFolder(), account);
 		mkdirSync(folder);
 		this.#config = join(folder, 'worker.toml');
+		this.#data = join(folder, 'data');
 		const lines = [
 			`urls = ["${node.url}"]`,
 			`dev = "//${account}"`,
@@ -90,6 +104,27 @@ export class Worker {
 	/** Wakes it up. */
 	wake() {
 		this.#process.signal('SIGCONT');
+	}
+
+	/**
+	 * What it has on disk of a round: names of files, and of files in folders as `folder/file`. The
+	 * module `files` of the workers says what each is.
+	 */
+	filesOf(round) {
+		const prefix = `${String(round).padStart(8, '0')}-`;
+		const chains = join(this.#data, 'chains');
+		const rounds = list(chains).map((chain) => join(chains, chain, 'rounds'));
+		const folders = rounds.flatMap((place) =>
+			list(place)
+				.filter((name) => name.startsWith(prefix))
+				.map((name) => join(place, name)),
+		);
+		return folders.flatMap((folder) =>
+			list(folder).flatMap((name) => {
+				const within = list(join(folder, name)).map((file) => `${name}/${file}`);
+				return within.length > 0 ? within : [name];
+			}),
+		);
 	}
 
 	/** The last lines of its log. */
