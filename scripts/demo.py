@@ -131,7 +131,9 @@ class Demo:
             TARGET / "blyan-node", "--dev", "--base-path", self.folder / "node", "--port", "0",
             "--rpc-port", str(self.options.rpc_port), "--no-mdns", "--no-telemetry", "--no-prometheus",
             # The summary looks at every block.
-            "--state-pruning", "archive"], log)
+            "--state-pruning", "archive",
+            # The next demo need not compile the runtime.
+            "--runtime-cache", TARGET / "runtime-cache"], log)
         self.wait("the node serves RPC", 60, lambda: self.port(log))
         self.url = f"ws://127.0.0.1:{self.port(log)}"
 
@@ -252,14 +254,18 @@ class Demo:
         say(f"workers, each its own process: {', '.join(WORKERS)}")
 
         dataset = self.dataset()
+        # While the vote goes on.
         model = self.model()
+        self.approval(dataset)
         for _ in range(self.options.rounds):
             self.learn(model, dataset)
+        learned = self.epoch()
         if self.options.rounds:
-            self.rewards()
             self.writing(model)
         if self.options.cheat:
             self.cheating(model, dataset)
+        if self.options.rounds:
+            self.rewards(learned)
         self.summary()
 
     def dataset(self):
@@ -277,15 +283,7 @@ class Demo:
         number = self.blyan("dataset", "submit", self.folder / "dataset", "--account", "contributor", "--no-wait")["dataset"]
         say(f"submitted as dataset {number} by an account that owns nothing: a proof of work instead of a fee")
 
-        def status():
-            return self.blyan("dataset", "show", number)["status"]
-
-        def decided(now, hoped):
-            if now.startswith("rejected"):
-                raise Failure(f"dataset {number} is {now}; logs are in {self.folder}")
-            return now if now.startswith(hoped) else None
-
-        self.wait("the auditors agree", 180, lambda: decided(status(), "voting"))
+        self.wait("the auditors agree", 180, lambda: self.decided(number, "voting"))
         # At once: the vote lasts seconds in this network.
         with concurrent.futures.ThreadPoolExecutor() as pool:
             list(pool.map(lambda voter: self.blyan(
@@ -294,9 +292,19 @@ class Demo:
         report = self.event("auditor", "report_revealed", dataset=number)
         scores = {k: v for k, v in report.items() if isinstance(v, int) and k != "dataset"}
         say("audited: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in scores.items()))
-        final = self.wait("the vote ends", 120, lambda: decided(status(), "approved"))
-        say(f"{len(VOTERS)} voters said aye: {final}")
+        say(f"{len(VOTERS)} voters said aye; the vote goes on")
         return number
+
+    def decided(self, dataset, hoped):
+        """What a dataset is, if that is what is hoped for."""
+        now = self.blyan("dataset", "show", dataset)["status"]
+        if now.startswith("rejected"):
+            raise Failure(f"dataset {dataset} is {now}; logs are in {self.folder}")
+        return now if now.startswith(hoped) else None
+
+    def approval(self, dataset):
+        final = self.wait("the vote ends", 120, lambda: self.decided(dataset, "approved"))
+        say(f"\ndataset {dataset}: {final}")
 
     def model(self):
         heading("A model")
@@ -355,18 +363,21 @@ class Demo:
         if held >= 1_000:
             raise Failure("the cheat was not slashed")
 
-    def rewards(self):
+    def epoch(self):
+        """The emission epoch that goes on."""
+        return self.blyan("account", "balance", OWNER)["epoch"]
+
+    def rewards(self, learned):
+        """What was earned up to the epoch `learned`, which can be claimed when that has ended."""
         heading("BLY earned")
         def balance(key):
             return self.blyan("account", "balance", key)
 
-        # What the last round earned can be claimed when this emission epoch has ended.
-        now = balance(OWNER)["epoch"]
         self.wait("every worker has claimed what it earned", 180, lambda: all(
-            answer["epoch"] > now and bly(answer["claimable_bly"]) < LEAST_CLAIM
+            answer["epoch"] > learned and bly(answer["claimable_bly"]) < LEAST_CLAIM
             for answer in map(balance, WORKERS.values())))
         for name, key in WORKERS.items():
-            say(f"  {name:12} {sum(self.worth(key)) - ENDOWMENT:+14,.2f} BLY, fees paid")
+            say(f"  {name:12} {sum(self.worth(key)) - ENDOWMENT:+14,.2f} BLY, fees and slashes paid")
 
     def worth(self, key):
         """Free and held BLY of an account, as numbers."""

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
 # The demo's path in one round, and a trainer in the next who learns from other records, is refuted
 # and slashed.
-exec "$(dirname "$0")/../../scripts/demo.py" --rounds 1 --cheat data --rpc-port 0
+here=$(dirname "$0")
+exec "$here/../../scripts/demo.py" --rounds 1 --cheat data --rpc-port 0 --recipe "$here/demo-recipe.toml"
