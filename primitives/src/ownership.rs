@@ -56,6 +56,9 @@ use alloc::vec::Vec;
 /// Fraction bits of [`neg_log2`].
 pub const FRACTION_BITS: u32 = 48;
 
+/// Most owners that are named for a key: the first and its successors.
+pub const MAX_OWNERS: usize = 16;
+
 /// `-log2((x + 1) / 2^64)` in units of 2^-48: from 0, for the largest `x`, to 64 · 2^48, for 0.
 /// Rounded up; see the module for the error bound.
 pub fn neg_log2(x: u64) -> u64 {

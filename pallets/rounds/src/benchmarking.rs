@@ -5,6 +5,7 @@ use alloc::{vec, vec::Vec};
 use blyan_primitives::{
 	commit::commitment,
 	model::Architecture,
+	ownership,
 	recipe::{Numeric, Recipe},
 	H256,
 };
@@ -231,7 +232,7 @@ mod benches {
 		set_phase::<T>(id, Phase::Merge);
 		// Late enough for everybody's turn: who owns which component depends on the seed.
 		let turn = Rounds::<T>::get(id).expect("it was just opened").limits.merge_turn;
-		let turns = BlockNumberFor::<T>::from(pallet_workers::MAX_OWNERS as u32);
+		let turns = BlockNumberFor::<T>::from(ownership::MAX_OWNERS as u32);
 		frame_system::Pallet::<T>::set_block_number(turn.saturating_mul(turns));
 		let caller = helper_worker::<T>(0);
 		let components = architecture::<T>(id).component_count();

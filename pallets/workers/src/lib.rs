@@ -83,7 +83,7 @@ mod mock;
 mod tests;
 
 pub use pallet::*;
-pub use types::{Addresses, Device, PeerId, Profile, State, Worker, MAX_OWNERS};
+pub use types::{Addresses, Device, PeerId, Profile, State, Worker};
 pub use weights::WeightInfo;
 
 /// What other pallets ask of workers, and do to them.
@@ -113,7 +113,7 @@ pub trait Workers<AccountId> {
 	fn slash(who: &AccountId, fraction: Perbill, finder: Option<&AccountId>) -> Self::Balance;
 
 	/// The owner of what `key` names and its successors, in order: active aggregators, at most
-	/// [`MAX_OWNERS`].
+	/// [`ownership::MAX_OWNERS`].
 	fn owners(key: &H256) -> Vec<AccountId>
 	where
 		AccountId: Clone + Into<[u8; 32]>,
@@ -123,7 +123,7 @@ pub trait Workers<AccountId> {
 			candidates.iter().map(|(who, weight)| (who.clone().into(), *weight)).collect();
 		ownership::order(key, &keyed)
 			.into_iter()
-			.take(MAX_OWNERS)
+			.take(ownership::MAX_OWNERS)
 			.filter_map(|position| candidates.get(position).map(|(who, _)| who.clone()))
 			.collect()
 	}

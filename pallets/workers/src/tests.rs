@@ -5,11 +5,14 @@ use crate::{
 	pallet::Workers as Registered,
 	types::{
 		draw_weight, is_evictable, is_heartbeat_due, required_bond, split_slash, subject_of,
-		Device, Profile, State, EVICTION_INTERVALS, MAX_OWNERS, MAX_STAKE_UNITS,
+		Device, Profile, State, EVICTION_INTERVALS, MAX_STAKE_UNITS,
 	},
 	Engagements, Error, Event, HardwareIds, HoldReason, Rosters, Workers,
 };
-use blyan_primitives::roles::{Role, Roles};
+use blyan_primitives::{
+	ownership,
+	roles::{Role, Roles},
+};
 use pallet_reputation::Subject;
 use polkadot_sdk::*;
 
@@ -691,7 +694,7 @@ mod drawing {
 				Registered::<Test>::insert(&who, worker);
 			}
 			assert_eq!(candidates(Role::Aggregator).len(), 40);
-			assert_eq!(owners(1).len(), MAX_OWNERS);
+			assert_eq!(owners(1).len(), ownership::MAX_OWNERS);
 		});
 	}
 

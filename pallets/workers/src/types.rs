@@ -19,9 +19,6 @@ pub const MAX_ADDRESS_BYTES: u32 = 128;
 /// Most addresses of a worker.
 pub const MAX_ADDRESSES: u32 = 4;
 
-/// Most owners that are named for a key: the first and its successors.
-pub const MAX_OWNERS: usize = 16;
-
 /// Bond units that count in a draw: who bonds more than this many minimum bonds is not drawn more
 /// often, so that no single account dominates a committee.
 pub const MAX_STAKE_UNITS: u64 = 100;

@@ -1,15 +1,13 @@
 //! The command line as types.
 
-use crate::{
-	simulation::{Setup, Share},
-	worker,
-};
+use crate::worker;
 use blyan_primitives::{
 	record::DatasetKind,
 	sampling::MixtureEntry,
 	tensor::{DType, FRACTION_BITS},
 	H256,
 };
+use blyan_simulation::{Setup, Share};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use std::{path::PathBuf, str::FromStr};

@@ -4,10 +4,12 @@
 //! `model init` writes such a folder, `model pull` fetches one, and whoever has one can check it
 //! without the chain, or compare its roots with those of the chain.
 
-use crate::staging::{self, Staging};
 use blyan_engine::Weights;
 use blyan_primitives::{model::Architecture, H256};
-use blyan_tiles::TileFile;
+use blyan_tiles::{
+	staging::{self, Staging},
+	TileFile,
+};
 use serde::{Deserialize, Serialize};
 use std::{
 	fs::{self, File},

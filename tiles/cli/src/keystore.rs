@@ -27,9 +27,8 @@
 //!
 //! Secrets are wiped from memory when they are dropped, as far as this crate holds them.
 
-use crate::staging;
 use blyan_primitives::hash::blake2b_256;
-use blyan_tiles::atomic;
+use blyan_tiles::{atomic, staging};
 use chacha20poly1305::{
 	aead::{Aead, KeyInit, Payload},
 	XChaCha20Poly1305, XNonce,

@@ -9,11 +9,7 @@
 //! | [`context`] | what every command is handed: output, keys, the node's address |
 //! | [`output`] | tables for people, JSON for programs, from the same rows |
 //! | [`keystore`] | keys on disk, one file each |
-//! | [`prepare`] | files of text, JSONL, CSV and mail to a dataset |
-//! | [`audit`] | what an auditor can find in a dataset without a model |
-//! | [`staging`] | folders that are whole or absent |
 //! | [`folder`] | a model's weights in a folder |
-//! | [`simulation`] | what a learning step costs on a network of many learners |
 //! | [`chain`] | the client of the chain, a crate of its own |
 //! | [`worker`] | the roles that a bonded account plays |
 //!
@@ -31,15 +27,11 @@
 #![deny(missing_docs)]
 
 pub mod args;
-pub mod audit;
 pub mod commands;
 pub mod context;
 pub mod folder;
 pub mod keystore;
 pub mod output;
-pub mod prepare;
-pub mod simulation;
-pub mod staging;
 pub mod worker;
 
 use args::Cli;

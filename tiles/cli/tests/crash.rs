@@ -4,10 +4,8 @@
 #[path = "../../format/tests/support/child.rs"]
 mod child;
 
-use blyan_cli::{
-	keystore::{Keystore, Protection, Scheme, Secret},
-	staging::Staging,
-};
+use blyan_cli::keystore::{Keystore, Protection, Scheme, Secret};
+use blyan_tiles::staging::Staging;
 use child::Running;
 use std::{
 	fs,

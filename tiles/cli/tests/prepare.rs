@@ -2,7 +2,7 @@
 
 mod support;
 
-use blyan_cli::prepare::Prepared;
+use blyan_data::prepare::Prepared;
 use blyan_primitives::record::{Manifest, Record};
 use serde_json::Value;
 use std::fs;

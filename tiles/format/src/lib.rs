@@ -10,6 +10,7 @@
 //! | [`mod@file`] | [`TileFile`]: create, map, read, verify and update one file |
 //! | [`hashing`] | leaf hashes and roots on all cores |
 //! | [`interchange`] | weights in the formats of others, and back |
+//! | [`staging`] | folders that are whole or absent |
 //! | [`store`] | [`Store`]: which file holds which component of which snapshot |
 //! | [`stream`] | [`VerifiedReader`]: leaves from somebody else, verified one by one as they come |
 //! | [`tile_stream`] | [`TileStream`]: compressed leaf by leaf, for components larger than memory |
@@ -28,6 +29,7 @@ pub mod executable;
 pub mod file;
 pub mod hashing;
 pub mod interchange;
+pub mod staging;
 pub mod store;
 pub mod stream;
 pub mod tile_stream;

@@ -4,7 +4,6 @@ use crate::{
 	args::{FormatName, TileDiffArgs, TileExportArgs, TileImportArgs},
 	context::{usage, Context},
 	folder::{Description, ModelFolder, MODEL_FILE},
-	staging::Staging,
 };
 use anyhow::{ensure, Context as _};
 use blyan_engine::burnpack::{self, Burnpack};
@@ -22,6 +21,7 @@ use blyan_tiles::{
 		safetensors::{self, Safetensors},
 		Export, Source, Stored,
 	},
+	staging::Staging,
 };
 use serde::Serialize;
 use serde_json::{json, Value};

@@ -2,9 +2,11 @@
 
 use crate::{
 	args::{DatasetAuditArgs, DatasetProveArgs, DatasetRootArgs, PrepareArgs},
-	audit,
 	commands::tile::{write_proof, ProofFile, Unit},
 	context::{usage, Context},
+};
+use blyan_data::{
+	audit,
 	prepare::{self, Error, Options, Prepared},
 };
 use blyan_primitives::{

@@ -4,9 +4,9 @@ use crate::{
 	args::{ModelGenerateArgs, ModelInitArgs, ModelVerifyArgs},
 	context::{usage, Context},
 	folder::ModelFolder,
-	output::one_line,
 };
 use anyhow::{ensure, Context as _};
+use blyan_data::one_line;
 use blyan_engine::{demo, Device, FloatRecipe, Recipe, Weights};
 use blyan_primitives::{model::Architecture, H256};
 use serde::Serialize;

@@ -4,9 +4,9 @@ use crate::{
 	args::SimNetworkArgs,
 	context::{usage, Context},
 	output::{bytes, print_text},
-	simulation::{plot, simulate, Error, Setup},
 };
 use anyhow::Context as _;
+use blyan_simulation::{plot, simulate, Error, Setup};
 use blyan_tiles::atomic;
 use serde::Serialize;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Auditing datasets: fetch, check, run the checks of `crate::audit`, commit and reveal the report.
+//! Auditing datasets: fetch, check, run the checks of `blyan_data::audit`, commit and reveal the report.
 //!
 //! The full report stays in the worker's folder, where its owner can look at it and serve it. The
 //! score for perplexity is left out: which model to ask, the chain does not say.
@@ -10,14 +10,12 @@ use super::{
 	plan::Task,
 	Worker,
 };
-use crate::{
-	audit::{too_large, Audit, Report as FullReport},
-	chain::{
-		calls,
-		types::{Dataset, Report, Scores},
-		ChainError, View,
-	},
+use crate::chain::{
+	calls,
+	types::{Dataset, Report, Scores},
+	ChainError, View,
 };
+use blyan_data::audit::{too_large, Audit, Report as FullReport};
 use blyan_primitives::{
 	hash::hash_many,
 	record::{Manifest, Shard},
@@ -244,7 +242,8 @@ fn not_here(cid: &H256) -> Error {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::{audit::audit, worker::data::tests::source};
+	use crate::worker::data::tests::source;
+	use blyan_data::audit::audit;
 	use blyan_primitives::record::Record;
 	use codec::Encode;
 

@@ -23,8 +23,6 @@ pub const MAX_AUDITS: usize = 16;
 pub const SLOW_BLOCKS: u32 = 8;
 /// Rewards below this are left until there are more: a claim costs a fee.
 pub const LEAST_CLAIM: u128 = BLY / 100;
-/// Owners of a component that may ever post it, as the chain bounds them.
-pub const MAX_OWNERS: usize = 16;
 
 /// What changes slowly, so that it is not asked for in every block.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +73,7 @@ pub fn components_to_merge(
 	let round = &view.round;
 	let Some(seed) = round.seed else { return Vec::new() };
 	let elapsed = now.saturating_add(1).saturating_sub(round.since);
-	let turns = turns_begun(elapsed, round.limits.merge_turn).min(MAX_OWNERS);
+	let turns = turns_begun(elapsed, round.limits.merge_turn).min(ownership::MAX_OWNERS);
 	let is_mine = |component: u16| {
 		let key = ownership::component_key(&seed, round.model, component);
 		ownership::order(&key, aggregators)

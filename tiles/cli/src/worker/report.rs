@@ -3,7 +3,8 @@
 //! With `--json` a line is an object whose first field is `event`; without, the same in words. Both
 //! go to standard output: events are the worker's result. Secrets are no events.
 
-use crate::output::{is_exact, one_line, print_text};
+use crate::output::{is_exact, print_text};
+use blyan_data::one_line;
 use serde_json::{Map, Value};
 
 /// Tells what happens.

@@ -13,10 +13,10 @@ use crate::{
 	context::{usage, Context},
 	keystore::Key,
 	output::{bytes, nats},
-	prepare::Prepared,
 	worker::config::Hardware,
 };
 use anyhow::{bail, Context as _};
+use blyan_data::prepare::Prepared;
 use blyan_primitives::{
 	record::{Availability, Manifest},
 	H256,

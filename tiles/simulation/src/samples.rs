@@ -14,8 +14,7 @@
 //! of freedom do. Half of the variance is common to all learners, who learn the same thing, and
 //! half is a learner's own. All of it is integer arithmetic.
 
-use super::{draws::Draws, Error, Setup};
-use crate::output::percent;
+use super::{draws::Draws, Error, Setup, Share};
 use blyan_primitives::delta::{
 	encode_blob, merge_leaf, squared_norm, Encoder, LEAF_WEIGHTS, MAX_LEAF_BYTES,
 };
@@ -160,7 +159,7 @@ impl Tally {
 			leaf_bytes: self.leaf_bytes / count,
 			changed_weights: self.changed / count,
 			// Encoding leaves no more than there was: at most 1,000.
-			squares_left_out: percent(permille as u64, 1_000),
+			squares_left_out: Share { permille: permille as u16 }.to_string(),
 		}
 	}
 

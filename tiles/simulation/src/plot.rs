@@ -207,7 +207,7 @@ fn draw_scaling(svg: &mut String, scaling: &[Scale]) -> fmt::Result {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::simulation::{simulate, Setup};
+	use crate::{simulate, Setup};
 
 	#[test]
 	fn picture_has_a_line_for_each_curve() {

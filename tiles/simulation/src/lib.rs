@@ -34,6 +34,8 @@
 //! Events wait in one queue, at most one for each message under way; a learner has at most as many
 //! of these as there are aggregators. With every option at its largest that is some millions.
 
+#![deny(missing_docs)]
+
 mod draws;
 mod network;
 mod owners;
@@ -46,7 +48,6 @@ pub use network::Assumption;
 pub use report::{simulate, Curve, Latency, Loss, Report, Scale, Scheme, StepRow};
 pub use samples::Sample;
 
-use crate::output::percent;
 use blyan_primitives::{
 	delta::{self, DEFAULT_BYTES_PER_CHUNK, LEAF_WEIGHTS},
 	model::MAX_COMPONENTS,
@@ -231,7 +232,7 @@ impl FromStr for Share {
 
 impl fmt::Display for Share {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-		f.write_str(&percent(u64::from(self.permille), 1_000))
+		write!(f, "{}.{} %", self.permille / 10, self.permille % 10)
 	}
 }
 

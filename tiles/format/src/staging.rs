@@ -1,6 +1,6 @@
 //! Folders that are whole or absent.
 
-use blyan_tiles::atomic;
+use crate::atomic;
 use std::{
 	ffi::OsString,
 	fs::{self, File},
@@ -102,7 +102,7 @@ impl Drop for Staging {
 }
 
 /// A hidden name beside `target` for what this process has not finished yet.
-pub(crate) fn unfinished_name(target: &Path) -> Option<PathBuf> {
+pub fn unfinished_name(target: &Path) -> Option<PathBuf> {
 	let mut hidden = OsString::from(".");
 	hidden.push(target.file_name()?);
 	hidden.push(format!(".{}{UNFINISHED}", process::id()));
@@ -110,7 +110,7 @@ pub(crate) fn unfinished_name(target: &Path) -> Option<PathBuf> {
 }
 
 /// What has a name that [`unfinished_name`] gives in any process.
-pub(crate) fn unfinished_names(target: &Path) -> Vec<PathBuf> {
+pub fn unfinished_names(target: &Path) -> Vec<PathBuf> {
 	let Some(name) = target.file_name() else { return Vec::new() };
 	let prefix = format!(".{}.", name.to_string_lossy());
 	let is_one = |path: &PathBuf| {

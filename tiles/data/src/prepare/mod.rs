@@ -39,11 +39,7 @@ mod read;
 pub use cut::{cut_all, Cutter, Piece};
 pub use prepared::{is_of_kind, Prepared};
 
-use crate::{
-	audit::MAX_RECORDS,
-	output::one_line,
-	staging::{self, Staging},
-};
+use crate::{audit::MAX_RECORDS, one_line};
 use blyan_primitives::{
 	hash::blake2b_256,
 	record::{
@@ -53,6 +49,7 @@ use blyan_primitives::{
 	sampling::MIN_RECORDS,
 	tree, BoundedVec, H256,
 };
+use blyan_tiles::staging::{self, Staging};
 use codec::Encode;
 use indicatif::ProgressBar;
 use read::{Content, Format, Item, Line, Lines};

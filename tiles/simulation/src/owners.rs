@@ -6,10 +6,9 @@
 //! region is the tile's regional aggregator there, the others of the region follow that one.
 
 use super::{network::Network, Setup, TILE_LEAVES};
-use crate::worker::look::MAX_OWNERS;
 use blyan_primitives::{
 	hash::blake2b_256,
-	ownership::{component_key, order},
+	ownership::{component_key, order, MAX_OWNERS},
 	H256,
 };
 
