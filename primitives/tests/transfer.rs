@@ -140,7 +140,8 @@ fn response_with_any_bit_flipped_is_refused() {
 #[test]
 fn only_leaves_that_were_asked_for_are_taken() {
 	let (asked, found) = (Mask::from_bits(0b10), Mask::from_bits(0b11));
-	let refused = read(&request(0, 0b10), &response(0, 0b11));
+	let answer = response(0, 0b11);
+	let refused = read(&request(0, 0b10), &answer);
 	assert_eq!(refused, Err(Error::Mask { asked, found }));
 	let refused = read(&request(0, 0b10), &[0, 0, 0]);
 	assert_eq!(refused, Err(Error::Mask { asked, found: Mask::default() }));
