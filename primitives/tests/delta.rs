@@ -5,6 +5,8 @@
 mod chunks;
 #[path = "support/delta.rs"]
 mod naive;
+#[path = "support/encoder.rs"]
+mod naive_encoder;
 
 use blyan_primitives::{
 	delta::{
@@ -19,6 +21,7 @@ use blyan_primitives::{
 };
 use chunks::{decode, encode, Owned};
 use naive::{least_error, naive_decode, naive_increments, naive_merge, naive_scale, squared_error};
+use naive_encoder::naive_encode;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -143,6 +146,19 @@ fn raw_increments(weights: std::ops::RangeInclusive<usize>) -> impl Strategy<Val
 		1 => any::<i64>(),
 	];
 	prop::collection::vec(increment, weights)
+}
+
+/// A number next to one at which sizes need another bit, or stop to grow.
+fn near_a_limit(choice: u8) -> i64 {
+	let limits =
+		[0, 1 << 3, 1 << 15, 1 << 16, i64::from(i32::MAX), 1 << 31, MAX_INCREMENT, i64::MAX];
+	let [limit, distance] = [usize::from(choice % 8), usize::from(choice / 8 % 3)];
+	let near = limits[limit].saturating_add([-1, 0, 1][distance]);
+	if choice >= 128 {
+		near.wrapping_neg()
+	} else {
+		near
+	}
 }
 
 fn updates() -> impl Strategy<Value = Vec<(u64, Vec<i64>)>> {
@@ -293,6 +309,22 @@ proptest! {
 
 proptest! {
 	#![proptest_config(ProptestConfig::with_cases(32))]
+
+	#[test]
+	fn an_encoder_gives_the_bytes_of_a_naive_one(
+		raw in prop_oneof![
+			raw_increments(1..=200),
+			raw_increments(4_000..=9_000),
+			// So few sizes that the order of equal ones decides.
+			prop::collection::vec(-3i64..=3, 4_000..=5_000),
+			// Around the limits of what an increment can be.
+			prop::collection::vec(any::<u8>().prop_map(near_a_limit), 1..=5_000),
+		],
+		budget in prop_oneof![0u16..=20, 100u16..=120, 500u16..=5_000, any::<u16>()],
+	) {
+		let result = compress(&mut Encoder::new(), &raw, budget);
+		prop_assert_eq!(result.bytes, naive_encode(&raw, budget));
+	}
 
 	#[test]
 	fn no_plan_of_a_chunk_has_a_smaller_error(
@@ -608,6 +640,25 @@ fn compression_gives_bytes_to_the_chunks_that_need_them() {
 	let equal: u128 = raw.chunks(CHUNK).map(|chunk| least_error(chunk, 112)).sum();
 	let error = squared_error(&raw, &result.decoded);
 	assert!(error < equal / 10 * 8, "{error} {equal}");
+}
+
+#[test]
+fn compression_of_a_whole_leaf_gives_the_bytes_of_a_naive_encoder() {
+	let sizes: Vec<u32> = (0..16).map(|chunk| 12 + chunk * 7 % 11).collect();
+	let mut leaves = vec![trained(3, &sizes), trained(4, &[14; 16])];
+	// Chunks that are nearly empty, all alike, and short.
+	let mut uneven = trained(5, &[9, 16, 9, 16, 20, 9, 18]);
+	uneven[..CHUNK - 30].fill(0);
+	uneven[CHUNK..2 * CHUNK].fill(-77);
+	uneven.truncate(6 * CHUNK + 21);
+	leaves.push(uneven);
+	let mut encoder = Encoder::new();
+	for leaf in &leaves {
+		for budget in [8, 112, 1_040, 2_000, 4_098] {
+			let bytes = compress(&mut encoder, leaf, budget).bytes;
+			assert_eq!(bytes, naive_encode(leaf, budget), "{budget} bytes");
+		}
+	}
 }
 
 #[test]

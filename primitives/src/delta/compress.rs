@@ -20,10 +20,14 @@
 //!
 //! # How it is fast
 //!
-//! All increments are looked at twice. The first time their sizes are counted in bins, eight to a
-//! doubling, which tells how far down the largest reach; the second time those that reach as far
-//! are picked. Only these few are sorted and tried. Nothing is allocated for a chunk: an
-//! [`Encoder`] keeps its lists from leaf to leaf.
+//! All increments are looked at once, to find the *peak* of each *block* of four: its largest size.
+//! That is done without a branch and for several blocks side by side, so that compilers make vector
+//! instructions of it. Peaks are counted in bins, eight to a doubling. As many sizes as peaks reach
+//! down to a bin at least, which tells how far down the largest sizes can reach at most; and where a
+//! peak does not reach, no size of its block does. So only a few blocks are looked at again: to
+//! count the sizes that decide how the budget is split, and to pick those that a chunk may keep.
+//! Only what was picked is sorted and tried. Nothing is allocated for a chunk: an [`Encoder`] keeps
+//! its lists from leaf to leaf.
 
 use super::{
 	blob::max_chunk_bytes,
@@ -45,13 +49,32 @@ const LAST_INDEX: u64 = CHUNK as u64 - 1;
 /// More bins than the 240 that [`bin_of`] names: as many as a byte can name.
 const BINS: usize = 256;
 
+/// A group is so many rows of increments, one after the other.
+const ROWS: usize = 4;
+
+/// Increments in a row. Those of a group that stand at the same place of their rows are a block.
+const LANES: usize = 4;
+
+/// Increments in a group.
+const GROUP: usize = ROWS * LANES;
+
+/// Groups in a chunk.
+const CHUNK_GROUPS: usize = CHUNK / GROUP;
+
+/// Bytes of a size.
+const SIZE_BYTES: usize = 4;
+
 /// For each bin how many sizes of a chunk fall into it.
 type Counts = [u16; BINS];
+
+/// The peak of each block of a group. It is below the block's largest size by one at most, and
+/// stands for that size or any larger one if it is `i32::MAX`.
+type Peaks = [i32; LANES];
 
 /// For each chunk of a leaf how many bytes it may take.
 type Shares = [usize; LEAF_CHUNKS];
 
-const _: () = assert!(CHUNK <= u16::MAX as usize);
+const _: () = assert!(CHUNK <= u16::MAX as usize && CHUNK.is_multiple_of(GROUP));
 const _: () = assert!(MAX_INCREMENT == u32::MAX as i64);
 
 /// Compresses leaves.
@@ -60,12 +83,16 @@ const _: () = assert!(MAX_INCREMENT == u32::MAX as i64);
 /// nothing but what goes in.
 #[derive(Clone, Debug, Default)]
 pub struct Encoder {
-	/// The size of each increment.
-	sizes: Vec<u32>,
-	/// For each chunk its counts.
+	/// One chunk after the other, the peaks of its groups.
+	peaks: Vec<Peaks>,
+	/// For each chunk how many peaks fall into each bin.
+	peak_counts: Vec<Counts>,
+	/// For each chunk how many sizes fall into each bin: all of them down to the bin at which the
+	/// budget is split, and some of those below.
 	counts: Vec<Counts>,
-	/// A chunk's increments that reach the size that is looked for, in order of their index.
+	/// A chunk's increments that reach the size that is looked for, and room to sort them.
 	picked: Vec<Key>,
+	spare: Vec<Key>,
 	/// One chunk after the other, its largest increments, largest first.
 	ranked: Vec<Key>,
 	/// Sums of the squares of a chunk's first 0, 1, 2, … ranked sizes.
@@ -100,31 +127,55 @@ impl Encoder {
 	) -> usize {
 		let weights = increments.len().min(LEAF_WEIGHTS);
 		let increments = increments.get_mut(..weights).unwrap_or_default();
+		let budget = usize::from(bytes_per_chunk);
 		self.measure(increments);
-		self.plan(increments, usize::from(bytes_per_chunk));
+		self.count(increments, budget);
+		self.plan(increments, budget);
 		self.write(increments, bytes)
 	}
 
-	/// Finds the size of each increment, and the counts of each chunk.
+	/// Finds the peak of each block, and counts them.
 	fn measure(&mut self, increments: &[i64]) {
-		self.sizes.clear();
-		self.counts.clear();
+		self.peaks.clear();
+		self.peak_counts.clear();
 		for increments in increments.chunks(CHUNK) {
-			let start = self.sizes.len();
-			self.sizes.extend(increments.iter().map(|increment| size_of(*increment)));
-			let mut counts = [0u16; BINS];
-			for size in self.sizes.get(start..).unwrap_or_default() {
-				// Every byte is a bin, and a chunk has fewer than 2^16 weights.
-				let count = &mut counts[usize::from(bin_of(*size))];
-				*count = count.wrapping_add(1);
+			let start = self.peaks.len();
+			let groups = increments.chunks_exact(GROUP);
+			let rest = groups.remainder();
+			self.peaks.extend(groups.map(peaks_of));
+			if !rest.is_empty() {
+				let mut group = [0; GROUP];
+				for (to, from) in group.iter_mut().zip(rest) {
+					*to = *from;
+				}
+				self.peaks.push(peaks_of(&group));
 			}
+			self.peak_counts.push(count_peaks(self.peaks.get(start..).unwrap_or_default()));
+		}
+	}
+
+	/// Counts the sizes of each chunk, down to the bin at which the budget is split and maybe
+	/// farther.
+	fn count(&mut self, increments: &[i64], budget: usize) {
+		// There are no more peaks than sizes, so they reach at least as far.
+		let Reach { bin, .. } = reach(&self.peak_counts, budget * self.peak_counts.len());
+		let least = floor_of(bin).max(1);
+		self.counts.clear();
+		for (peaks, increments) in self.peaks.chunks(CHUNK_GROUPS).zip(increments.chunks(CHUNK)) {
+			let mut counts = [0u16; BINS];
+			for_each_reaching(peaks, least, |index| {
+				let increment = increments.get(index).copied().unwrap_or(0);
+				// Every byte is a bin, and a chunk has fewer than 2^16 weights.
+				let count = &mut counts[usize::from(bin_of(size_of(increment)))];
+				*count = count.wrapping_add(1);
+			});
 			self.counts.push(counts);
 		}
 	}
 
 	/// Finds the best plan of each chunk for both ways to split the budget of the leaf.
 	fn plan(&mut self, increments: &[i64], budget: usize) {
-		let shares = self.split(budget * self.counts.len());
+		let shares = self.split(increments, budget * self.counts.len());
 		let mut unspent = 0;
 		self.ranked.clear();
 		self.planned.clear();
@@ -152,29 +203,16 @@ impl Encoder {
 
 	/// Splits `total` bytes by size: finds the bin down to which all increments fit, and divides
 	/// what is left in proportion to what each chunk could still use.
-	fn split(&self, total: usize) -> Shares {
-		let mut kept = [0usize; LEAF_CHUNKS];
-		let mut least = [0usize; LEAF_CHUNKS];
-		for (least, _) in least.iter_mut().zip(&self.counts) {
-			*least = chunk_bytes(0, 2);
-		}
-		for bin in (1..BINS).rev() {
-			let mut most = least;
-			for ((most, kept), counts) in most.iter_mut().zip(&mut kept).zip(&self.counts) {
-				let count = counts.get(bin).copied().unwrap_or(0);
-				*kept = (*kept + usize::from(count)).min(MAX_SPARSE);
-				*most = chunk_bytes(*kept, 2);
+	fn split(&self, increments: &[i64], total: usize) -> Shares {
+		let Reach { bin, kept, least, mut most } = reach(&self.counts, total);
+		if bin == 0 {
+			// There is room for everything with two bits: what is left is for more of them.
+			for ((most, kept), chunk) in most.iter_mut().zip(kept).zip(increments.chunks(CHUNK)) {
+				*most = match kept {
+					0..MAX_SPARSE => chunk_bytes(kept, 8),
+					_ => max_chunk_bytes(chunk.len()),
+				};
 			}
-			if most.iter().sum::<usize>() > total {
-				return divide(least, most, total);
-			}
-			least = most;
-		}
-		// There is room for everything with two bits: what is left is for more of them.
-		let mut most = least;
-		for ((most, kept), sizes) in most.iter_mut().zip(kept).zip(self.sizes.chunks(CHUNK)) {
-			*most =
-				if kept < MAX_SPARSE { chunk_bytes(kept, 8) } else { max_chunk_bytes(sizes.len()) };
 		}
 		divide(least, most, total)
 	}
@@ -182,33 +220,29 @@ impl Encoder {
 	/// Appends the `keep` largest increments of a chunk to the ranked ones; fewer if fewer are not
 	/// zero.
 	fn rank(&mut self, number: usize, increments: &[i64], keep: usize) {
-		let first = number * CHUNK;
-		let sizes = self.sizes.get(first..first + increments.len()).unwrap_or_default();
-		let Some(counts) = self.counts.get(number).filter(|_| keep > 0) else { return };
-		let least = least_size(counts, keep);
+		if keep == 0 {
+			return;
+		}
+		// Neither list counts sizes that are not there, so either tells a size that enough reach.
+		let counts = [self.counts.get(number), self.peak_counts.get(number)];
+		let least = counts.into_iter().flatten().map(|counts| least_size(counts, keep)).max();
+		let least = least.unwrap_or(1);
 		self.picked.resize(CHUNK, Key::default());
-		let slots = self.picked.as_mut_slice();
+		self.spare.resize(CHUNK, Key::default());
+		let slots = (self.picked.first_chunk_mut(), self.spare.first_chunk_mut());
+		let (Some(picked), Some(spare)) = slots else { return };
 		let mut found = 0usize;
-		for (index, size) in sizes.iter().enumerate() {
+		let peaks = self.peaks.chunks(CHUNK_GROUPS).nth(number).unwrap_or_default();
+		for_each_reaching(peaks, least, |index| {
+			let increment = increments.get(index).copied().unwrap_or(0);
+			let size = size_of(increment);
 			// Written whether or not it is picked, and then written over: a branch would be guessed
-			// wrong too often.
-			if let Some(slot) = slots.get_mut(found) {
-				*slot = Key::new(*size, index);
-			}
-			found = found.wrapping_add(usize::from(*size >= least));
-		}
-		let picked = slots.get_mut(..found).unwrap_or_default();
-		for key in picked.iter_mut() {
-			let increment = increments.get(key.index()).copied().unwrap_or(0);
-			key.set_negative(increment < 0);
-		}
-		let largest = if keep < picked.len() {
-			picked.select_nth_unstable_by(keep, |a, b| b.cmp(a)).0
-		} else {
-			picked
-		};
-		largest.sort_unstable_by(|a, b| b.cmp(a));
-		self.ranked.extend_from_slice(largest);
+			// wrong too often. No more are found than a chunk has.
+			picked[found % CHUNK] = Key::new(size, index, increment < 0);
+			found = found.wrapping_add(usize::from(size >= least));
+		});
+		let sorted = sort(picked, spare, found);
+		self.ranked.extend_from_slice(sorted.get(..keep).unwrap_or(sorted));
 	}
 
 	/// Writes the better split. Returns how many weights change.
@@ -258,6 +292,113 @@ impl Encoder {
 /// The size of an increment, at most [`MAX_INCREMENT`].
 fn size_of(increment: i64) -> u32 {
 	u32::try_from(increment.unsigned_abs()).unwrap_or(u32::MAX)
+}
+
+/// The peaks of [`GROUP`] increments. Both halves of an increment are looked at apart, for vectors
+/// of 32 bits are faster.
+fn peaks_of(group: &[i64]) -> Peaks {
+	let mut peaks = Peaks::default();
+	let mut beyond = Peaks::default();
+	for row in group.chunks_exact(LANES) {
+		for ((peak, beyond), increment) in peaks.iter_mut().zip(&mut beyond).zip(row) {
+			let low = *increment as i32;
+			let sign = low >> 31;
+			// With all its bits inverted, a negative number has its size less one.
+			*peak = (*peak).max(low ^ sign);
+			// Zero if the higher half says nothing more.
+			*beyond |= (*increment >> 32) as i32 ^ sign;
+		}
+	}
+	for (peak, beyond) in peaks.iter_mut().zip(beyond) {
+		*peak = if beyond == 0 { *peak } else { i32::MAX };
+	}
+	peaks
+}
+
+/// How many peaks of a chunk fall into each bin.
+fn count_peaks(peaks: &[Peaks]) -> Counts {
+	// Lanes are counted apart: to add to a count that was added to just before takes its time.
+	let mut lanes = [[0u16; BINS]; LANES];
+	for peaks in peaks {
+		for (counts, peak) in lanes.iter_mut().zip(peaks) {
+			// Every byte is a bin, peaks are not negative, and a chunk has fewer than 2^16 of them.
+			let count = &mut counts[usize::from(bin_of(*peak as u32))];
+			*count = count.wrapping_add(1);
+		}
+	}
+	let mut counts = [0; BINS];
+	for lane in &lanes {
+		for (sum, count) in counts.iter_mut().zip(lane) {
+			*sum = count.wrapping_add(*sum);
+		}
+	}
+	counts
+}
+
+/// Shows `visit` the indices of all increments of a chunk whose block may have sizes of `least` or
+/// more. Some may be beyond the weights of a short chunk.
+fn for_each_reaching(peaks: &[Peaks], least: u32, mut visit: impl FnMut(usize)) {
+	// A peak may be too low by one, and stands for all sizes that are no `i32`.
+	let least = least.saturating_sub(1).min(i32::MAX as u32) as i32;
+	let mut groups = [0u16; CHUNK_GROUPS];
+	let mut found = 0usize;
+	for (number, [a, b, c, d]) in peaks.iter().take(CHUNK_GROUPS).enumerate() {
+		// Written whether or not it reaches, see `Encoder::rank`; below 2^8.
+		groups[found % CHUNK_GROUPS] = number as u16;
+		let reaches = (*a >= least) | (*b >= least) | (*c >= least) | (*d >= least);
+		found = found.wrapping_add(usize::from(reaches));
+	}
+	let mut blocks = [0u16; CHUNK_GROUPS * LANES];
+	let mut count = 0usize;
+	for number in groups.iter().take(found) {
+		let peaks = peaks.get(usize::from(*number)).copied().unwrap_or_default();
+		for (lane, peak) in peaks.into_iter().enumerate() {
+			// Where the block begins in its chunk: below 2^12.
+			let first = usize::from(*number).wrapping_mul(GROUP).wrapping_add(lane);
+			blocks[count % (CHUNK_GROUPS * LANES)] = first as u16;
+			count = count.wrapping_add(usize::from(peak >= least));
+		}
+	}
+	for first in blocks.iter().take(count) {
+		for row in 0..ROWS {
+			visit(usize::from(*first).wrapping_add(row.wrapping_mul(LANES)));
+		}
+	}
+}
+
+/// How far down increments fit into a budget with two bits each.
+struct Reach {
+	/// The first bin, from the largest sizes on, that does not fit as a whole; 0 if all fit.
+	bin: usize,
+	/// For each chunk how many increments there are down to this bin, at most [`MAX_SPARSE`].
+	kept: Shares,
+	/// For each chunk how many bytes they take without this bin,
+	least: Shares,
+	/// and with it.
+	most: Shares,
+}
+
+/// How far down the increments of a leaf, of which each chunk has these counts, fit into `total`
+/// bytes.
+fn reach(counts: &[Counts], total: usize) -> Reach {
+	let mut kept = [0usize; LEAF_CHUNKS];
+	let mut least = [0usize; LEAF_CHUNKS];
+	for (least, _) in least.iter_mut().zip(counts) {
+		*least = chunk_bytes(0, 2);
+	}
+	for bin in (1..BINS).rev() {
+		let mut most = least;
+		for ((most, kept), counts) in most.iter_mut().zip(&mut kept).zip(counts) {
+			let count = counts.get(bin).copied().unwrap_or(0);
+			*kept = (*kept + usize::from(count)).min(MAX_SPARSE);
+			*most = chunk_bytes(*kept, 2);
+		}
+		if most.iter().sum::<usize>() > total {
+			return Reach { bin, kept, least, most };
+		}
+		least = most;
+	}
+	Reach { bin: 0, kept, least, most: least }
 }
 
 /// The bin of a size: sizes below 16 have one each, above there are eight to a doubling. Wrapping
@@ -332,6 +473,53 @@ fn divide(least: Shares, most: Shares, total: usize) -> Shares {
 	shares
 }
 
+/// Sorts the first `count` keys, the largest first. They may be moved to `spare`.
+///
+/// It goes by one byte of the size after the other, from the lowest on: faster than to compare.
+fn sort<'a>(keys: &'a mut [Key; CHUNK], spare: &'a mut [Key; CHUNK], count: usize) -> &'a [Key] {
+	let mut places = [[0u16; 256]; SIZE_BYTES];
+	for key in keys.iter().take(count) {
+		for (byte, places) in places.iter_mut().enumerate() {
+			let place = &mut places[key.rank_in(byte)];
+			*place = place.wrapping_add(1);
+		}
+	}
+	let (mut from, mut to) = (keys, spare);
+	for (byte, mut places) in places.into_iter().enumerate() {
+		if places.iter().any(|same| usize::from(*same) == count) {
+			continue;
+		}
+		let mut sum = 0u16;
+		for place in &mut places {
+			let same = core::mem::replace(place, sum);
+			sum = sum.wrapping_add(same);
+		}
+		for key in from.iter().take(count) {
+			let place = &mut places[key.rank_in(byte)];
+			// Never more than there are keys.
+			to[usize::from(*place) % CHUNK] = *key;
+			*place = place.wrapping_add(1);
+		}
+		(from, to) = (to, from);
+	}
+	let sorted = from.get_mut(..count).unwrap_or_default();
+	order_ties(sorted);
+	sorted
+}
+
+/// Sorts keys that are sorted by size already. Those of one size stand as they were found: group
+/// after group, so that none has to move farther than the keys of a group.
+fn order_ties(keys: &mut [Key]) {
+	for end in 1..keys.len() {
+		for at in (1..=end).rev() {
+			match keys.get_mut(at - 1..=at) {
+				Some([before, key]) if *before < *key => core::mem::swap(before, key),
+				_ => break,
+			}
+		}
+	}
+}
+
 /// Shows `visit` the indices of `keys` in ascending order.
 fn in_order(keys: &[Key], mut visit: impl FnMut(usize)) {
 	let mut words = [0u64; CHUNK / 64];
@@ -356,14 +544,17 @@ fn in_order(keys: &[Key], mut visit: impl FnMut(usize)) {
 struct Key(u64);
 
 impl Key {
-	fn new(size: u32, index: usize) -> Self {
+	fn new(size: u32, index: usize, is_negative: bool) -> Self {
 		// 12 bits.
 		let from_end = LAST_INDEX.wrapping_sub(index as u64);
-		Self((u64::from(size) << (INDEX_BITS + 1)) | (from_end << 1))
+		Self((u64::from(size) << (INDEX_BITS + 1)) | (from_end << 1) | u64::from(is_negative))
 	}
 
-	fn set_negative(&mut self, is_negative: bool) {
-		self.0 |= u64::from(is_negative);
+	/// The place of byte `byte` of the size, of which 0 is the lowest, among all bytes, of which 255
+	/// comes first.
+	fn rank_in(self, byte: usize) -> usize {
+		let above = self.0 >> ((INDEX_BITS + 1 + 8 * byte) & 63);
+		usize::from(!(above as u8))
 	}
 
 	fn is_negative(self) -> bool {
@@ -539,7 +730,8 @@ impl Quantiser {
 			// negative; and it is at most x², which is below 2^64.
 			u128::from(decoded.wrapping_mul((2 * size).wrapping_sub(decoded)))
 		});
-		gains.sum()
+		// 4,096 of them stay far below the limit, so nothing need be checked.
+		gains.fold(0, u128::wrapping_add)
 	}
 
 	/// The squared error of those of `keys`, largest first, that are beyond the largest value.
@@ -551,7 +743,7 @@ impl Quantiser {
 			let over = key.size().saturating_sub(limit);
 			u128::from(over.wrapping_mul(over))
 		});
-		errors.sum()
+		errors.fold(0, u128::wrapping_add)
 	}
 
 	/// Takes out of an increment what its value says, and returns the value.

@@ -215,24 +215,37 @@ fn check_indices(
 	block: &[u8],
 	offset: usize,
 ) -> Result<(), Error> {
-	let mut least = 0;
-	for (number, index) in indices.iter().enumerate() {
-		let found = usize::from(*index);
-		if found < least || found >= weights {
-			let wrong_order = ErrorKind::IndexOrder(*index);
-			let kind = if found < least { wrong_order } else { ErrorKind::IndexRange(*index) };
-			return Err(Error::new(offset + number * INDEX_BITS / 8, kind));
+	if !are_sound(indices, weights) {
+		let mut least = 0;
+		for (number, index) in indices.iter().enumerate() {
+			let found = usize::from(*index);
+			if found < least || found >= weights {
+				let wrong_order = ErrorKind::IndexOrder(*index);
+				let kind = if found < least { wrong_order } else { ErrorKind::IndexRange(*index) };
+				return Err(Error::new(offset + number * INDEX_BITS / 8, kind));
+			}
+			least = found + 1;
 		}
-		least = found + 1;
 	}
 	check_padding(indices.len() * INDEX_BITS, block, offset)
+}
+
+/// Whether indices rise and are below `weights`. Looks at all of them without a branch, which is
+/// faster than to look for the first that is wrong.
+fn are_sound(indices: &[u16], weights: usize) -> bool {
+	let higher = indices.get(1..).unwrap_or_default();
+	let falls = indices.iter().zip(higher).fold(false, |falls, (low, high)| falls | (low >= high));
+	!falls && indices.last().is_none_or(|last| usize::from(*last) < weights)
 }
 
 /// Refuses values that are zero or are followed by padding that is not. Their block begins at byte
 /// `offset`.
 fn check_values(values: &[i8], bits: u8, block: &[u8], offset: usize) -> Result<(), Error> {
 	let bits = usize::from(bits);
-	if let Some(number) = values.iter().position(|value| *value == 0) {
+	// Without a branch, which is faster than to look for the first.
+	let has_zero = values.iter().fold(false, |has_zero, value| has_zero | (*value == 0));
+	if has_zero {
+		let number = values.iter().take_while(|value| **value != 0).count();
 		return Err(Error::new(offset + number * bits / 8, ErrorKind::ZeroValue));
 	}
 	check_padding(values.len() * bits, block, offset)
@@ -280,16 +293,21 @@ fn value_of(code: u32, bits: u8) -> i8 {
 
 /// Appends indices of 12 bits, two in three bytes, and zero bits up to a whole byte.
 fn pack_indices(indices: &[u16], bytes: &mut Vec<u8>) {
-	for pair in indices.chunks(2) {
-		match pair {
-			[low, high] => bytes.extend_from_slice(&[
-				*low as u8,
-				((low >> 8) | (high << 4)) as u8,
-				(high >> 4) as u8,
-			]),
-			[last] => bytes.extend_from_slice(&last.to_le_bytes()),
-			_ => {}
+	let start = bytes.len();
+	bytes.resize(start + packed_bytes(indices.len(), INDEX_BITS), 0);
+	let block = bytes.get_mut(start..).unwrap_or_default();
+	let pairs = indices.chunks_exact(2);
+	let rest = pairs.remainder();
+	let mut triples = block.chunks_exact_mut(3);
+	for (triple, pair) in triples.by_ref().zip(pairs) {
+		if let ([a, b, c], [low, high]) = (triple, pair) {
+			*a = *low as u8;
+			*b = ((low >> 8) | (high << 4)) as u8;
+			*c = (high >> 4) as u8;
 		}
+	}
+	if let ([a, b], [last]) = (triples.into_remainder(), rest) {
+		[*a, *b] = last.to_le_bytes();
 	}
 }
 
