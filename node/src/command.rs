@@ -83,17 +83,19 @@ pub fn run() -> sc_cli::Result<()> {
 		Some(Subcommand::ChainInfo(cmd)) => {
 			cli.create_runner(cmd)?.sync_run(|config| cmd.run::<Block>(&config))
 		}
-		None => cli.create_runner(&cli.run)?.run_node_until_exit(|config| async move {
-			let cache = cli.runtime_cache.as_deref();
-			match config.network.network_backend {
-				NetworkBackendType::Litep2p => {
-					service::new_full::<sc_network::Litep2pNetworkBackend>(config, &cli.tiles, cache)
+		None => {
+			cli.create_runner(&cli.run)?.run_node_until_exit(|config| async move {
+				let cache = cli.runtime_cache.as_deref();
+				match config.network.network_backend {
+					NetworkBackendType::Litep2p => service::new_full::<
+						sc_network::Litep2pNetworkBackend,
+					>(config, &cli.tiles, cache),
+					NetworkBackendType::Libp2p => service::new_full::<
+						sc_network::NetworkWorker<Block, blyan_runtime::Hash>,
+					>(config, &cli.tiles, cache),
 				}
-				NetworkBackendType::Libp2p => service::new_full::<
-					sc_network::NetworkWorker<Block, blyan_runtime::Hash>,
-				>(config, &cli.tiles, cache),
-			}
-			.map_err(sc_cli::Error::Service)
-		}),
+				.map_err(sc_cli::Error::Service)
+			})
+		}
 	}
 }
