@@ -95,6 +95,9 @@ def low_ranks():
 		yield low_rank(flags, 140, 5, 4, 64, rows + [last(2, (-3, 5), range(8))])
 	disagree = [rows[0], bytes([5, 7]) + rows[1][2:]]
 	yield low_rank(1, 140, 5, 4, 64, disagree + [last(2, (-3, 5), range(8))])
+	# As a blob.
+	leaves = (bytes([3, 250]), last(1, (0, 0), [1, 2, 255]))
+	yield bytes([0, 0, 2, 3, 10]) + b"".join(struct.pack("<I", len(leaf)) + leaf for leaf in leaves)
 
 
 def graphs():

@@ -110,8 +110,8 @@ pub fn delta_blob(input: &[u8]) {
 	}
 }
 
-/// A low-rank delta that is accepted has one encoding, and each leaf's increments are those of the
-/// whole.
+/// A low-rank delta that is accepted has one encoding, as leaves and as a blob, and each leaf's
+/// increments are those of the whole.
 ///
 /// The input is the matrix, and for each leaf of the delta its length and its bytes.
 pub fn low_rank(input: &[u8]) {
@@ -124,14 +124,22 @@ pub fn low_rank(input: &[u8]) {
 	let cols = usize::from(input.u8()) % 25;
 	let weights = first + rows * cols + usize::from(input.u8());
 	let matrix = Matrix { weights, first, rows, cols };
+	if let Ok(delta) = LowRank::from_blob(input.clone().rest(), &matrix) {
+		assert_eq!(delta.to_blob(&matrix).as_deref(), Ok(input.clone().rest()));
+	}
 	let leaves: Vec<Vec<u8>> = (0..leaf_count(weights) + 1)
 		.map(|_| {
 			let length = input.below(700);
 			input.take(length).to_vec()
 		})
 		.collect();
-	let Ok(delta) = LowRank::decode(&leaves, &matrix) else { return };
+	let decoded = LowRank::decode(&leaves, &matrix);
+	let blob = encode_blob(std::slice::from_ref(&leaves));
+	let unpacked = LowRank::from_blob(&blob, &matrix);
+	assert_eq!(unpacked.as_ref().ok(), decoded.as_ref().ok());
+	let Ok(delta) = decoded else { return };
 	assert_eq!(delta.encode(&matrix).as_ref(), Ok(&leaves));
+	assert_eq!(delta.to_blob(&matrix), Ok(blob));
 
 	// A whole leaf takes long: not every time.
 	if crosses && flags >> 1 != 0 {

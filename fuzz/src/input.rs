@@ -1,6 +1,7 @@
 //! How targets read what they are given.
 
 /// An input, read from the front. What is missing at its end is zero.
+#[derive(Clone)]
 pub(crate) struct Input<'a> {
 	rest: &'a [u8],
 }

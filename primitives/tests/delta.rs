@@ -456,6 +456,36 @@ proptest! {
 	}
 
 	#[test]
+	fn a_low_rank_blob_unpacks_to_what_was_packed((matrix, delta) in low_rank_delta()) {
+		let blob = delta.to_blob(&matrix).unwrap();
+		prop_assert_eq!(LowRank::from_blob(&blob, &matrix), Ok(delta.clone()));
+		// Neither kind of delta is taken for the other.
+		prop_assert!(decode_blob(&blob, &[matrix.weights]).is_err());
+		let chunks = encode_blob(&[unchanged(matrix.weights)]);
+		prop_assert!(LowRank::from_blob(&chunks, &matrix).is_err());
+
+		for length in 0..blob.len() {
+			let error = LowRank::from_blob(&blob[..length], &matrix).unwrap_err();
+			prop_assert!(error.offset <= length);
+		}
+		for at in 0..blob.len() {
+			let mut flipped = blob.clone();
+			flipped[at] ^= 0x81;
+			match LowRank::from_blob(&flipped, &matrix) {
+				Ok(other) => {
+					prop_assert_ne!(&other, &delta);
+					prop_assert_eq!(other.to_blob(&matrix), Ok(flipped));
+				},
+				Err(error) => prop_assert!(error.offset <= blob.len()),
+			}
+		}
+		let mut longer = blob.clone();
+		longer.push(0);
+		let error = Error { offset: blob.len(), kind: ErrorKind::Trailing(1) };
+		prop_assert_eq!(LowRank::from_blob(&longer, &matrix), Err(error));
+	}
+
+	#[test]
 	fn damaged_low_rank_leaves_are_refused_or_are_another_delta(
 		(matrix, delta) in low_rank_delta(),
 	) {
@@ -802,6 +832,31 @@ fn low_rank_leaves_must_agree_about_the_row_that_both_hold() {
 	leaves[1][1] ^= 1;
 	let error = Error { offset: 6 + 1, kind: ErrorKind::SharedRow };
 	assert_eq!(LowRank::decode(&leaves, &matrix), Err(error));
+}
+
+#[test]
+fn errors_of_a_low_rank_blob_name_its_byte() {
+	let matrix = Matrix { weights: 20, first: 0, rows: 4, cols: 5 };
+	let (a, b) = (vec![1, 2, 3, 4], vec![5; 5]);
+	let delta = LowRank { rank: 1, exp_a: 0, exp_b: 0, a, b };
+	let blob = delta.to_blob(&matrix).unwrap();
+	assert_eq!(blob.len(), 4 + 4 + 4 + 9);
+	let said = |blob: &[u8]| LowRank::from_blob(blob, &matrix).unwrap_err();
+	assert_eq!(said(&blob[..7]), Error { offset: 7, kind: ErrorKind::Truncated(1) });
+	assert_eq!(said(&blob[..20]), Error { offset: 20, kind: ErrorKind::Truncated(1) });
+	// The rank stands behind both lengths and the rows.
+	let mut other = blob.clone();
+	other[12] = 9;
+	assert_eq!(said(&other), Error { offset: 12, kind: ErrorKind::Rank(9) });
+	// The rows are short of one: they end where the next length begins.
+	let short = [&[3, 0, 0, 0][..], &blob[4..7], &blob[8..]].concat();
+	assert_eq!(said(&short), Error { offset: 7, kind: ErrorKind::Truncated(1) });
+	let vast = Matrix { weights: usize::MAX, ..matrix };
+	let refused = LowRank::from_blob(&blob, &vast).unwrap_err();
+	assert!(matches!(refused.kind, ErrorKind::Truncated(_)));
+	let absent = Matrix { rows: 5, ..matrix };
+	let refused = LowRank::from_blob(&blob, &absent);
+	assert_eq!(refused, Err(Error { offset: 0, kind: ErrorKind::Matrix }));
 }
 
 #[test]

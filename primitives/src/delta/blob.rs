@@ -3,7 +3,8 @@
 //! The blob is, for each component of the update in ascending order and for each leaf of it, the
 //! length of the leaf's delta as `u32` and its bytes. Which components there are, and how many
 //! weights they have, the update and the model say; the blob does not repeat it. Deltas of
-//! [`super::low_rank`] have another number of leaves and do not travel in it.
+//! [`super::low_rank`] have another number of leaves and do not travel in it; one alone is packed in
+//! the same way, see [`LowRank::to_blob`](super::low_rank::LowRank::to_blob).
 
 use super::{
 	leaf_count, packed_bytes, weights_in_leaf, Error, ErrorKind, Reader, CHUNK, DENSE_HEADER_BYTES,
@@ -13,7 +14,7 @@ use crate::{hash::hash_many, tree::list_root, H256};
 use alloc::vec::Vec;
 
 /// Bytes of a length in the blob.
-const LENGTH_BYTES: usize = 4;
+pub(super) const LENGTH_BYTES: usize = 4;
 
 /// The root of the tree whose leaves are the hashes of each leaf's delta bytes.
 ///

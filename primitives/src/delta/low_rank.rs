@@ -20,7 +20,10 @@
 //! The rank is 1..=[`MAX_RANK`] and at most `rows` and `cols`, beyond which it would say nothing
 //! more. Products are summed in `i32`: 256 of at most 2^14 each stay far below its limit.
 
-use super::{leaf_count, scale, weights_in_leaf, Error, ErrorKind, Reader, LEAF_WEIGHTS};
+use super::{
+	blob::LENGTH_BYTES, encode_blob, leaf_count, scale, weights_in_leaf, Error, ErrorKind, Reader,
+	LEAF_WEIGHTS,
+};
 use alloc::{vec, vec::Vec};
 use core::ops::Range;
 
@@ -135,6 +138,32 @@ impl LowRank {
 		Ok(Self { rank, exp_a, exp_b, a, b })
 	}
 
+	/// The delta's leaves packed into one blob, each after its length, as those of other deltas are.
+	/// It has a leaf more than another delta of the component, so neither is taken for the other.
+	pub fn to_blob(&self, matrix: &Matrix) -> Result<Vec<u8>, Error> {
+		Ok(encode_blob(&[self.encode(matrix)?]))
+	}
+
+	/// The delta that a blob was packed from. Errors name a byte of the blob.
+	pub fn from_blob(blob: &[u8], matrix: &Matrix) -> Result<Self, Error> {
+		matrix.validate()?;
+		let count = leaf_count(matrix.weights).saturating_add(1);
+		// Every leaf takes a length, which bounds what is allocated for them.
+		let least = count.saturating_mul(LENGTH_BYTES);
+		if blob.len() < least {
+			return Err(Error::new(blob.len(), ErrorKind::Truncated(least - blob.len())));
+		}
+		let mut reader = Reader::new(blob);
+		let mut leaves = Vec::with_capacity(count);
+		for _ in 0..count {
+			// A length that no usize holds is one that the blob is too short for.
+			let length = usize::try_from(reader.u32()?).unwrap_or(usize::MAX);
+			leaves.push(reader.take(length)?.to_vec());
+		}
+		reader.finish()?;
+		Self::decode(&leaves, matrix).map_err(|error| in_blob(error, &leaves))
+	}
+
 	/// The increment of every weight of the component.
 	pub fn increments(&self, matrix: &Matrix) -> Result<Vec<i64>, Error> {
 		let rank = self.validate(matrix)?;
@@ -211,6 +240,21 @@ fn decode_last(
 	let b = b.iter().map(|byte| *byte as i8).collect();
 	reader.finish().map_err(moved)?;
 	Ok((rank, exp_a, exp_b, b))
+}
+
+/// An error of the bytes of `leaves` as one of the blob in which each follows its length.
+fn in_blob(error: Error, leaves: &[Vec<u8>]) -> Error {
+	// What is missing is named where its leaf ends.
+	let is_end = matches!(error.kind, ErrorKind::Truncated(_));
+	let (mut end, mut lengths) = (0, 0);
+	for leaf in leaves {
+		lengths += LENGTH_BYTES;
+		end += leaf.len();
+		if error.offset < end || (is_end && error.offset == end) {
+			break;
+		}
+	}
+	Error::new(error.offset + lengths, error.kind)
 }
 
 /// Refuses a leaf, before which are `before` bytes, that is not of the expected length.

@@ -833,6 +833,60 @@ pub struct DeltaEncodeArgs {
 	/// The most bytes for each 4,096 weights, on average over 65,536 of them.
 	#[arg(long, value_name = "BYTES", default_value_t = 112)]
 	pub bytes_per_chunk: u16,
+	/// Whether the delta is a product of two thin matrices instead: never, auto (if one that takes no
+	/// more bytes leaves a smaller error), or always of this rank, whatever it takes.
+	#[arg(long, value_name = "never|auto|RANK", default_value = "never")]
+	pub low_rank: LowRankChoice,
+	/// Where the matrix of a low-rank delta lies in the component: weights before it, rows and columns.
+	#[arg(long, value_name = "FIRST:ROWS:COLS")]
+	pub matrix: Option<MatrixPlace>,
+}
+
+/// Whether a delta is a product of two thin matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LowRankChoice {
+	/// It is not.
+	Never,
+	/// If that leaves a smaller error in as many bytes.
+	Auto,
+	/// It is, of this rank.
+	Rank(usize),
+}
+
+impl FromStr for LowRankChoice {
+	type Err = String;
+
+	fn from_str(text: &str) -> Result<Self, Self::Err> {
+		match (text, text.parse()) {
+			("never", _) => Ok(Self::Never),
+			("auto", _) => Ok(Self::Auto),
+			(_, Ok(rank)) if rank > 0 => Ok(Self::Rank(rank)),
+			_ => Err(String::from("write never, auto, or a rank from 1 on")),
+		}
+	}
+}
+
+/// Where a matrix lies in its component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatrixPlace {
+	/// Weights before it.
+	pub first: usize,
+	/// Its rows.
+	pub rows: usize,
+	/// Its columns.
+	pub cols: usize,
+}
+
+impl FromStr for MatrixPlace {
+	type Err = String;
+
+	fn from_str(text: &str) -> Result<Self, Self::Err> {
+		let numbers: Result<Vec<usize>, _> = text.split(':').map(str::parse).collect();
+		match numbers.as_deref() {
+			Ok(&[first, rows, cols]) if rows > 0 && cols > 0 => Ok(Self { first, rows, cols }),
+			_ => Err(String::from("write FIRST:ROWS:COLS, as in 32768:128:256")),
+		}
+	}
 }
 
 /// Arguments of `delta apply`.
@@ -847,6 +901,9 @@ pub struct DeltaApplyArgs {
 	/// Tile file to write.
 	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
 	pub out: PathBuf,
+	/// Where the matrix lies if the delta is a low-rank one.
+	#[arg(long, value_name = "FIRST:ROWS:COLS")]
+	pub matrix: Option<MatrixPlace>,
 }
 
 /// A delta and the samples that it was learned from.
@@ -884,6 +941,9 @@ pub struct DeltaMergeArgs {
 	/// Tile file to write.
 	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
 	pub out: PathBuf,
+	/// Where the matrix lies that low-rank deltas among them are of.
+	#[arg(long, value_name = "FIRST:ROWS:COLS")]
+	pub matrix: Option<MatrixPlace>,
 }
 
 /// Arguments of `delta inspect`.
@@ -904,6 +964,9 @@ pub struct DeltaInspectArgs {
 	/// How many weights the component has.
 	#[arg(long)]
 	pub weights: Option<usize>,
+	/// Where the matrix lies if the delta is a low-rank one.
+	#[arg(long, value_name = "FIRST:ROWS:COLS")]
+	pub matrix: Option<MatrixPlace>,
 }
 
 /// Arguments of `sample`.
@@ -1089,6 +1152,17 @@ mod tests {
 		assert_eq!(delta, Ok(WeightedDelta { path: PathBuf::from("a:b.delta"), samples: 12 }));
 		for wrong in ["", "a", "a:", ":1", "a:0", "a:-1"] {
 			assert!(wrong.parse::<WeightedDelta>().is_err(), "{wrong}");
+		}
+		let place = "32768:128:256".parse::<MatrixPlace>();
+		assert_eq!(place, Ok(MatrixPlace { first: 32_768, rows: 128, cols: 256 }));
+		for wrong in ["", "1:2", "1:0:2", "1:2:0", "1:2:3:4", "-1:2:3", "a:2:3"] {
+			assert!(wrong.parse::<MatrixPlace>().is_err(), "{wrong}");
+		}
+		assert_eq!("auto".parse(), Ok(LowRankChoice::Auto));
+		assert_eq!("never".parse(), Ok(LowRankChoice::Never));
+		assert_eq!("7".parse(), Ok(LowRankChoice::Rank(7)));
+		for wrong in ["", "0", "-1", "always"] {
+			assert!(wrong.parse::<LowRankChoice>().is_err(), "{wrong}");
 		}
 		let entry = parse_mixture_entry(&format!("100:2:{}", "cd".repeat(32))).unwrap();
 		assert_eq!((entry.records, entry.weight), (100, 2));

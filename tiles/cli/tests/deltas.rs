@@ -2,6 +2,7 @@
 
 mod support;
 
+use blyan_engine::low_rank::{fit, rank_within, Matrix};
 use blyan_primitives::{
 	delta::{self, merge_leaf, Encoder},
 	H256,
@@ -115,6 +116,128 @@ fn merging_is_what_the_primitives_say() {
 	let even = ["delta", "merge", "base", "a.delta:1", "b.delta:1", "--out", "even"];
 	place.run(&even).success();
 	assert_ne!(weights_of(&place, "even"), expected);
+}
+
+/// A matrix that crosses from the first leaf of the component into the second.
+const MATRIX: Matrix = Matrix { weights: WEIGHTS, first: 512, rows: 255, cols: 257 };
+const MATRIX_PLACE: &str = "512:255:257";
+
+/// The base with rows of a matrix moved by multiples of one another, and every weight by some more.
+fn moved_in_rows() -> Vec<i32> {
+	let mut weights = base();
+	for (place, weight) in weights.iter_mut().enumerate() {
+		*weight += (place as i32).wrapping_mul(7_919) % 60;
+	}
+	for (place, weight) in weights[512..].iter_mut().take(255 * 257).enumerate() {
+		let (row, col) = (place / 257, place % 257);
+		*weight += (row as i32 * 3 % 101 - 50) * (col as i32 * 5 % 83 - 41);
+	}
+	weights
+}
+
+fn difference(to: &[i32]) -> Vec<i64> {
+	base().iter().zip(to).map(|(from, to)| i64::from(*to - *from)).collect()
+}
+
+fn encode_low_rank(place: &Place, target: &str, out: &str, rank: &str) -> serde_json::Value {
+	let args = ["--json", "delta", "encode", "base", target, "--out", out];
+	place.run(&[&args[..], &["--low-rank", rank, "--matrix", MATRIX_PLACE]].concat()).json()
+}
+
+#[test]
+fn low_rank_is_taken_where_it_leaves_less() {
+	let place = Place::new();
+	create(&place, "base", &base());
+	create(&place, "target", &moved_in_rows());
+	let percent = |encoded: &serde_json::Value| -> f64 {
+		encoded["error_left"].as_str().unwrap().trim_end_matches(" %").parse().unwrap()
+	};
+	let chunks = encode(&place, "target", "chunks", "112");
+	assert!(chunks["rank"].is_null());
+	let auto = encode_low_rank(&place, "target", "auto", "auto");
+	let taken = chunks["bytes"].as_u64().unwrap() as usize - 2 * 4;
+	assert_eq!(auto["rank"], rank_within(&MATRIX, taken));
+	assert!(percent(&auto) < percent(&chunks) / 10.0, "{auto} {chunks}");
+	assert!(auto["bytes"].as_u64().unwrap() as usize <= taken + 3 * 4);
+	assert_eq!(auto["bytes"], place.read("auto").len());
+	// The same input, the same bytes; and the rank that was taken can be asked for.
+	encode_low_rank(&place, "target", "again", "auto");
+	assert_eq!(place.read("again"), place.read("auto"));
+	encode_low_rank(&place, "target", "asked", &auto["rank"].to_string());
+	assert_eq!(place.read("asked"), place.read("auto"));
+
+	// Single weights are what chunks are for.
+	create(&place, "single", &moved(1_000, 2));
+	let chunks = encode(&place, "single", "chunks", "112");
+	let auto = encode_low_rank(&place, "single", "auto", "auto");
+	assert_eq!(auto["error_left"], chunks["error_left"]);
+	assert!(auto["rank"].is_null());
+	assert_eq!(place.read("auto"), place.read("chunks"));
+}
+
+#[test]
+fn low_rank_deltas_apply_merge_and_are_inspected() {
+	let place = Place::new();
+	create(&place, "base", &base());
+	create(&place, "rows", &moved_in_rows());
+	create(&place, "single", &moved(50, 100));
+	let encoded = encode_low_rank(&place, "rows", "rows.delta", "2");
+	encode(&place, "single", "single.delta", "112");
+	let fitted = fit(&MATRIX, &difference(&moved_in_rows()), 2).unwrap();
+	assert_eq!(place.read("rows.delta"), fitted.delta.to_blob(&MATRIX).unwrap());
+
+	let run = |args: &[&str]| place.run(&[args, &["--matrix", MATRIX_PLACE]].concat());
+	run(&["delta", "apply", "base", "rows.delta", "--out", "applied"]).success();
+	let mut expected = base();
+	delta::apply(&mut expected, &fitted.decoded);
+	assert_eq!(weights_of(&place, "applied"), expected);
+
+	run(&["delta", "merge", "base", "rows.delta:3", "single.delta:5", "--out", "merged"]).success();
+	let mut rest = difference(&moved(50, 100));
+	let whole = rest.clone();
+	for leaf in rest.chunks_mut(delta::LEAF_WEIGHTS) {
+		Encoder::new().encode(leaf, 112, &mut Vec::new());
+	}
+	let single = whole.iter().zip(&rest).map(|(whole, rest)| whole - rest).collect();
+	let mut expected = base();
+	delta::apply(&mut expected, &delta::merge(&[(3, fitted.decoded), (5, single)]));
+	assert_eq!(weights_of(&place, "merged"), expected);
+
+	let inspect = ["--json", "delta", "inspect", "rows.delta", "--base", "base"];
+	let inspected = run(&inspect).json();
+	assert_eq!((&inspected["rank"], &inspected["rows"]), (&2.into(), &255.into()));
+	assert_eq!(inspected["changes"], encoded["kept"]);
+	assert_eq!(inspected["delta_root"], encoded["delta_root"]);
+	// Chunks are chunks, whatever matrix is named.
+	let inspect = ["--json", "delta", "inspect", "single.delta", "--base", "base"];
+	assert_eq!(run(&inspect).json(), place.run(&inspect).json());
+}
+
+#[test]
+fn low_rank_deltas_of_no_or_another_matrix_are_refused() {
+	let place = Place::new();
+	create(&place, "base", &base());
+	create(&place, "target", &moved_in_rows());
+	encode_low_rank(&place, "target", "delta", "3");
+	let encode = |args: &[&str]| {
+		place.run(&[&["delta", "encode", "base", "target", "--out", "x"], args].concat())
+	};
+	encode(&["--low-rank", "auto"]).failure(2, "--matrix");
+	encode(&["--low-rank", "often", "--matrix", MATRIX_PLACE]).failure(2, "never, auto");
+	encode(&["--low-rank", "2", "--matrix", "512:255"]).failure(2, "FIRST:ROWS:COLS");
+	encode(&["--low-rank", "2", "--matrix", "1000:255:257"]).failure(2, "not within");
+	encode(&["--low-rank", "256", "--matrix", MATRIX_PLACE]).failure(1, "1 to 255");
+
+	let apply = |args: &[&str]| {
+		place.run(&[&["delta", "apply", "base", "delta", "--out", "x"], args].concat())
+	};
+	apply(&[]).failure(1, "--matrix");
+	apply(&["--matrix", "512:257:255"]).failure(1, "no delta of this component");
+	apply(&["--matrix", "512:257:256"]).failure(2, "not within");
+	let whole = place.read("delta");
+	place.write("delta", &whole[..whole.len() - 1]);
+	apply(&["--matrix", MATRIX_PLACE]).failure(1, "no delta of this component");
+	assert!(!place.path("x").exists());
 }
 
 #[test]

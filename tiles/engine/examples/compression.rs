@@ -14,13 +14,13 @@
 //!
 //! Methods are numbers from 1, in the order of `METHODS`; without any, the first five.
 
-use blyan_engine::{batch, demo, Batch, Device, FloatRecipe, Recipe, Weights};
+use blyan_engine::{
+	batch, demo,
+	low_rank::{fit, Matrix},
+	Batch, Device, FloatRecipe, Recipe, Weights,
+};
 use blyan_primitives::{
-	delta::{
-		self,
-		low_rank::{LowRank, Matrix},
-		Encoder, CHUNK, LEAF_WEIGHTS,
-	},
+	delta::{self, Encoder, CHUNK, LEAF_WEIGHTS},
 	model::Component,
 	sampling, H256,
 };
@@ -40,8 +40,6 @@ const EVALUATION_SEED: H256 = H256([9; 32]);
 const HELD_OUT_PARTS: usize = 16;
 /// How many of 4,096 increments `Codec::Largest` sends: 1.56 %.
 const LARGEST: usize = 64;
-/// How often the subspace of a low-rank product is improved.
-const SUBSPACE_STEPS: usize = 4;
 const BYTES_PER_WEIGHT: usize = 4;
 const PERMILLE: i64 = 1_000;
 
@@ -140,75 +138,12 @@ fn send_low_rank(component: &Component, wanted: &[i64], budget: u16) -> (Vec<i64
 			continue;
 		}
 		let matrix = Matrix { weights: wanted.len(), first, rows, cols };
-		let product = low_rank(&matrix, wanted, rank);
-		let increments = product.increments(&matrix).expect("the product is made for the matrix");
+		let fitted = fit(&matrix, wanted, rank).expect("the matrix is one of the component's");
 		let range = first..first + rows * cols;
-		sent[range.clone()].copy_from_slice(&increments[range]);
+		sent[range.clone()].copy_from_slice(&fitted.decoded[range]);
 		bytes += 4 + rank * (rows + cols);
 	}
 	(sent, bytes)
-}
-
-/// The product of `rows × rank` and `rank × cols` values that is nearest to a matrix, nearly: found
-/// by improving a random subspace of its columns.
-fn low_rank(matrix: &Matrix, wanted: &[i64], rank: usize) -> LowRank {
-	let Matrix { first, rows, cols, .. } = *matrix;
-	let values: Vec<f64> =
-		wanted[first..first + rows * cols].iter().map(|value| *value as f64).collect();
-	let mut state = 1u64;
-	let mut b: Vec<f64> = (0..rank * cols)
-		.map(|_| {
-			state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-			(state >> 40) as f64 / f64::from(1 << 23) - 1.0
-		})
-		.collect();
-	let mut a = vec![0f64; rows * rank];
-	for _ in 0..SUBSPACE_STEPS {
-		for (a_row, value_row) in a.chunks_mut(rank).zip(values.chunks(cols)) {
-			for (a, b_row) in a_row.iter_mut().zip(b.chunks(cols)) {
-				*a = b_row.iter().zip(value_row).map(|(b, value)| b * value).sum();
-			}
-		}
-		make_orthonormal(&mut a, rank);
-		b.fill(0.0);
-		for (a_row, value_row) in a.chunks(rank).zip(values.chunks(cols)) {
-			for (a, b_row) in a_row.iter().zip(b.chunks_mut(cols)) {
-				for (b, value) in b_row.iter_mut().zip(value_row) {
-					*b += a * value;
-				}
-			}
-		}
-	}
-	let (exp_a, a) = eight_bits(&a);
-	let (exp_b, b) = eight_bits(&b);
-	LowRank { rank: rank as u16, exp_a, exp_b, a, b }
-}
-
-/// Makes the columns of a matrix with `rank` of them orthogonal and of length one; those that hang
-/// on others become zero.
-fn make_orthonormal(a: &mut [f64], rank: usize) {
-	for column in 0..rank {
-		for before in 0..column {
-			let dot: f64 = a.chunks(rank).map(|row| row[before] * row[column]).sum();
-			for row in a.chunks_mut(rank) {
-				row[column] -= dot * row[before];
-			}
-		}
-		let length = a.chunks(rank).map(|row| row[column].powi(2)).sum::<f64>().sqrt();
-		let factor = if length > 1e-9 { 1.0 / length } else { 0.0 };
-		for row in a.chunks_mut(rank) {
-			row[column] *= factor;
-		}
-	}
-}
-
-/// Numbers as values of 8 bits and the exponent at which the largest fits.
-fn eight_bits(numbers: &[f64]) -> (i8, Vec<i8>) {
-	let largest = numbers.iter().fold(0f64, |largest, number| largest.max(number.abs()));
-	let fits = |exp: &i8| largest <= 127.0 * 2f64.powi(i32::from(*exp));
-	let exp = (-100..=100i8).find(fits).unwrap_or(100);
-	let unit = 2f64.powi(i32::from(exp));
-	(exp, numbers.iter().map(|number| (number / unit).round() as i8).collect())
 }
 
 /// A text, and how it is trained on.

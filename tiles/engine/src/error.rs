@@ -150,6 +150,14 @@ pub enum Error {
 		/// Weights of the component.
 		weights: u64,
 	},
+	/// A low-rank delta of a matrix cannot have this rank.
+	#[error("a delta of this matrix has a rank of 1 to {most}, not {rank}; give one of those")]
+	Rank {
+		/// The rank that was asked for.
+		rank: usize,
+		/// The largest that the matrix and the format allow.
+		most: usize,
+	},
 	/// A vector does not fit its matrix.
 	#[error(
 		"the matrix has {expected} columns, the vector {found} entries; give one for each column"

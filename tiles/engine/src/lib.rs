@@ -12,6 +12,7 @@
 //! | [`weights`] | [`Weights`]: the master integers of a model |
 //! | [`state`] | [`State`]: weights and optimiser in the middle of training, its root and its file |
 //! | [`delta`] | increments to compressed deltas, deltas to merged weights |
+//! | [`low_rank`] | increments of a matrix to a product of two thin ones |
 //! | [`product`] | products of matrices that are larger than memory |
 //! | [`burnpack`] | weights in files of burn's own format |
 //! | [`batch`] | windows of bytes cut out of records |
@@ -82,6 +83,7 @@ pub mod device;
 mod error;
 pub mod executable;
 mod layout;
+pub mod low_rank;
 mod network;
 mod optimiser;
 pub mod product;
