@@ -16,6 +16,9 @@ fi
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/blyan/target}"
 export CARGO_TARGET_WASM32V1_NONE_LINKER="${CARGO_TARGET_WASM32V1_NONE_LINKER:-wasm-ld}"
 export OPENSSL_NO_VENDOR=1
+# The WASM builder optimises the runtime across all crates in each build, which takes as long as compiling
+# what has changed. What is to be released or weighed sets it to "thin" or builds with the profile "production".
+export CARGO_PROFILE_RELEASE_LTO="${CARGO_PROFILE_RELEASE_LTO:-false}"
 # The build folder is outside the checkout, so the WASM builder must be told where the lock file is.
 WASM_BUILD_WORKSPACE_HINT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 export WASM_BUILD_WORKSPACE_HINT

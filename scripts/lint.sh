@@ -23,7 +23,7 @@ version=0.20.2
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/blyan/tools"
 if ! "$tools/bin/cargo-deny" --version 2>/dev/null | grep -qF "$version"; then
 	echo "lint: installing cargo-deny $version"
-	cargo install cargo-deny --version "$version" --locked --debug --quiet --root "$tools"
+	CARGO_PROFILE_DEV_DEBUG=false cargo install cargo-deny --version "$version" --locked --debug --quiet --root "$tools"
 fi
 
 for workspace in . tiles; do

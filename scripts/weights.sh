@@ -27,7 +27,7 @@ if ! "$bencher" --version 2>/dev/null | grep -qF "$version"; then
 fi
 
 echo "weights: the runtime with its benchmarks"
-export CARGO_TARGET_DIR="$cache/benchmarks-target"
+export CARGO_TARGET_DIR="$cache/benchmarks-target" CARGO_PROFILE_RELEASE_LTO=thin
 cargo build --locked --package blyan-runtime --features runtime-benchmarks
 
 cp "$CARGO_TARGET_DIR/debug/wbuild/blyan-runtime/blyan_runtime.wasm" "$work"
