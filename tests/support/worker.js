@@ -56,8 +56,11 @@ export class Worker {
 	#process;
 	#runs = 0;
 
-	/** A worker of `node` in these roles that signs as `account`, a well-known one. */
-	constructor(node, account, roles) {
+	/**
+	 * A worker of `node` in these roles that signs as `account`, a well-known one. `storage` are
+	 * fields of that table of its configuration.
+	 */
+	constructor(node, account, roles, storage = {}) {
 		this.account = account;
 		const folder = join(temporaryFolder(), account);
 		mkdirSync(folder);
@@ -69,6 +72,8 @@ export class Worker {
 			`roles = ${JSON.stringify(roles)}`,
 			'data_dir = "data"',
 			'threads = 1',
+			'[storage]',
+			...Object.entries(storage).map(([field, value]) => `${field} = ${JSON.stringify(value)}`),
 			'[hardware]',
 			'device = "cpu"',
 			`id = "${Buffer.from(account).toString('hex').padEnd(64, '0')}"`,

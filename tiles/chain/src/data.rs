@@ -377,23 +377,46 @@ impl View {
 		let heads = self.heads(model).await?;
 		let mut roots = Vec::with_capacity(heads.len());
 		for (component, head) in (0u16..).zip(&heads) {
-			let mut version = head.version;
-			loop {
-				let block = self.component_block(model, component, version).await?;
-				let block = block.ok_or_else(|| {
-					ChainError::unknown(
-						&format!("model {model} component {component} a block"),
-						version,
-					)
-				})?;
-				if block.at <= snapshot.at || version == 0 {
-					roots.push(block.root);
-					break;
-				}
-				version -= 1;
-			}
+			roots.push(self.root_at(model, component, head, snapshot.at).await?);
 		}
 		Ok(roots)
+	}
+
+	/// Bytes of all components of a snapshot of a model.
+	pub async fn model_bytes(&self, model: u32, number: u32) -> Result<u64, ChainError> {
+		let snapshot = self.existing_snapshot(model, number).await?;
+		let spec = self.spec(model, snapshot.spec).await?;
+		let spec = spec.ok_or_else(|| ChainError::unknown("spec of model", model))?;
+		let components = spec.definition.architecture.0.components();
+		Ok(components.iter().map(|component| component.bytes).sum())
+	}
+
+	/// The root that a component, whose head is `head`, had at block `at`. Fails if the chain has
+	/// deleted it.
+	pub async fn root_at(
+		&self,
+		model: u32,
+		component: u16,
+		head: &ComponentHead,
+		at: BlockNumber,
+	) -> Result<H256, ChainError> {
+		// Versions from `newer` on are newer than that; one below `older` is not, or was deleted.
+		let (mut older, mut newer) = (0, head.version.saturating_add(1));
+		while older < newer {
+			let middle = older + (newer - older) / 2;
+			let block = self.component_block(model, component, middle).await?;
+			match block.is_some_and(|block| block.at > at) {
+				true => newer = middle,
+				false => older = middle.saturating_add(1),
+			}
+		}
+		let version = newer.saturating_sub(1);
+		let block = self.component_block(model, component, version).await?;
+		// The first version is there from the beginning.
+		let block = block.filter(|block| block.at <= at || version == 0);
+		block.map(|block| block.root).ok_or_else(|| {
+			ChainError::unknown(&format!("model {model} component {component} a block"), version)
+		})
 	}
 
 	// Rounds.

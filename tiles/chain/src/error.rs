@@ -56,6 +56,9 @@ pub enum ChainError {
 	/// The node answered something else than it should.
 	#[error("the node did not answer: {0}; try again, or another node")]
 	Rpc(String),
+	/// The node does not offer or fetch tiles, or nobody sends them.
+	#[error("tiles: {0}")]
+	Tiles(String),
 	/// There is no such thing on the chain.
 	#[error("the chain has no {0}")]
 	Unknown(String),

@@ -13,6 +13,7 @@
 //! | [`calls`] | what can be asked of the chain |
 //! | `submit` | how it is asked: [`Chain::submit`], [`Chain::submit_bare`], [`Chain::store`] |
 //! | [`history`] | updates of rounds that have ended |
+//! | [`tiles`] | what the node is asked to offer to other nodes, and to fetch from them |
 //!
 //! # Invariants
 //!
@@ -25,6 +26,7 @@
 
 pub mod calls;
 pub mod history;
+pub mod tiles;
 pub mod types;
 
 mod connection;

@@ -402,6 +402,10 @@ pub struct ModelPullArgs {
 	/// Number of the snapshot; the newest if not told.
 	#[arg(long)]
 	pub snapshot: Option<u32>,
+	/// The folder that the node has as --tiles-dir: with it a snapshot that other nodes offer is
+	/// fetched as a whole where that is cheaper than replaying every round, or the only way left.
+	#[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+	pub tiles_dir: Option<PathBuf>,
 }
 
 /// Arguments of `model verify`.

@@ -11,6 +11,7 @@
 //! | [`keystore`] | keys on disk, one file each |
 //! | [`folder`] | a model's weights in a folder |
 //! | [`chain`] | the client of the chain, a crate of its own |
+//! | [`catch_up`] | from nothing, or an older version, to a version of a model |
 //! | [`worker`] | the roles that a bonded account plays |
 //!
 //! # Invariants
@@ -27,6 +28,7 @@
 #![deny(missing_docs)]
 
 pub mod args;
+pub mod catch_up;
 pub mod commands;
 pub mod context;
 pub mod folder;

@@ -2,6 +2,7 @@
 //!
 //! `worker.example.toml` beside this crate's manifest documents every field; a test reads it.
 
+use crate::catch_up::published::MAX_VERSIONS_APART;
 use blyan_primitives::{
 	hash,
 	roles::{Role, Roles},
@@ -21,6 +22,10 @@ pub const BLY: u128 = 1_000_000_000_000_000_000;
 pub const DISK_LIMIT_MIB: u64 = 8_192;
 /// The least disk limit, in MiB: the shards of a small dataset and the blobs of a round.
 pub const MIN_DISK_LIMIT_MIB: u64 = 64;
+/// Disk that all files of a worker may take together, in MiB, where the file names none.
+pub const MAX_MIB: u64 = 32_768;
+/// Versions from one published snapshot to the next, where the file names none.
+const SNAPSHOT_AFTER_VERSIONS: u32 = 16;
 /// The most addresses of nodes.
 const MAX_URLS: usize = 16;
 /// Where Linux names the machine.
@@ -76,7 +81,7 @@ pub enum RoleName {
 	Aggregator,
 	/// Measures candidates.
 	Evaluator,
-	/// Serves tiles; accepted, but there is nothing to serve yet.
+	/// Publishes snapshots. So does every worker that names the folder of its node's tiles.
 	Server,
 }
 
@@ -90,6 +95,34 @@ impl RoleName {
 			Self::Aggregator => Role::Aggregator,
 			Self::Evaluator => Role::Evaluator,
 			Self::Server => Role::Server,
+		}
+	}
+}
+
+/// How much disk the worker takes, and which snapshots it publishes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Storage {
+	/// Disk for all files of the worker together, in MiB; the default, or `disk_limit_mib` if that is
+	/// more, where the file names none.
+	pub max_mib: Option<u64>,
+	/// The folder that the first of `urls` has as `--tiles-dir`: snapshots are fetched through it,
+	/// and published in it. Relative to the folder of `worker.toml`.
+	pub tiles_dir: Option<PathBuf>,
+	/// A snapshot is published when so many versions have come since the last one, 1 to 128.
+	pub snapshot_after_versions: u32,
+	/// A snapshot is published when the deltas since the last one have so many MiB; as many as the
+	/// weights themselves if the file does not say it.
+	pub snapshot_after_mib: Option<u64>,
+}
+
+impl Default for Storage {
+	fn default() -> Self {
+		Self {
+			max_mib: None,
+			tiles_dir: None,
+			snapshot_after_versions: SNAPSHOT_AFTER_VERSIONS,
+			snapshot_after_mib: None,
 		}
 	}
 }
@@ -235,12 +268,16 @@ pub struct Config {
 	/// Processor threads to compute with; all if not told.
 	#[serde(default)]
 	pub threads: Option<u16>,
-	/// Disk for shards and blobs, which can be fetched again, in MiB. Weights come on top.
+	/// Disk for shards and blobs, which can be fetched again, in MiB. It is a part of
+	/// `storage.max_mib`.
 	#[serde(default = "default_disk_limit")]
 	pub disk_limit_mib: u64,
 	/// Models to work for; all if empty.
 	#[serde(default)]
 	pub models: Vec<u32>,
+	/// How much disk it takes, and which snapshots it publishes.
+	#[serde(default)]
+	pub storage: Storage,
 	/// What the machine is.
 	#[serde(default)]
 	pub hardware: Hardware,
@@ -256,10 +293,10 @@ impl Config {
 		let text = fs::read_to_string(path)
 			.map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
 		let mut config = Self::parse(&text, path)?;
-		if config.data_dir.is_relative() {
-			let folder = path.parent().unwrap_or_else(|| Path::new(""));
-			config.data_dir = folder.join(&config.data_dir);
-		}
+		let folder = path.parent().unwrap_or_else(|| Path::new(""));
+		// A path that is absolute takes the place of the folder.
+		config.data_dir = folder.join(&config.data_dir);
+		config.storage.tiles_dir = config.storage.tiles_dir.map(|place| folder.join(place));
 		Ok(config)
 	}
 
@@ -287,6 +324,12 @@ impl Config {
 	/// Disk for what can be fetched again, in bytes.
 	pub fn disk_limit(&self) -> u64 {
 		self.disk_limit_mib.saturating_mul(1 << 20)
+	}
+
+	/// Disk for all files of the worker together, in bytes.
+	pub fn max_disk(&self) -> u64 {
+		let default = MAX_MIB.max(self.disk_limit_mib);
+		self.storage.max_mib.unwrap_or(default).saturating_mul(1 << 20)
 	}
 
 	/// Whether the worker works for `model`.
@@ -344,6 +387,29 @@ impl Config {
 		if self.disk_limit_mib < MIN_DISK_LIMIT_MIB {
 			return wrong("disk_limit_mib", "must be at least 64");
 		}
+		if self.storage.max_mib.is_some_and(|max_mib| max_mib < self.disk_limit_mib) {
+			return wrong(
+				"storage.max_mib",
+				"must not be less than disk_limit_mib, which is a part of it; lower that as well",
+			);
+		}
+		if !(1..=MAX_VERSIONS_APART).contains(&self.storage.snapshot_after_versions) {
+			return wrong(
+				"storage.snapshot_after_versions",
+				"must be 1 to 128: those who look for snapshots look no further back",
+			);
+		}
+		if self.storage.snapshot_after_mib == Some(0) {
+			return wrong("storage.snapshot_after_mib", "must be above zero");
+		}
+		let serves = self.roles().contains(Role::Server);
+		if serves && self.storage.tiles_dir.is_none() {
+			return wrong(
+				"storage.tiles_dir",
+				"is missing: a server publishes snapshots in the folder that its node has as \
+				 --tiles-dir; name it, or leave out the role",
+			);
+		}
 		if self.data_dir.as_os_str().is_empty() {
 			return wrong("data_dir", "must name a folder");
 		}
@@ -391,6 +457,8 @@ mod tests {
 		assert_eq!(config.roles(), Roles::of(&[Role::Trainer, Role::Verifier]));
 		assert_eq!(config.bond(), 2_000 * BLY);
 		assert_eq!(config.disk_limit(), 8 << 30);
+		assert_eq!(config.max_disk(), 32 << 30);
+		assert_eq!(config.storage, Storage::default());
 		assert_eq!(config.hardware.kind(), DeviceKind::Cpu);
 		assert!(config.serves(0) && config.serves(7));
 	}
@@ -431,6 +499,25 @@ mod tests {
 		let hardware = |line: &str| field(parse(&format!("{LEAST}\n[hardware]\n{line}")));
 		assert_eq!(hardware("id = \"abc\""), "hardware.id");
 		assert_eq!(hardware("region = \"de\""), "hardware.region");
+		let storage = |line: &str| field(parse(&format!("{LEAST}\n[storage]\n{line}")));
+		assert_eq!(storage("max_mib = 64"), "storage.max_mib");
+		assert_eq!(storage("snapshot_after_versions = 0"), "storage.snapshot_after_versions");
+		assert_eq!(storage("snapshot_after_versions = 129"), "storage.snapshot_after_versions");
+		assert_eq!(storage("snapshot_after_mib = 0"), "storage.snapshot_after_mib");
+		assert_eq!(replaced("\"verifier\"", "\"server\""), "storage.tiles_dir");
+	}
+
+	#[test]
+	fn storage_follows_the_disk_limit_and_the_folder_of_the_file() {
+		assert_eq!(with("disk_limit_mib = 65536").unwrap().max_disk(), 64 << 30);
+		let text = format!("{LEAST}\n[storage]\nmax_mib = 10000\ntiles_dir = \"tiles\"");
+		assert_eq!(parse(&text).unwrap().max_disk(), 10_000 << 20);
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("worker.toml");
+		fs::write(&path, text).unwrap();
+		let config = Config::load(&path).unwrap();
+		assert_eq!(config.storage.tiles_dir, Some(folder.path().join("tiles")));
+		assert_eq!(config.data_dir, folder.path().join("data"));
 	}
 
 	#[test]

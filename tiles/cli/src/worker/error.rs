@@ -1,7 +1,7 @@
 //! What can go wrong in a worker.
 
 use super::config::ConfigError;
-use crate::{chain, keystore};
+use crate::{catch_up::Obstacle, chain, keystore};
 use std::{
 	fmt::Display,
 	io,
@@ -33,6 +33,9 @@ pub enum Error {
 	/// A tile file.
 	#[error(transparent)]
 	Tile(#[from] blyan_tiles::Error),
+	/// No way leads to a snapshot.
+	#[error(transparent)]
+	CatchUp(#[from] Obstacle),
 	/// The operating system refused.
 	#[error("cannot {action} {}: {source}; check that the path exists, that you may write there and that the disk has room", .path.display())]
 	Io {

@@ -7,7 +7,7 @@
 //!   blobs/<hash>                pieces of deltas and traces that can be fetched again
 //!   chains/<genesis>-<first>/   everything that belongs to one chain
 //!     weights/<model>/<snapshot>/<component>.blyt
-//!     models/<model>/           residual, merged updates of rounds that ended
+//!     models/<model>/           residual, merged updates of rounds that ended, what was published
 //!     rounds/<round>-<seed>/    training, update, verdicts, losses
 //!     audits/<dataset>-<draw>-<manifest>/  report
 //!     manifests/<records root>  what the chain may forget while a round goes on
@@ -31,6 +31,7 @@ use blyan_primitives::{commit::commitment, H256};
 use blyan_tiles::atomic;
 use codec::{Decode, DecodeAll, Encode};
 use std::{
+	collections::HashSet,
 	fs::{self, File, TryLockError},
 	io::{self, Write},
 	path::{Path, PathBuf},
@@ -168,6 +169,17 @@ impl Files {
 		let prefix = format!("{round:08}-");
 		let mut found = folders(&self.root.join("rounds"))?;
 		found.retain(|path| name_of(path).starts_with(&prefix));
+		Ok(found)
+	}
+
+	/// The folders of all rounds but these, the oldest first.
+	pub fn other_rounds(&self, but: &HashSet<u32>) -> Result<Vec<PathBuf>> {
+		let mut found = folders(&self.root.join("rounds"))?;
+		// What nobody can tell apart stays.
+		found.retain(|path| {
+			let number = name_of(path).split('-').next().and_then(|n| n.parse::<u32>().ok());
+			number.is_some_and(|number| !but.contains(&number))
+		});
 		Ok(found)
 	}
 

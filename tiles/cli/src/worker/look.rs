@@ -6,6 +6,7 @@
 use super::{
 	error::Result,
 	plan::{Account, AuditState, Own, RoundState, Seat, Situation, Stage},
+	publish,
 	residual::PROPOSED_FILE,
 	state, Worker,
 };
@@ -33,6 +34,8 @@ pub struct Slow {
 	heartbeat_interval: u64,
 	/// Epochs with something to claim.
 	claimable: Vec<u32>,
+	/// Snapshots to publish.
+	unpublished: Vec<(u32, u32)>,
 	/// Whether the worker was seen leaving. Nobody registers it again then.
 	has_left: bool,
 }
@@ -183,6 +186,7 @@ pub async fn look(worker: &Worker, view: &View, slow: &mut Slow) -> Result<Situa
 		rounds,
 		audits: audits(worker, view).await?,
 		claimable: slow.claimable.clone(),
+		unpublished: slow.unpublished.clone(),
 		unsettled: unsettled.into_iter().filter(|round| !all_live.contains(round)).collect(),
 		heartbeat_due: !is_leaving
 			&& registered.as_ref().is_some_and(|registered| {
@@ -205,6 +209,7 @@ async fn look_slowly(worker: &Worker, view: &View, slow: &mut Slow) -> Result<()
 		.filter(|(_, amount)| *amount >= LEAST_CLAIM)
 		.map(|(epoch, _)| epoch)
 		.collect();
+	slow.unpublished = publish::due(worker, view).await?;
 	slow.looked_at = Some(now);
 	Ok(())
 }

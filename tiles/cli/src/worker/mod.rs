@@ -13,6 +13,7 @@
 //! | [`mod@look`], [`mod@plan`] | the chain at one block; what there is to do |
 //! | [`data`], `fetch` | records, shards and blobs on this disk |
 //! | [`state`] | the weights of a snapshot |
+//! | [`publish`], [`storage`] | snapshots for others; how much disk everything takes |
 //! | [`training`] | steps with their trace |
 //! | [`trainer`], [`residual`], [`alignment`] | updates, and what compression leaves out |
 //! | [`verifier`], [`evidence`] | re-running others, and proving fraud |
@@ -51,14 +52,17 @@ pub mod files;
 pub mod look;
 pub mod merging;
 pub mod plan;
+pub mod publish;
 pub mod report;
 pub mod residual;
 pub mod state;
+pub mod storage;
 pub mod trainer;
 pub mod training;
 pub mod verifier;
 
 use crate::{
+	catch_up::published::Published,
 	chain::{
 		calls,
 		types::{bly, AccountId, Device as DeviceOnChain, Profile, WorkerState},
@@ -75,7 +79,7 @@ use config::{Config, DeviceKind};
 use data::Cache;
 use error::{Error, Result};
 use files::{DataDir, Files};
-use look::{look, Slow};
+use look::{look, Slow, SLOW_BLOCKS};
 use plan::{plan, Account, Board, Task};
 use report::Report;
 use serde_json::json;
@@ -218,6 +222,12 @@ impl Worker {
 	pub(crate) async fn store_blob(&self, blob: &[u8]) -> Result<()> {
 		self.chain.store(blob, &self.key).await?;
 		Ok(())
+	}
+
+	/// The node's tiles, if `worker.toml` says where they are.
+	pub(crate) fn published(&self) -> Option<Published> {
+		let folder = self.config.storage.tiles_dir.clone()?;
+		Some(Published::new(self.chain.clone(), folder))
 	}
 
 	/// Fails if a task must not go on: because the worker stops, or because it is too late for it.
@@ -531,6 +541,8 @@ async fn follow(worker: &Arc<Worker>, options: &Options) -> Result<()> {
 struct Following {
 	now: u32,
 	slow: Slow,
+	/// Block of the last look at the disk.
+	tidied_at: Option<u32>,
 	board: Board,
 	tasks: JoinSet<(Task, Result<()>)>,
 }
@@ -559,6 +571,22 @@ impl Following {
 		if let Err(error) = worker.files.prune(&kept) {
 			tracing::warn!("{error}");
 		}
+		if let Err(error) = self.tidy(worker, &situation.unsettled).await {
+			tracing::warn!("{error}");
+		}
+		Ok(())
+	}
+
+	/// Makes room on the disk, every few blocks.
+	async fn tidy(&mut self, worker: &Arc<Worker>, unsettled: &[u32]) -> Result<()> {
+		let now = self.now;
+		let is_fresh = self.tidied_at.is_some_and(|at| now >= at && now - at < SLOW_BLOCKS);
+		if is_fresh {
+			return Ok(());
+		}
+		let view = worker.chain.view().await?;
+		storage::tidy(worker, &view, unsettled).await?;
+		self.tidied_at = Some(now);
 		Ok(())
 	}
 
@@ -572,7 +600,7 @@ impl Following {
 		// The tasks themselves do not panic, and nobody aborts them before the end.
 		let Some((task, result)) = done else { return };
 		let failures = self.board.ended(task, self.now, result.is_ok());
-		if matches!(task, Task::Claim { .. }) {
+		if matches!(task, Task::Claim { .. } | Task::Publish { .. }) {
 			self.slow.expire();
 		}
 		match result {
@@ -660,6 +688,9 @@ async fn act(worker: Arc<Worker>, task: Task) -> Result<()> {
 		Task::Verify { round, trainer } => verifier::verify(&worker, &view, round, trainer).await,
 		Task::Audit { dataset } => auditor::judge(&worker, &view, dataset).await,
 		Task::Train { round } => trainer::train(&worker, &view, round).await,
+		Task::Publish { model, snapshot } => {
+			publish::publish(&worker, &view, model, snapshot).await
+		}
 	}
 }
 

@@ -91,6 +91,13 @@ pub enum Task {
 		/// The round.
 		round: u32,
 	},
+	/// Publish a snapshot for those who come later.
+	Publish {
+		/// The model.
+		model: u32,
+		/// Number of the snapshot.
+		snapshot: u32,
+	},
 }
 
 impl Task {
@@ -112,6 +119,7 @@ impl Task {
 			Self::Verify { .. } => "verify",
 			Self::Audit { .. } => "audit",
 			Self::Train { .. } => "train",
+			Self::Publish { .. } => "publish",
 		}
 	}
 
@@ -132,7 +140,8 @@ impl Task {
 			| Self::Heartbeat
 			| Self::RevealReport { .. }
 			| Self::Claim { .. }
-			| Self::Audit { .. } => None,
+			| Self::Audit { .. }
+			| Self::Publish { .. } => None,
 		}
 	}
 }
@@ -244,6 +253,8 @@ pub struct Situation {
 	pub audits: Vec<AuditState>,
 	/// Epochs with something to claim.
 	pub claimable: Vec<u32>,
+	/// Models of which a snapshot is to be published, and its number.
+	pub unpublished: Vec<(u32, u32)>,
 	/// Rounds that are over and whose update is not settled.
 	pub unsettled: Vec<u32>,
 	/// Whether a heartbeat is due.
@@ -266,6 +277,8 @@ pub fn plan(situation: &Situation, roles: Roles) -> Vec<Task> {
 	for round in &situation.rounds {
 		plan_round(situation, round, roles, &mut tasks);
 	}
+	let unpublished = situation.unpublished.iter().copied();
+	tasks.extend(unpublished.map(|(model, snapshot)| Task::Publish { model, snapshot }));
 	if roles.contains(Role::Auditor) {
 		tasks.extend(situation.audits.iter().map(|audit| match (audit.dataset, audit.reveals) {
 			(dataset, true) => Task::RevealReport { dataset },
@@ -329,7 +342,8 @@ fn plan_round(situation: &Situation, state: &RoundState, roles: Roles, tasks: &m
 
 /// Whether a worker with these roles will have to rebuild snapshots.
 fn needs_weights(roles: Roles) -> bool {
-	let building = [Role::Trainer, Role::Verifier, Role::Aggregator, Role::Evaluator];
+	let building =
+		[Role::Trainer, Role::Verifier, Role::Aggregator, Role::Evaluator, Role::Server];
 	building.into_iter().any(|role| roles.contains(role))
 }
 
@@ -561,6 +575,7 @@ mod tests {
 			now: 105,
 			rounds: vec![train, reveal],
 			claimable: vec![4],
+			unpublished: vec![(0, 16)],
 			heartbeat_due: true,
 			..Situation::default()
 		};
@@ -569,6 +584,7 @@ mod tests {
 			Task::RevealUpdate { round: 8 },
 			Task::Claim { epoch: 4 },
 			Task::Train { round: 7 },
+			Task::Publish { model: 0, snapshot: 16 },
 		];
 		assert_eq!(plan(&situation, Roles::ALL), expected);
 	}

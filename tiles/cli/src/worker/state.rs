@@ -1,9 +1,9 @@
-//! The weights of a snapshot: from this disk, or rebuilt from what the chain keeps.
+//! The weights of a snapshot: from this disk, from other nodes, or rebuilt from what the chain keeps.
 //!
-//! A snapshot is the first weights of its model, which follow from architecture and seed, and the
-//! merged updates of every round since. Whoever has the updates rebuilds it. Each snapshot on the way
-//! is checked against its root on chain and kept as tile files, the newest [`KEPT_SNAPSHOTS`] of each
-//! model.
+//! [`base`] goes the cheapest way that can be verified (`catch_up`): from the nearest snapshot on
+//! this disk, from one that other nodes offer, if `worker.toml` names the folder of the node's tiles,
+//! or from the first weights. Each snapshot on the way is checked against its root on chain and kept
+//! as tile files, the newest [`KEPT_SNAPSHOTS`] of each model.
 //!
 //! Which updates were merged the chain says only until the round is over. A worker that is there
 //! notes it in time ([`remember`]); one that comes later reads it from an old state or from old
@@ -14,14 +14,23 @@ use super::{
 	fetch::accepted,
 	files::{read_note, write_note, Files},
 	merging::{self, Accepted},
-	Worker,
+	publish, Worker,
 };
-use crate::chain::{
-	types::{Phase, Snapshot},
-	ChainError, View,
+use crate::{
+	catch_up::{
+		catch_up,
+		published::{self, wanted, Wanted},
+		Costs, Found, Obstacle, Sources, Start, Version,
+	},
+	chain::{
+		tiles::tile_path,
+		types::{Phase, Snapshot},
+		ChainError, View,
+	},
 };
 use blyan_engine::Weights;
-use blyan_primitives::{model::Architecture, recipe::Recipe, tree::list_root, H256};
+use blyan_primitives::{model::Architecture, recipe::Recipe, H256};
+use blyan_tiles::atomic;
 use codec::{Decode, Encode};
 use serde_json::json;
 use std::{
@@ -34,8 +43,6 @@ use std::{
 pub const KEPT_SNAPSHOTS: usize = 3;
 /// Rounds of a model whose merged updates stay noted on this disk.
 const KEPT_NOTES: usize = 64;
-/// Snapshots that are rebuilt one after another; the chain keeps no more.
-const MAX_REPLAY: usize = 1_024;
 /// Sets of updates that are tried where it is not known which of them were accepted.
 const MAX_CHOICES: usize = 256;
 
@@ -61,6 +68,40 @@ pub fn is_remembered(files: &Files, model: u32, round: u32) -> bool {
 /// What was merged in a round, if it is noted.
 pub fn remembered(files: &Files, model: u32, round: u32) -> Result<Option<Merged>> {
 	read_note(&note_path(files, model, round))
+}
+
+/// What was merged in the rounds of a model that are noted, by round in ascending order.
+pub fn notes(files: &Files, model: u32) -> Result<Vec<(u32, Merged)>> {
+	let folder = files.model(model).join("merged");
+	let entries = match fs::read_dir(&folder) {
+		Ok(entries) => entries,
+		Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+		Err(error) => return Err(Error::io("list", &folder)(error)),
+	};
+	let mut notes = Vec::new();
+	for entry in entries {
+		let path = entry.map_err(Error::io("list", &folder))?.path();
+		let name = path.file_name().and_then(|name| name.to_str());
+		let Some(round) = name.and_then(|name| name.parse().ok()) else { continue };
+		// Whoever replays the round says what is wrong with a damaged one.
+		if let Ok(Some(merged)) = read_note(&path) {
+			notes.push((round, merged));
+		}
+	}
+	notes.sort_by_key(|(round, _)| *round);
+	Ok(notes)
+}
+
+/// Bytes of the deltas that rounds of a model have merged after round `since`, as far as they are
+/// noted.
+pub fn delta_bytes_since(files: &Files, model: u32, since: Option<u32>) -> Result<u64> {
+	let is_newer = |round: u32| since.is_none_or(|since| round > since);
+	let notes = notes(files, model)?.into_iter().filter(|(round, _)| is_newer(*round));
+	let updates = notes.flat_map(|(_, merged)| merged.updates);
+	let bytes = updates.map(|accepted| -> u64 {
+		accepted.update.deltas.iter().map(|delta| u64::from(delta.bytes)).sum()
+	});
+	Ok(bytes.sum())
 }
 
 /// Removes the note of what was merged in a round: it is wrong.
@@ -105,35 +146,25 @@ fn prune_notes(path: &Path) -> Result<()> {
 	Ok(())
 }
 
-/// The weights of a snapshot.
+/// The weights of a snapshot, by the cheapest way that can be verified.
 pub async fn base(worker: &Arc<Worker>, view: &View, model: u32, snapshot: u32) -> Result<Weights> {
 	// Two tasks that need the same snapshot must not both rebuild it.
 	let _building = worker.building.lock().await;
-	let mut missing: Vec<(u32, Snapshot)> = Vec::new();
-	let mut number = snapshot;
-	let mut weights = loop {
-		let record = view.existing_snapshot(model, number).await?;
-		if let Some(weights) = stored(worker, view, model, number, &record).await? {
-			break weights;
-		}
-		match record.parent {
-			None => break first(worker, view, model, number, &record).await?,
-			Some(parent) => {
-				missing.push((number, record));
-				number = parent;
-			}
-		}
-		if missing.len() > MAX_REPLAY {
-			return Err(Error::refused(
-				format!("snapshot {snapshot} of model {model}"),
-				"too many snapshots lie before it; copy the weights of another worker",
-			));
-		}
-	};
-	while let Some((number, record)) = missing.pop() {
-		weights = replay(worker, model, number, &record, weights).await?;
+	let record = view.existing_snapshot(model, snapshot).await?;
+	let (architecture, _) = architecture_of(view, model, &record).await?;
+	let costs = Costs::new(&architecture, updates_of(view, &record).await?);
+	let disk = Disk { worker: worker.clone(), view: view.clone(), model, architecture };
+	let reached = catch_up(&disk, snapshot, costs).await?;
+	if !matches!(reached.start, Start::Here(_)) {
+		let fields = json!({
+			"model": model,
+			"snapshot": snapshot,
+			"from": reached.start.to_string(),
+			"tried": reached.tried,
+		});
+		worker.report.event("caught_up", fields);
 	}
-	Ok(weights)
+	Ok(reached.found.into_weights())
 }
 
 async fn architecture_of(
@@ -147,84 +178,131 @@ async fn architecture_of(
 	Ok((spec.definition.architecture.0, spec.definition.init_seed))
 }
 
-/// Whether these weights are those of a snapshot with this root.
-fn is_snapshot(roots: &[H256], heads_root: &H256) -> bool {
-	list_root(roots).as_ref() == Ok(heads_root)
+/// How many updates the round merged that made a snapshot, which tells what replaying rounds costs.
+pub async fn updates_of(view: &View, record: &Snapshot) -> std::result::Result<u32, ChainError> {
+	let Some(round) = record.round else { return Ok(1) };
+	Ok(view.summary(round).await?.map_or(1, |summary| summary.accepted.max(1)))
 }
 
-/// The weights of a snapshot if they are whole on this disk.
-async fn stored(
-	worker: &Arc<Worker>,
-	view: &View,
+/// What a worker catches up from: its disk, its node's tiles, and what the chain keeps.
+struct Disk {
+	worker: Arc<Worker>,
+	view: View,
 	model: u32,
-	number: u32,
-	record: &Snapshot,
-) -> Result<Option<Weights>> {
-	let (architecture, _) = architecture_of(view, model, record).await?;
-	let heads_root = record.heads_root;
-	worker
-		.compute(move |worker| {
-			let loaded = Weights::load(&worker.store, model, number, &architecture, None);
-			match loaded {
-				Ok(weights) if is_snapshot(&weights.roots(), &heads_root) => Ok(Some(weights)),
-				Ok(_) => {
-					// Another chain's, or a half written one.
-					tracing::debug!("snapshot {number} of model {model} has another root");
-					Ok(None)
-				}
-				Err(error) => {
-					tracing::debug!("snapshot {number} of model {model}: {error}");
-					Ok(None)
-				}
-			}
-		})
-		.await
+	architecture: Architecture,
 }
 
-/// The first weights of a model.
-async fn first(
-	worker: &Arc<Worker>,
-	view: &View,
-	model: u32,
-	number: u32,
-	record: &Snapshot,
-) -> Result<Weights> {
-	let (architecture, seed) = architecture_of(view, model, record).await?;
-	let heads_root = record.heads_root;
-	worker
-		.compute(move |worker| {
-			let weights = Weights::initial(&architecture, seed)?;
-			if !is_snapshot(&weights.roots(), &heads_root) {
-				return Err(Error::refused(
-					format!("the first weights of model {model}"),
-					"its owner registered other roots than those that its seed gives",
-				));
-			}
-			keep(worker, model, number, &weights)?;
-			Ok(weights)
-		})
-		.await
+impl Sources for Disk {
+	type Error = Error;
+
+	async fn version(&self, number: u32) -> Result<Option<Version>> {
+		let record = self.view.snapshot(self.model, number).await?;
+		Ok(record.map(|record| Version::new(number, &record)))
+	}
+
+	fn here(&self) -> Result<Vec<u32>> {
+		Ok(self.worker.store.snapshots(self.model)?)
+	}
+
+	async fn load(&self, version: &Version) -> Result<Option<Found>> {
+		let (model, number, architecture) = (self.model, version.number, self.architecture);
+		self.worker
+			.compute(move |worker| {
+				match Weights::load(&worker.store, model, number, &architecture, None) {
+					Ok(weights) => Ok(Some(Found::new(weights))),
+					Err(error) => {
+						// Half written, or of another chain.
+						tracing::debug!("snapshot {number} of model {model}: {error}");
+						Ok(None)
+					}
+				}
+			})
+			.await
+	}
+
+	async fn offered(&self, target: u32) -> Result<Vec<u32>> {
+		let Some(published) = self.worker.published() else { return Ok(Vec::new()) };
+		let (view, model) = (&self.view, self.model);
+		Ok(published.offered(view, model, target, &self.architecture).await?)
+	}
+
+	async fn fetch(&self, version: &Version) -> Result<Found> {
+		let published = self.worker.published().ok_or_else(|| {
+			Error::missing(String::from("storage.tiles_dir"), "worker.toml does not name it")
+		})?;
+		let roots = self.view.snapshot_roots(self.model, version.number).await?;
+		if !version.has(&roots) {
+			return Err(Obstacle::Forgotten { number: version.number }.into());
+		}
+		let components = wanted(&self.architecture, &roots);
+		published.fetch(&components, |_| {}).await?;
+		let (model, version, architecture) = (self.model, *version, self.architecture);
+		self.worker
+			.compute(move |worker| {
+				let folder = published.folder();
+				let found = Found::new(published::load(folder, &architecture, &components)?);
+				if version.has(found.roots()) {
+					adopt(worker, model, version.number, folder, &components)?;
+					// It lies in the node's folder, and is dropped there when newer ones come.
+					publish::note(&worker.files, model, &version, found.roots())?;
+				}
+				Ok(found)
+			})
+			.await
+	}
+
+	async fn first(&self, version: &Version) -> Result<Found> {
+		let record = self.view.existing_snapshot(self.model, version.number).await?;
+		let (architecture, seed) = architecture_of(&self.view, self.model, &record).await?;
+		let (model, version) = (self.model, *version);
+		self.worker
+			.compute(move |worker| {
+				let found = Found::new(Weights::initial(&architecture, seed)?);
+				if !version.has(found.roots()) {
+					return Err(Error::refused(
+						format!("the first weights of model {model}"),
+						"its owner registered other roots than those that its seed gives",
+					));
+				}
+				keep(worker, model, version.number, found.weights())?;
+				Ok(found)
+			})
+			.await
+	}
+
+	async fn replay(&self, version: &Version, parent: &Weights) -> Result<Found> {
+		replay(&self.worker, self.model, version, parent).await
+	}
+
+	fn is_final(error: &Error) -> bool {
+		// Whoever answers again may have what is needed.
+		matches!(
+			error,
+			Error::Stopped
+				| Error::Chain(ChainError::Unreachable(_) | ChainError::TimedOut { .. })
+		)
+	}
 }
 
 /// The weights of a snapshot from those of its parent.
 async fn replay(
 	worker: &Arc<Worker>,
 	model: u32,
-	number: u32,
-	record: &Snapshot,
-	parent: Weights,
-) -> Result<Weights> {
-	let round = record.round.ok_or_else(|| {
+	version: &Version,
+	parent: &Weights,
+) -> Result<Found> {
+	let number = version.number;
+	let round = version.round.ok_or_else(|| {
 		Error::refused(
 			format!("snapshot {number} of model {model}"),
 			"no round made it; migrations cannot be replayed",
 		)
 	})?;
-	let target = Target { model, number, round, heads_root: record.heads_root };
+	let target = Target { model, version: *version, round };
 	let mut missing = None;
 	if let Some(merged) = remembered(&worker.files, model, round)? {
-		match target.rebuild(worker, &parent, merged).await {
-			Ok(Some(weights)) => return Ok(weights),
+		match target.rebuild(worker, parent, merged).await {
+			Ok(Some(found)) => return Ok(found),
 			// Blocks were taken back since, or the chain was started anew.
 			Ok(None) => forget(&worker.files, model, round)?,
 			Err(error) => missing = Some(passed_over(error)?),
@@ -235,8 +313,8 @@ async fn replay(
 		Err(error) => return Err(missing.unwrap_or(error)),
 	};
 	for merged in choices {
-		match target.rebuild(worker, &parent, merged).await {
-			Ok(Some(weights)) => return Ok(weights),
+		match target.rebuild(worker, parent, merged).await {
+			Ok(Some(found)) => return Ok(found),
 			Ok(None) => {}
 			Err(error) => missing = Some(passed_over(error)?),
 		}
@@ -262,9 +340,8 @@ fn passed_over(error: Error) -> Result<Error> {
 #[derive(Clone, Copy)]
 struct Target {
 	model: u32,
-	number: u32,
+	version: Version,
 	round: u32,
-	heads_root: H256,
 }
 
 impl Target {
@@ -274,23 +351,23 @@ impl Target {
 		worker: &Arc<Worker>,
 		parent: &Weights,
 		merged: Merged,
-	) -> Result<Option<Weights>> {
-		let Self { model, number, round, heads_root } = self;
+	) -> Result<Option<Found>> {
+		let Self { model, version, round } = self;
 		let recipe = merged.recipe;
 		let updates = worker.with_blobs(merged.updates).await?;
 		let base = parent.clone();
 		let rebuilt = worker
 			.compute(move |worker| {
-				let candidate = merging::merge(&base, &recipe, &updates)?;
-				if !is_snapshot(&candidate.roots, &heads_root) {
+				let found = Found::from(merging::merge(&base, &recipe, &updates)?);
+				if !version.has(found.roots()) {
 					return Ok(None);
 				}
-				keep(worker, model, number, &candidate.weights)?;
-				Ok(Some(candidate.weights))
+				keep(worker, model, version.number, found.weights())?;
+				Ok(Some(found))
 			})
 			.await?;
 		if rebuilt.is_some() {
-			let fields = json!({ "model": model, "snapshot": number, "round": round });
+			let fields = json!({ "model": model, "snapshot": version.number, "round": round });
 			worker.report.event("snapshot_rebuilt", fields);
 		}
 		Ok(rebuilt)
@@ -356,6 +433,27 @@ fn subsets(count: usize, size: usize, most: usize) -> Option<Vec<Vec<usize>>> {
 fn keep(worker: &Worker, model: u32, number: u32, weights: &Weights) -> Result<()> {
 	worker.store.sweep(model, number)?;
 	weights.save(&worker.store, model, number)?;
+	remove_old(worker, model, number)
+}
+
+/// Keeps a snapshot that the node has fetched; the two share their bytes where that is possible.
+fn adopt(
+	worker: &Worker,
+	model: u32,
+	number: u32,
+	folder: &Path,
+	components: &[Wanted],
+) -> Result<()> {
+	worker.store.sweep(model, number)?;
+	for component in components {
+		let target = worker.store.path(model, number, &component.name)?;
+		atomic::share(&tile_path(folder, &component.root), &target)?;
+	}
+	remove_old(worker, model, number)
+}
+
+/// Removes the oldest snapshots, but not this one.
+fn remove_old(worker: &Worker, model: u32, number: u32) -> Result<()> {
 	let snapshots = worker.store.snapshots(model)?;
 	let surplus = snapshots.len().saturating_sub(KEPT_SNAPSHOTS);
 	for old in snapshots.iter().take(surplus).filter(|old| **old != number) {
@@ -371,6 +469,7 @@ mod tests {
 		merging::tests::update_of,
 		training::tests::{base as first_weights, recipe},
 	};
+	use blyan_primitives::tree::list_root;
 
 	#[test]
 	fn notes_of_what_was_merged_come_back() {
@@ -382,6 +481,13 @@ mod tests {
 		assert!(is_remembered(&files, 2, 7));
 		assert_eq!(remembered(&files, 2, 7).unwrap(), Some(merged));
 		assert_eq!(remembered(&files, 2, 8).unwrap(), None);
+		let (accepted, _) = update_of(1, 10);
+		let bytes = accepted.update.deltas.iter().map(|delta| u64::from(delta.bytes)).sum::<u64>();
+		assert!(bytes > 0);
+		assert_eq!(delta_bytes_since(&files, 2, None).unwrap(), bytes);
+		assert_eq!(delta_bytes_since(&files, 2, Some(6)).unwrap(), bytes);
+		assert_eq!(delta_bytes_since(&files, 2, Some(7)).unwrap(), 0);
+		assert_eq!(delta_bytes_since(&files, 3, None).unwrap(), 0);
 		forget(&files, 2, 7).unwrap();
 		forget(&files, 2, 7).unwrap();
 		assert_eq!(remembered(&files, 2, 7).unwrap(), None);
@@ -394,6 +500,15 @@ mod tests {
 		let silent = Error::Chain(ChainError::Rpc(String::from("busy")));
 		assert!(passed_over(silent).is_err());
 		assert!(matches!(passed_over(Error::Stopped), Err(Error::Stopped)));
+	}
+
+	#[test]
+	fn only_who_stops_or_has_no_node_gives_up_at_once() {
+		assert!(Disk::is_final(&Error::Stopped));
+		assert!(Disk::is_final(&Error::Chain(ChainError::TimedOut { seconds: 1 })));
+		assert!(!Disk::is_final(&Error::Chain(ChainError::NotStored(H256::zero()))));
+		assert!(!Disk::is_final(&Error::Chain(ChainError::Tiles(String::from("nobody")))));
+		assert!(!Disk::is_final(&Obstacle::Absent { number: 3 }.into()));
 	}
 
 	#[test]
@@ -415,9 +530,10 @@ mod tests {
 		let updates = [update_of(1, 4_000), update_of(2, -900)];
 		let merged = merging::merge(&first_weights(), &recipe(), &updates).unwrap();
 		let heads_root = list_root(&merged.roots).unwrap();
-		assert!(is_snapshot(&merged.weights.roots(), &heads_root));
+		let version = Version { number: 1, heads_root, round: Some(0) };
+		assert!(version.has(&merged.weights.roots()));
 		let one = merging::merge(&first_weights(), &recipe(), &updates[..1]).unwrap();
-		assert!(!is_snapshot(&one.roots, &heads_root));
+		assert!(!version.has(Found::from(one).roots()));
 	}
 
 	#[test]

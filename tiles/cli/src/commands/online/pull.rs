@@ -1,12 +1,19 @@
-//! `model pull`: the weights of a snapshot, made again from what the chain keeps.
+//! `model pull`: the weights of a snapshot, from other nodes or made again from what the chain keeps.
 //!
-//! The first weights follow from the model's seed. Each finalised round since then merged updates,
-//! whose deltas are fetched by their hashes and merged bit by bit as the round did. After each round
-//! the roots must be those of the snapshot on chain, so nobody has to be trusted.
+//! [`catch_up`] finds the cheapest way: from the snapshot in the folder, from one that other nodes
+//! offer, or from the first weights, which follow from the model's seed. Each finalised round behind
+//! that merged updates, whose deltas are fetched by their hashes and merged bit by bit as the round
+//! did. At the start and after each round the roots must be those of the snapshot on chain, so nobody
+//! has to be trusted.
 
 use super::connect;
 use crate::{
 	args::ModelPullArgs,
+	catch_up::{
+		catch_up,
+		published::{self, wanted, Published},
+		Costs, Found, Obstacle, Sources, Version,
+	},
 	chain::{
 		history::{PastRound, PastUpdate},
 		types::Snapshot,
@@ -15,7 +22,10 @@ use crate::{
 	context::Context,
 	folder::{self, Description, ModelFolder, MODEL_FILE},
 	output::bytes,
-	worker::merging::{join, merge, Accepted},
+	worker::{
+		merging::{join, merge, Accepted},
+		state::updates_of,
+	},
 };
 use anyhow::{bail, Context as _};
 use blyan_engine::Weights;
@@ -23,6 +33,7 @@ use blyan_primitives::{model::Architecture, tree::list_root, H256};
 use blyan_tiles::TileFile;
 use serde::Serialize;
 use std::path::Path;
+use tokio::task::block_in_place;
 
 /// Sets of updates that are tried if it is not known which ones a round merged.
 const MAX_SETS: usize = 64;
@@ -37,6 +48,7 @@ struct PulledRow {
 	components: usize,
 	size: String,
 	written: usize,
+	from: String,
 	rounds_merged: u32,
 	heads_root: H256,
 }
@@ -62,25 +74,14 @@ pub async fn model_pull(args: ModelPullArgs, context: &Context) -> anyhow::Resul
 	}
 
 	let here = begun(&args, &architecture, &view).await?;
-	let (mut weights, start) = match here {
-		Some(found) => found,
-		None => (Weights::initial(&architecture, first.definition.init_seed)?, 0),
-	};
-	if start == 0 {
-		let genesis = view.snapshot(args.id, 0).await?;
-		if genesis.is_some_and(|genesis| list_root(&weights.roots()) != Ok(genesis.heads_root)) {
-			bail!("the first weights do not follow from the model's seed; its owner has registered others");
-		}
-	}
-	let bar = context.output.progress("merging", u64::from(number - start));
-	for next in start + 1..=number {
-		weights = advance(&chain, &view, args.id, next, &weights, context).await?;
-		bar.inc(1);
-	}
-	bar.finish_and_clear();
-	name_difference(&weights, &roots)?;
+	let costs = Costs::new(&architecture, updates_of(&view, &target).await?);
+	let published = args.tiles_dir.clone().map(|folder| Published::new(chain.clone(), folder));
+	let (model_id, seed) = (args.id, first.definition.init_seed);
+	let pull = Pull { chain, view, model: model_id, architecture, seed, here, published, context };
+	let reached = catch_up(&pull, number, costs).await?;
+	name_difference(reached.found.weights(), &roots)?;
 	let snapshot = folder::Snapshot { model: args.id, number };
-	let written = write(&args.out, &weights, &roots, snapshot)?;
+	let written = write(&args.out, reached.found.weights(), &roots, snapshot)?;
 	let size = architecture.components().iter().map(|component| component.bytes).sum();
 	context.output.record(&PulledRow {
 		model: args.id,
@@ -90,9 +91,90 @@ pub async fn model_pull(args: ModelPullArgs, context: &Context) -> anyhow::Resul
 		components: roots.len(),
 		size: bytes(size),
 		written,
-		rounds_merged: number - start,
+		from: reached.start.to_string(),
+		rounds_merged: number - reached.start.number(),
 		heads_root: target.heads_root,
 	})
+}
+
+/// What weights are pulled from: the folder, the node's tiles, and what the chain keeps.
+struct Pull<'a> {
+	chain: Chain,
+	view: View,
+	model: u32,
+	architecture: Architecture,
+	seed: H256,
+	/// What is in the folder, and its snapshot.
+	here: Option<(Weights, u32)>,
+	published: Option<Published>,
+	context: &'a Context,
+}
+
+impl Sources for Pull<'_> {
+	type Error = anyhow::Error;
+
+	async fn version(&self, number: u32) -> anyhow::Result<Option<Version>> {
+		let record = self.view.snapshot(self.model, number).await?;
+		Ok(record.map(|record| Version::new(number, &record)))
+	}
+
+	fn here(&self) -> anyhow::Result<Vec<u32>> {
+		Ok(self.here.iter().map(|(_, number)| *number).collect())
+	}
+
+	async fn load(&self, version: &Version) -> anyhow::Result<Option<Found>> {
+		let here = self.here.as_ref().filter(|(_, number)| *number == version.number);
+		Ok(here.map(|(weights, _)| Found::new(weights.clone())))
+	}
+
+	async fn offered(&self, target: u32) -> anyhow::Result<Vec<u32>> {
+		let Some(published) = &self.published else { return Ok(Vec::new()) };
+		let spinner = self.context.output.spinner("looking for published snapshots");
+		let (view, model) = (&self.view, self.model);
+		let offered = published.offered(view, model, target, &self.architecture).await;
+		spinner.finish_and_clear();
+		Ok(offered?)
+	}
+
+	async fn fetch(&self, version: &Version) -> anyhow::Result<Found> {
+		let published = self.published.as_ref().context("--tiles-dir is not given")?;
+		let roots = self.view.snapshot_roots(self.model, version.number).await?;
+		if !version.has(&roots) {
+			return Err(Obstacle::Forgotten { number: version.number }.into());
+		}
+		let components = wanted(&self.architecture, &roots);
+		let total = components.iter().map(|component| component.bytes).sum();
+		let bar = self.context.output.progress_bytes("fetching", total);
+		let report = bar.clone();
+		let fetched = published.fetch(&components, move |done| report.set_position(done)).await;
+		bar.finish_and_clear();
+		fetched?;
+		let load = || published::load(published.folder(), &self.architecture, &components);
+		let weights = block_in_place(load).with_context(|| {
+			format!("{} is not the folder of this node's tiles", published.folder().display())
+		})?;
+		Ok(Found::new(weights))
+	}
+
+	async fn first(&self, version: &Version) -> anyhow::Result<Found> {
+		let make = || Weights::initial(&self.architecture, self.seed).map(Found::new);
+		let found = block_in_place(make)?;
+		if !version.has(found.roots()) {
+			bail!("they do not follow from the model's seed; its owner has registered others");
+		}
+		Ok(found)
+	}
+
+	async fn replay(&self, version: &Version, parent: &Weights) -> anyhow::Result<Found> {
+		advance(&self.chain, version, parent, self.context).await
+	}
+
+	fn is_final(error: &anyhow::Error) -> bool {
+		let is_away = |error: &ChainError| {
+			matches!(error, ChainError::Unreachable(_) | ChainError::TimedOut { .. })
+		};
+		error.downcast_ref::<ChainError>().is_some_and(is_away)
+	}
 }
 
 /// The weights in the folder and their snapshot, if it is one on the way to what is wanted.
@@ -130,17 +212,15 @@ async fn begun(
 	}
 }
 
-/// The weights of snapshot `number`, made from those of the snapshot before it.
+/// The weights of a version, made from those of the version before it.
 async fn advance(
 	chain: &Chain,
-	view: &View,
-	model: u32,
-	number: u32,
+	version: &Version,
 	base: &Weights,
 	context: &Context,
-) -> anyhow::Result<Weights> {
-	let snapshot = view.existing_snapshot(model, number).await?;
-	let round = snapshot.round.with_context(|| {
+) -> anyhow::Result<Found> {
+	let number = version.number;
+	let round = version.round.with_context(|| {
 		format!("snapshot {number} did not come from a round; this version of blyan cannot follow")
 	})?;
 	let bar = context.output.progress("reading", 1);
@@ -150,18 +230,18 @@ async fn advance(
 			report.set_length(u64::from(total));
 			report.set_position(u64::from(done));
 		})
-		.await?;
+		.await;
 	bar.finish_and_clear();
+	let past = past?;
 	let (updates, missing) = fetch(chain, &past.updates).await?;
 	if updates.len() < past.accepted {
 		bail!(
 			"round {round}, which made snapshot {number}, merged deltas that the node does not keep \
-			 any more: {}; ask a node that keeps more, or whoever has the weights",
+			 any more: {}",
 			missing.iter().map(|cid| format!("{cid:?}")).collect::<Vec<String>>().join(", ")
 		);
 	}
-	let merged =
-		tokio::task::block_in_place(|| choose(base, &past, &updates, &snapshot.heads_root))?;
+	let merged = block_in_place(|| choose(base, &past, &updates, &version.heads_root))?;
 	merged.with_context(|| {
 		format!(
 			"the updates of round {round} do not make snapshot {number}{}",
@@ -205,7 +285,7 @@ fn choose(
 	past: &PastRound,
 	updates: &[(Accepted, Vec<u8>)],
 	heads_root: &H256,
-) -> anyhow::Result<Option<Weights>> {
+) -> anyhow::Result<Option<Found>> {
 	let sets = subsets(updates.len(), past.accepted, MAX_SETS);
 	for recipe in &past.recipes {
 		for set in &sets {
@@ -213,7 +293,7 @@ fn choose(
 				set.iter().filter_map(|place| updates.get(*place).cloned()).collect();
 			let candidate = merge(base, recipe, &chosen)?;
 			if list_root(&candidate.roots) == Ok(*heads_root) {
-				return Ok(Some(candidate.weights));
+				return Ok(Some(candidate.into()));
 			}
 		}
 	}
@@ -322,7 +402,7 @@ mod tests {
 		let merged = merged.unwrap();
 		let root = list_root(&merged.roots).unwrap();
 		let found = choose(&base(), &past(2), &updates, &root).unwrap();
-		assert_eq!(found, Some(merged.weights));
+		assert_eq!(found.map(Found::into_weights), Some(merged.weights));
 		assert_eq!(choose(&base(), &past(3), &updates, &root).unwrap(), None);
 		assert_eq!(choose(&base(), &past(2), &updates, &H256::zero()).unwrap(), None);
 	}

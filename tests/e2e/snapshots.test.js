@@ -1,0 +1,267 @@
+// Compaction: whoever comes when the first deltas are gone gets a published snapshot and the deltas
+// behind it, verifies all of it, and takes no byte that somebody has changed.
+//
+// The newcomer's node keeps the bodies of few blocks, so that it forgets deltas as every node does
+// some day. When the deltas of the first round are gone and those of the second are not, the chain
+// is stopped: what is there stays, however long the rest takes.
+
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { u8aToHex } from '@polkadot/util';
+import { connect, wellKnown } from '../support/client.js';
+import { blake2b } from '../support/formats.js';
+import { parseExact, stringifyExact } from '../support/json.js';
+import { command, Node, temporaryFolder } from '../support/node.js';
+import { REPOSITORY } from '../support/paths.js';
+import { cleanUp, setUp } from '../support/scope.js';
+import { damageTile, peersOf } from '../support/tiles.js';
+import { blyan, Worker } from '../support/worker.js';
+
+/** Milliseconds of a slot. */
+const SLOT_MILLIS = 1_000;
+/** Committees of one. */
+const COMMITTEES = {
+	auditorsPerDataset: 1,
+	verifiersPerUpdate: 1,
+	evaluatorsPerRound: 1,
+	minUpdates: 1,
+	maxTrainers: 1,
+	voteQuorum: 1,
+	segmentsPerUpdate: 1,
+};
+/** Periods, in blocks. Those that end when everybody has acted are long. */
+const PERIODS = {
+	uploadPeriod: 900,
+	auditPhase: 900,
+	votingPeriod: 10,
+	openPeriod: 900,
+	trainPeriod: 900,
+	revealPeriod: 900,
+	verifyPeriod: 1_800,
+	mergeTurn: 900,
+	challengePeriod: 2,
+	evaluatePeriod: 1_800,
+	heartbeatInterval: 900,
+	emissionEpoch: 900,
+};
+/** Final blocks of which the newcomer's node keeps the bodies: more than a round takes. */
+const KEPT_BLOCKS = 64;
+/** Blocks between two rounds, in which the newcomer's node can forget the first one alone. */
+const APART_BLOCKS = 20;
+/** Until a round has ended. */
+const ROUND_MS = 240_000;
+/** Until those blocks are final. */
+const FINAL_MS = 180_000;
+
+const ARCHITECTURE = {
+	vocab: 256,
+	d_model: 32,
+	layers: 1,
+	heads: 2,
+	context: 64,
+	experts: 2,
+	top_k: 2,
+	d_ff: 64,
+};
+const RECIPE = {
+	numeric: 'f32',
+	steps: 16,
+	batch: 48,
+	checkpoint_every: 8,
+	learning_rate_nano: 5_000_000,
+	weight_decay_ppm: 100_000,
+	warmup_steps: 4,
+	tolerance_ppm: 10_000,
+	min_alignment_ppm: 200_000,
+	delta_bytes_per_chunk: 1_024,
+	evaluation_records: 16,
+	margin_micronats: 1_000,
+	max_delta_norm: 2 ** 34,
+};
+const TEXT = join(REPOSITORY, 'tests', 'data', 'state-of-the-union-extract.txt');
+
+/** A flat table as TOML. */
+const toml = (table) =>
+	Object.entries(table)
+		.map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
+		.join('');
+
+/** Has a command fail; what it complains about. */
+async function complaint(...words) {
+	const error = await blyan(...words).catch((failed) => failed);
+	assert.equal(error.code, 1, `it should have failed: ${error.message}`);
+	return error.stderr;
+}
+
+describe('a snapshot that was published', () => {
+	const voter = wellKnown('One');
+	const asOwner = ['--account', '//Alice'];
+	const tiles = {};
+	let folder;
+	let specification;
+	let node;
+	let client;
+	/** The newcomer's node. */
+	let follower;
+	let later;
+	let trainer;
+	let checker;
+	let server;
+	let dataset;
+	let model;
+	/** When the first round ended. */
+	let firstEnded;
+	/** Name of the first test that failed. */
+	let broken;
+
+	/** A test that makes sense only after those before it. */
+	const step = (name, action) =>
+		it(name, async (context) => {
+			if (broken !== undefined) {
+				context.skip(`because of: ${broken}`);
+				return;
+			}
+			broken = name;
+			await action();
+			broken = undefined;
+		});
+
+	/** Has the model learn in a round; what is kept of it. */
+	const learn = async () => {
+		const recipe = join(folder, 'recipe.toml');
+		writeFileSync(recipe, toml(RECIPE));
+		const about = ['--model', model, '--dataset', dataset, '--recipe', recipe];
+		const { round } = await blyan(node, 'round', 'open', ...about, ...asOwner);
+		const stored = await client.until(
+			client.api.query.rounds.summaries,
+			[round],
+			(value) => value.isSome,
+			`round ${round} to end`,
+			ROUND_MS,
+		);
+		const summary = stored.unwrap();
+		assert.equal(summary.outcome.type, 'Final', `it ended in the phase ${summary.reached.type}`);
+		return summary;
+	};
+
+	/** Arguments of a pull to this folder. */
+	const pull = (place, ...more) => ['model', 'pull', model, '--out', join(folder, place), ...more];
+
+	before(
+		setUp(async () => {
+			folder = temporaryFolder();
+			tiles.node = join(folder, 'tiles');
+			tiles.follower = join(folder, 'newcomer');
+			const { stdout } = await command('export-chain-spec', '--chain', 'dev');
+			const exported = parseExact(stdout);
+			const { network } = exported.genesis.runtimeGenesis.patch;
+			network.slotMillis = SLOT_MILLIS;
+			Object.assign(network.parameters, COMMITTEES, PERIODS);
+			specification = join(folder, 'chain.json');
+			writeFileSync(specification, stringifyExact(exported));
+			node = await Node.start(['--dev', '--chain', specification, '--tiles-dir', tiles.node]);
+			client = await connect(node);
+			await client.best(1);
+			follower = await Node.start([
+				...['--chain', specification, '--no-mdns', '--bootnodes', await node.address()],
+				...['--blocks-pruning', `${KEPT_BLOCKS}`, '--tiles-dir', tiles.follower],
+			]);
+			later = await connect(follower);
+
+			trainer = new Worker(node, 'Bob', ['trainer', 'aggregator']);
+			checker = new Worker(node, 'Charlie', ['auditor', 'verifier', 'evaluator']);
+			const storage = { tiles_dir: tiles.node, snapshot_after_versions: 1 };
+			server = new Worker(node, 'Dave', ['server'], storage);
+			const machine = u8aToHex(blake2b(voter.publicKey));
+			await Promise.all([
+				...[trainer, checker, server].map((worker) => worker.start()),
+				client.applied(client.api.tx.datasets.registerVoter(machine), voter),
+			]);
+
+			const place = join(folder, 'dataset');
+			const about = [
+				...['--name', 'an-extract', '--licence', 'CC-PDDC', '--language', 'en'],
+				...['--source', 'tests/data', '--record-bytes', 512],
+			];
+			await blyan(null, 'dataset', 'prepare', TEXT, '--out', place, ...about);
+			const submit = ['dataset', 'submit', place, '--account', '//Ferdie'];
+			({ dataset } = await blyan(node, ...submit));
+			await client.applied(client.api.tx.datasets.vote(dataset, true), voter);
+
+			const architecture = join(folder, 'architecture.toml');
+			writeFileSync(architecture, toml(ARCHITECTURE));
+			const first = join(folder, 'first');
+			const init = ['--architecture', architecture, '--seed', '01'.repeat(32)];
+			await blyan(null, 'model', 'init', '--out', first, ...init);
+			const create = ['model', 'create', first, '--name', 'orator', ...asOwner];
+			({ model } = await blyan(node, ...create));
+			await client.until(
+				client.api.query.datasets.allDatasets,
+				[dataset],
+				(value) => value.unwrap().status.type === 'Approved',
+				`dataset ${dataset} to be approved`,
+			);
+		}),
+	);
+	after(cleanUp);
+
+	step('is published by a server when enough versions have come', async () => {
+		firstEnded = (await learn()).ended.toNumber();
+		const { bytes } = await server.event('snapshot_published', { model, snapshot: 1 });
+		const files = readdirSync(tiles.node).filter((name) => name.endsWith('.blyt'));
+		const size = files.reduce((sum, name) => sum + statSync(join(tiles.node, name)).size, 0);
+		// Each file has a header of 4,096 bytes.
+		assert.equal(size, bytes + files.length * 4_096);
+		assert.equal((await node.rpc('tiles_offered')).length, files.length);
+		// It is away when the next version comes.
+		await server.kill();
+	});
+
+	step('is not the newest version any more', async () => {
+		await client.best(firstEnded + APART_BLOCKS);
+		await learn();
+		const { snapshot } = await blyan(node, 'model', 'show', model);
+		assert.equal(snapshot, 2);
+	});
+
+	step('is needed when the deltas before it are gone', async () => {
+		await later.finalised(firstEnded + KEPT_BLOCKS + 1, FINAL_MS);
+		await Promise.all([trainer.kill(), checker.kill()]);
+		await client.close();
+		await node.kill();
+		const said = await complaint(follower, ...pull('replayed'));
+		assert.match(said, /no way leads to version 2: the first weights: .* does not keep/);
+	});
+
+	step('leads a newcomer to the head, with the deltas behind it', async () => {
+		// This one makes no blocks, and has what the server left in its folder.
+		node = await node.again([
+			...['--chain', specification, '--no-mdns', '--tiles-dir', tiles.node],
+			...['--bootnodes', await follower.address()],
+		]);
+		await peersOf(follower, 1);
+		const pulled = await blyan(follower, ...pull('pulled', '--tiles-dir', tiles.follower));
+		assert.equal(pulled.from, 'published version 1');
+		assert.equal(pulled.rounds_merged, 1);
+		assert.equal(pulled.snapshot, 2);
+
+		const heads = await later.api.call.modelsApi.heads(model);
+		const states = await blyan(null, 'model', 'verify', join(folder, 'pulled'));
+		assert.ok(states.every(({ genuine }) => genuine));
+		assert.deepEqual(states.map(({ root }) => root), heads.map(([, , root]) => root.toHex()));
+	});
+
+	step('is refused if one of its bytes is not what the chain says', async () => {
+		const sizeOf = (name) => statSync(join(tiles.node, name)).size;
+		const files = readdirSync(tiles.node).filter((name) => name.endsWith('.blyt'));
+		const [largest] = files.sort((one, other) => sizeOf(other) - sizeOf(one));
+		damageTile(tiles.node, `0x${largest.slice(0, 64)}`);
+		rmSync(join(tiles.follower, largest));
+		const said = await complaint(follower, ...pull('refused', '--tiles-dir', tiles.follower));
+		assert.match(said, /published version 1: tiles: 1 nodes sent wrong bytes/);
+		assert.ok(!existsSync(join(folder, 'refused', 'model.json')));
+		assert.ok(!existsSync(join(tiles.follower, largest)));
+	});
+});

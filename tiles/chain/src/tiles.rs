@@ -1,0 +1,124 @@
+//! Tile files between nodes: what a node with `--tiles-dir` is asked to offer and to fetch.
+//!
+//! A file is known by the root of its payload, and is `ROOT.blyt` in the node's folder. No method
+//! takes a path, so whoever asks must be told that folder, and must be able to read it. What the
+//! node has fetched it has verified; whoever uses it verifies it again.
+
+use super::{error::from_rpc, Chain, ChainError};
+use blyan_primitives::H256;
+use serde::{de::DeserializeOwned, Deserialize};
+use std::path::{Path, PathBuf};
+use subxt::rpcs::{
+	client::{rpc_params, RpcParams},
+	Error as RpcError,
+};
+
+/// What a transfer is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TransferState {
+	/// What is on the node's disk is being hashed.
+	Opening,
+	/// Leaves are asked for, or there is nobody to ask.
+	Running,
+	/// The file is there, and is offered.
+	Done,
+	/// It could not be stored.
+	Failed,
+	/// Somebody cancelled it.
+	Cancelled,
+}
+
+/// How a transfer stands.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transfer {
+	/// What it is doing.
+	pub state: TransferState,
+	/// Bytes that are verified and stored.
+	pub verified_bytes: u64,
+	/// Other nodes that could be asked.
+	pub peers: u32,
+	/// Other nodes that sent bytes which did not verify, and were banned.
+	pub liars: u32,
+	/// Why it failed.
+	pub error: Option<String>,
+}
+
+/// Where a node with this folder has the file of this root.
+pub fn tile_path(folder: &Path, root: &H256) -> PathBuf {
+	folder.join(format!("{root:x}.{}", blyan_tiles::store::EXTENSION))
+}
+
+impl Chain {
+	/// Has the node verify the file of this root and offer it to others. Returns the payload's size
+	/// in bytes.
+	pub async fn offer_tiles(&self, root: &H256) -> Result<u64, ChainError> {
+		self.ask_tiles("tiles_offer", rpc_params![root]).await
+	}
+
+	/// Has the node offer a payload no more; whether it was offered.
+	pub async fn withdraw_tiles(&self, root: &H256) -> Result<bool, ChainError> {
+		self.ask_tiles("tiles_withdraw", rpc_params![root]).await
+	}
+
+	/// Has the node fetch a payload of this size from other nodes.
+	pub async fn want_tiles(&self, root: &H256, bytes: u64) -> Result<(), ChainError> {
+		self.ask_tiles("tiles_want", rpc_params![root, bytes]).await
+	}
+
+	/// Has the node forget what it did not fetch to the end.
+	pub async fn cancel_tiles(&self, root: &H256) -> Result<(), ChainError> {
+		self.ask_tiles("tiles_cancel", rpc_params![root]).await
+	}
+
+	/// How the transfer of a payload stands.
+	pub async fn tiles_status(&self, root: &H256) -> Result<Transfer, ChainError> {
+		self.ask_tiles("tiles_status", rpc_params![root]).await
+	}
+
+	async fn ask_tiles<R: DeserializeOwned>(
+		&self,
+		method: &str,
+		params: RpcParams,
+	) -> Result<R, ChainError> {
+		// Each of them may be asked twice.
+		let mut answer = self.inner.rpc.request(method, params.clone()).await;
+		if matches!(&answer, Err(error) if error.is_disconnected_will_reconnect()) {
+			answer = self.inner.rpc.request(method, params).await;
+		}
+		answer.map_err(|error| match error {
+			// The node's own sentences say what to do.
+			RpcError::User(said) => ChainError::Tiles(said.message),
+			error => from_rpc(&error),
+		})
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn status_is_read_as_nodes_write_it() {
+		let text = r#"{
+			"root": "0x0000000000000000000000000000000000000000000000000000000000000000",
+			"sizeBytes": 512, "state": "running", "verifiedBytes": 256, "peers": 2,
+			"sources": { "12D3": 256 }, "liars": 1, "error": null
+		}"#;
+		let expected = Transfer {
+			state: TransferState::Running,
+			verified_bytes: 256,
+			peers: 2,
+			liars: 1,
+			error: None,
+		};
+		assert_eq!(serde_json::from_str::<Transfer>(text).unwrap(), expected);
+	}
+
+	#[test]
+	fn files_are_named_by_their_root() {
+		let path = tile_path(Path::new("tiles"), &H256([0xab; 32]));
+		assert_eq!(path, Path::new("tiles").join(format!("{}.blyt", "ab".repeat(32))));
+	}
+}

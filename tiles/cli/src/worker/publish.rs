@@ -1,0 +1,274 @@
+//! Compaction: a chain of deltas becomes a snapshot that others can fetch as a whole.
+//!
+//! A worker that knows the folder of its node's tiles puts the files of a version there and has the
+//! node offer them, when enough versions or bytes of deltas have come since the last one ([`Rule`]).
+//! The files share their bytes with those of the store where the file system can do that. The newest
+//! [`KEPT`] published versions of a model stay: somebody may be fetching the one before. Older ones
+//! are withdrawn and removed, and so, when disk is needed, is what only led to them (`storage`).
+
+use super::{
+	config::Storage,
+	error::{Error, Result},
+	files::{read_note, write_note, Files},
+	plan::Task,
+	state, Worker,
+};
+use crate::{
+	catch_up::{
+		published::{wanted, Wanted},
+		Obstacle, Version,
+	},
+	chain::{tiles::tile_path, View},
+};
+use blyan_primitives::H256;
+use blyan_tiles::atomic;
+use codec::{Decode, Encode};
+use serde_json::json;
+use std::{
+	collections::HashSet,
+	fs, io,
+	path::{Path, PathBuf},
+	sync::Arc,
+};
+
+/// Published versions of a model that stay.
+pub const KEPT: usize = 2;
+/// Where it is noted, in a model's folder, what was published.
+const NOTE_FILE: &str = "published";
+
+/// A version that was put into the node's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Note {
+	/// Number of the snapshot.
+	pub number: u32,
+	/// The round that made it.
+	pub round: Option<u32>,
+	/// The roots of its components, in order.
+	pub roots: Vec<H256>,
+}
+
+fn note_path(files: &Files, model: u32) -> PathBuf {
+	files.model(model).join(NOTE_FILE)
+}
+
+/// What was published of a model, the oldest first.
+pub fn noted(files: &Files, model: u32) -> Result<Vec<Note>> {
+	Ok(read_note(&note_path(files, model))?.unwrap_or_default())
+}
+
+/// Notes that the files of a version are in the node's folder.
+pub fn note(files: &Files, model: u32, version: &Version, roots: &[H256]) -> Result<()> {
+	let mut notes = noted(files, model)?;
+	notes.retain(|note| note.number != version.number);
+	notes.push(Note { number: version.number, round: version.round, roots: roots.to_vec() });
+	notes.sort_by_key(|note| note.number);
+	write_note(&note_path(files, model), &notes)
+}
+
+/// Splits notes into those that stay and the older ones.
+fn split(mut notes: Vec<Note>, kept: usize) -> (Vec<Note>, Vec<Note>) {
+	let surplus = notes.len().saturating_sub(kept);
+	let stay = notes.split_off(surplus);
+	(stay, notes)
+}
+
+/// The roots of `old` notes that none of those which stay has.
+fn unused(stay: &[Note], old: &[Note]) -> Vec<H256> {
+	let used: HashSet<&H256> = stay.iter().flat_map(|note| &note.roots).collect();
+	let mut unused: Vec<H256> = old.iter().flat_map(|note| note.roots.iter().copied()).collect();
+	unused.retain(|root| !used.contains(root));
+	unused.sort_unstable();
+	unused.dedup();
+	unused
+}
+
+/// When a version is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+	/// After so many versions.
+	pub versions: u32,
+	/// After so many bytes of deltas; as many as the weights have if none is told.
+	pub delta_bytes: Option<u64>,
+}
+
+impl Rule {
+	/// The rule of `worker.toml`.
+	pub fn new(storage: &Storage) -> Self {
+		Self {
+			versions: storage.snapshot_after_versions,
+			delta_bytes: storage.snapshot_after_mib.map(|mib| mib.saturating_mul(1 << 20)),
+		}
+	}
+
+	/// Whether version `newest` is to be published, `last` being the last one that was. The first
+	/// weights follow from the seed and count as published.
+	pub fn is_due(&self, last: u32, newest: u32, delta_bytes: u64, full_bytes: u64) -> bool {
+		let versions = newest.saturating_sub(last);
+		let limit = self.delta_bytes.unwrap_or(full_bytes);
+		versions >= self.versions || (versions > 0 && delta_bytes >= limit)
+	}
+}
+
+/// The versions that are to be published now: model, and number of the snapshot.
+pub async fn due(worker: &Worker, view: &View) -> Result<Vec<(u32, u32)>> {
+	if worker.config.storage.tiles_dir.is_none() {
+		return Ok(Vec::new());
+	}
+	let rule = Rule::new(&worker.config.storage);
+	let mut due = Vec::new();
+	for (model, record) in view.models().await? {
+		if record.snapshot == 0 || !worker.config.serves(model) {
+			continue;
+		}
+		let last = noted(&worker.files, model)?.pop();
+		let number = last.as_ref().map_or(0, |note| note.number);
+		let since = last.and_then(|note| note.round);
+		let delta_bytes = state::delta_bytes_since(&worker.files, model, since)?;
+		let full_bytes = view.model_bytes(model, record.snapshot).await?;
+		if rule.is_due(number, record.snapshot, delta_bytes, full_bytes) {
+			due.push((model, record.snapshot));
+		}
+	}
+	Ok(due)
+}
+
+/// Publishes a version, and withdraws those that are too old.
+pub async fn publish(worker: &Arc<Worker>, view: &View, model: u32, number: u32) -> Result<()> {
+	let Some(folder) = worker.config.storage.tiles_dir.clone() else { return Ok(()) };
+	let is_there = |note: &Note| note.number >= number;
+	if noted(&worker.files, model)?.iter().any(is_there) {
+		return Ok(());
+	}
+	let _working = worker.begin_work(Task::Publish { model, snapshot: number }).await?;
+	let weights = state::base(worker, view, model, number).await?;
+	let record = view.existing_snapshot(model, number).await?;
+	let version = Version::new(number, &record);
+	let roots = view.snapshot_roots(model, number).await?;
+	if !version.has(&roots) {
+		return Err(Obstacle::Forgotten { number }.into());
+	}
+	let components = wanted(weights.architecture(), &roots);
+	drop(weights);
+	let (shared, place) = (components.clone(), folder.clone());
+	worker.compute(move |worker| share(worker, model, number, &place, &shared)).await?;
+	// Before they are offered: what is noted is counted, and dropped some day.
+	note(&worker.files, model, &version, &roots)?;
+	for component in &components {
+		worker.stop.check()?;
+		worker.chain.offer_tiles(&component.root).await?;
+	}
+	let bytes: u64 = components.iter().map(|component| component.bytes).sum();
+	let fields = json!({ "model": model, "snapshot": number, "bytes": bytes });
+	worker.report.event("snapshot_published", fields);
+	withdraw(worker, model, KEPT).await
+}
+
+/// Gives the files of a version in the store their names in the node's folder.
+fn share(
+	worker: &Worker,
+	model: u32,
+	number: u32,
+	folder: &Path,
+	components: &[Wanted],
+) -> Result<()> {
+	for component in components {
+		let source = worker.store.path(model, number, &component.name)?;
+		atomic::share(&source, &tile_path(folder, &component.root))?;
+	}
+	Ok(())
+}
+
+/// Withdraws all but the newest `kept` published versions of a model, and removes their files.
+pub async fn withdraw(worker: &Worker, model: u32, kept: usize) -> Result<()> {
+	let Some(folder) = worker.config.storage.tiles_dir.as_deref() else { return Ok(()) };
+	let (stay, old) = split(noted(&worker.files, model)?, kept);
+	if old.is_empty() {
+		return Ok(());
+	}
+	for root in unused(&stay, &old) {
+		// The node offers again what is in its folder when it starts, so a file that stays is worse
+		// than one that it cannot read.
+		let path = tile_path(folder, &root);
+		match fs::remove_file(&path) {
+			Err(error) if error.kind() != io::ErrorKind::NotFound => {
+				return Err(Error::io("remove", &path)(error));
+			}
+			_ => {}
+		}
+		worker.chain.withdraw_tiles(&root).await?;
+	}
+	let numbers: Vec<u32> = old.iter().map(|note| note.number).collect();
+	// Last: until then it is known what remains to be removed.
+	write_note(&note_path(&worker.files, model), &stay)?;
+	worker.report.event("snapshots_withdrawn", json!({ "model": model, "snapshots": numbers }));
+	Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use proptest::prelude::*;
+
+	fn note_of(number: u32, roots: &[u8]) -> Note {
+		let roots = roots.iter().map(|byte| H256([*byte; 32])).collect();
+		Note { number, round: number.checked_sub(1), roots }
+	}
+
+	#[test]
+	fn notes_come_back_in_order_and_once() {
+		let folder = tempfile::tempdir().unwrap();
+		let files = Files::at(folder.path().to_path_buf());
+		assert!(noted(&files, 1).unwrap().is_empty());
+		for number in [8, 4, 8] {
+			let version = Version { number, heads_root: H256::zero(), round: Some(number - 1) };
+			note(&files, 1, &version, &[H256([number as u8; 32])]).unwrap();
+		}
+		assert_eq!(noted(&files, 1).unwrap(), [note_of(4, &[4]), note_of(8, &[8])]);
+		assert!(noted(&files, 2).unwrap().is_empty());
+	}
+
+	#[test]
+	fn files_that_a_newer_version_shares_stay() {
+		let notes = vec![note_of(1, &[1, 7]), note_of(2, &[2, 7]), note_of(3, &[3, 8])];
+		let (stay, old) = split(notes.clone(), 2);
+		assert_eq!((stay.len(), old.len()), (2, 1));
+		assert_eq!(unused(&stay, &old), [H256([1; 32])]);
+		let (stay, old) = split(notes.clone(), 1);
+		assert_eq!(unused(&stay, &old), [1, 2, 7].map(|byte| H256([byte; 32])));
+		assert_eq!(split(notes.clone(), 9), (notes, Vec::new()));
+	}
+
+	#[test]
+	fn version_is_due_after_enough_versions_or_bytes() {
+		let rule = Rule { versions: 16, delta_bytes: None };
+		assert!(!rule.is_due(0, 15, 999, 1_000));
+		assert!(rule.is_due(0, 16, 0, 1_000));
+		assert!(rule.is_due(0, 3, 1_000, 1_000));
+		// Nothing came since.
+		assert!(!rule.is_due(3, 3, 1_000, 1_000));
+		let rule = Rule { versions: 16, delta_bytes: Some(10) };
+		assert!(rule.is_due(5, 6, 10, 1_000));
+		assert!(!rule.is_due(5, 6, 9, 1_000));
+	}
+
+	proptest! {
+		/// However versions come, nobody is ever further behind a published one than the rule says.
+		#[test]
+		fn published_versions_are_never_further_apart_than_the_rule(
+			versions in 1u32..=128,
+			limit in proptest::option::of(1u64..500),
+			deltas in proptest::collection::vec(0u64..200, 1..300),
+		) {
+			let rule = Rule { versions, delta_bytes: limit };
+			let (mut last, mut bytes) = (0, 0);
+			for (newest, delta) in (1u32..).zip(deltas) {
+				bytes += delta;
+				if rule.is_due(last, newest, bytes, 1_000) {
+					(last, bytes) = (newest, 0);
+				}
+				prop_assert!(newest - last < versions);
+				prop_assert!(bytes < limit.unwrap_or(1_000));
+			}
+		}
+	}
+}
