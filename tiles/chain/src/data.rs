@@ -35,6 +35,8 @@ pub struct Parameter {
 }
 
 impl Parameter {
+	/// Blocks that stored data is kept before it expires.
+	pub const RETENTION_PERIOD: Self = Self { index: 0, default: 201_600 };
 	/// Blocks that a voter must have been registered.
 	pub const VOTER_AGE: Self = Self { index: 5, default: 100_800 };
 	/// Verifiers drawn for each update.

@@ -85,6 +85,8 @@ pub enum DatasetCommand {
 	Show(DatasetShowArgs),
 	/// Vote on a dataset that passed its audit; the first vote of an account holds a deposit.
 	Vote(DatasetVoteArgs),
+	/// Pay for shards of a dataset that end soon, so that rounds can go on training on them.
+	Renew(DatasetRenewArgs),
 	/// Stop being a voter and get the deposit back, a voting period after the last vote.
 	LeaveVoters(SignerArgs),
 	/// Check a prepared dataset and print its roots and hashes.
@@ -218,6 +220,24 @@ pub struct DatasetVoteArgs {
 	#[arg(long, value_name = "HEX", value_parser = parse_hash)]
 	pub hardware_id: Option<H256>,
 	/// Who signs.
+	#[command(flatten)]
+	pub signer: SignerArgs,
+}
+
+/// Arguments of `dataset renew`.
+#[derive(Clone, Debug, Args)]
+pub struct DatasetRenewArgs {
+	/// Number of the dataset.
+	#[arg(value_name = "DATASET")]
+	pub id: u32,
+	/// Renew shards that end within so many blocks; by default a quarter of the time that the chain
+	/// keeps them.
+	#[arg(long, value_name = "BLOCKS")]
+	pub within: Option<u32>,
+	/// Only say what there is to renew, and what that costs.
+	#[arg(long)]
+	pub dry_run: bool,
+	/// Who signs and pays.
 	#[command(flatten)]
 	pub signer: SignerArgs,
 }

@@ -7,11 +7,12 @@ use support::Place;
 #[test]
 fn every_command_has_help() {
 	let place = Place::new();
-	let commands: [&[&str]; 22] = [
+	let commands: [&[&str]; 23] = [
 		&[],
 		&["dataset"],
 		&["dataset", "prepare"],
 		&["dataset", "vote"],
+		&["dataset", "renew"],
 		&["dataset", "leave-voters"],
 		&["worker"],
 		&["round", "open"],

@@ -67,6 +67,7 @@ async fn dispatch_dataset(command: DatasetCommand, context: &Context) -> anyhow:
 		DatasetCommand::List(args) => online::dataset_list(args, context).await,
 		DatasetCommand::Show(args) => online::dataset_show(args, context).await,
 		DatasetCommand::Vote(args) => online::dataset_vote(args, context).await,
+		DatasetCommand::Renew(args) => online::dataset_renew(args, context).await,
 		DatasetCommand::LeaveVoters(args) => online::dataset_leave_voters(args, context).await,
 	}
 }

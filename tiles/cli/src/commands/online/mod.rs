@@ -5,6 +5,7 @@ mod dataset;
 mod model;
 mod odds;
 mod pull;
+mod renew;
 mod round;
 mod watch;
 mod work;
@@ -15,6 +16,7 @@ pub use account::{
 pub use dataset::{dataset_leave_voters, dataset_list, dataset_show, dataset_submit, dataset_vote};
 pub use model::{model_create, model_list, model_show};
 pub use pull::model_pull;
+pub use renew::dataset_renew;
 pub use round::{round_list, round_open, round_show};
 pub use watch::round_watch;
 
