@@ -142,12 +142,15 @@ describe('a snapshot that was published', () => {
 			ROUND_MS,
 		);
 		const summary = stored.unwrap();
-		assert.equal(summary.outcome.type, 'Final', `it ended in the phase ${summary.reached.type}`);
+		assert.equal(summary.outcome.type, 'Final', `it ended when in ${summary.reached.type}`);
 		return summary;
 	};
 
 	/** Arguments of a pull to this folder. */
-	const pull = (place, ...more) => ['model', 'pull', model, '--out', join(folder, place), ...more];
+	const pull = (place, ...more) => {
+		const out = ['--out', join(folder, place)];
+		return ['model', 'pull', model, ...out, ...more];
+	};
 
 	before(
 		setUp(async () => {

@@ -66,6 +66,7 @@ export class Worker {
 		mkdirSync(folder);
 		this.#config = join(folder, 'worker.toml');
 		this.#data = join(folder, 'data');
+		const fields = Object.entries(storage);
 		const lines = [
 			`urls = ["${node.url}"]`,
 			`dev = "//${account}"`,
@@ -73,7 +74,7 @@ export class Worker {
 			'data_dir = "data"',
 			'threads = 1',
 			'[storage]',
-			...Object.entries(storage).map(([field, value]) => `${field} = ${JSON.stringify(value)}`),
+			...fields.map(([field, value]) => `${field} = ${JSON.stringify(value)}`),
 			'[hardware]',
 			'device = "cpu"',
 			`id = "${Buffer.from(account).toString('hex').padEnd(64, '0')}"`,

@@ -342,8 +342,7 @@ fn plan_round(situation: &Situation, state: &RoundState, roles: Roles, tasks: &m
 
 /// Whether a worker with these roles will have to rebuild snapshots.
 fn needs_weights(roles: Roles) -> bool {
-	let building =
-		[Role::Trainer, Role::Verifier, Role::Aggregator, Role::Evaluator, Role::Server];
+	let building = [Role::Trainer, Role::Verifier, Role::Aggregator, Role::Evaluator, Role::Server];
 	building.into_iter().any(|role| roles.contains(role))
 }
 

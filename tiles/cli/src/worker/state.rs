@@ -278,8 +278,7 @@ impl Sources for Disk {
 		// Whoever answers again may have what is needed.
 		matches!(
 			error,
-			Error::Stopped
-				| Error::Chain(ChainError::Unreachable(_) | ChainError::TimedOut { .. })
+			Error::Stopped | Error::Chain(ChainError::Unreachable(_) | ChainError::TimedOut { .. })
 		)
 	}
 }

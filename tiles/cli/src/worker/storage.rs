@@ -202,7 +202,8 @@ impl Needed {
 
 	/// Asks the chain.
 	async fn ask(worker: &Worker, view: &View, unsettled: &[u32]) -> Result<Self> {
-		let mut needed = Self { models: (0..view.model_count().await?).collect(), ..Self::default() };
+		let models = (0..view.model_count().await?).collect();
+		let mut needed = Self { models, ..Self::default() };
 		needed.rounds.extend(unsettled);
 		for id in view.live_rounds().await? {
 			needed.rounds.insert(id);

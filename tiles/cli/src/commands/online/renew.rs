@@ -169,7 +169,8 @@ mod tests {
 		let shards = [(100, at(10)), (200, at(40)), (300, None), (400, at(60))];
 		// They end in blocks 110, 140 and 160.
 		let due = Due::new(&shards, 100, 100, 40);
-		assert_eq!(due.places, [Location { block: 10, index: 3 }, Location { block: 40, index: 3 }]);
+		let places = [10, 40].map(|block| Location { block, index: 3 });
+		assert_eq!(due.places, places);
 		assert_eq!((due.bytes, due.expired, due.next), (300, 1, Some(160)));
 		assert_eq!(due.cost(), 2 * ENTRY_FEE + 300 * BYTE_FEE);
 		let none = Due::new(&shards[..1], 20, 100, 40);
