@@ -45,6 +45,8 @@ pub struct Note {
 	pub round: Option<u32>,
 	/// The roots of its components, in order.
 	pub roots: Vec<H256>,
+	/// Whether the node offers all of them; if not, the version is published again.
+	pub is_offered: bool,
 }
 
 fn note_path(files: &Files, model: u32) -> PathBuf {
@@ -56,11 +58,18 @@ pub fn noted(files: &Files, model: u32) -> Result<Vec<Note>> {
 	Ok(read_note(&note_path(files, model))?.unwrap_or_default())
 }
 
-/// Notes that the files of a version are in the node's folder.
-pub fn note(files: &Files, model: u32, version: &Version, roots: &[H256]) -> Result<()> {
+/// Notes that files of a version are in the node's folder, and whether the node offers all of them.
+pub fn note(
+	files: &Files,
+	model: u32,
+	version: &Version,
+	roots: &[H256],
+	is_offered: bool,
+) -> Result<()> {
 	let mut notes = noted(files, model)?;
 	notes.retain(|note| note.number != version.number);
-	notes.push(Note { number: version.number, round: version.round, roots: roots.to_vec() });
+	let (number, round, roots) = (version.number, version.round, roots.to_vec());
+	notes.push(Note { number, round, roots, is_offered });
 	notes.sort_by_key(|note| note.number);
 	write_note(&note_path(files, model), &notes)
 }
@@ -120,7 +129,8 @@ pub async fn due(worker: &Worker, view: &View) -> Result<Vec<(u32, u32)>> {
 		if record.snapshot == 0 || !worker.config.serves(model) {
 			continue;
 		}
-		let last = noted(&worker.files, model)?.pop();
+		let notes = noted(&worker.files, model)?;
+		let last = notes.into_iter().rfind(|note| note.is_offered);
 		let number = last.as_ref().map_or(0, |note| note.number);
 		let since = last.and_then(|note| note.round);
 		let delta_bytes = state::delta_bytes_since(&worker.files, model, since)?;
@@ -135,7 +145,7 @@ pub async fn due(worker: &Worker, view: &View) -> Result<Vec<(u32, u32)>> {
 /// Publishes a version, and withdraws those that are too old.
 pub async fn publish(worker: &Arc<Worker>, view: &View, model: u32, number: u32) -> Result<()> {
 	let Some(folder) = worker.config.storage.tiles_dir.clone() else { return Ok(()) };
-	let is_there = |note: &Note| note.number >= number;
+	let is_there = |note: &Note| note.is_offered && note.number >= number;
 	if noted(&worker.files, model)?.iter().any(is_there) {
 		return Ok(());
 	}
@@ -150,13 +160,14 @@ pub async fn publish(worker: &Arc<Worker>, view: &View, model: u32, number: u32)
 	let components = wanted(weights.architecture(), &roots);
 	drop(weights);
 	let (shared, place) = (components.clone(), folder.clone());
+	// First: what is noted is counted, and dropped some day.
+	note(&worker.files, model, &version, &roots, false)?;
 	worker.compute(move |worker| share(worker, model, number, &place, &shared)).await?;
-	// Before they are offered: what is noted is counted, and dropped some day.
-	note(&worker.files, model, &version, &roots)?;
 	for component in &components {
 		worker.stop.check()?;
 		worker.chain.offer_tiles(&component.root).await?;
 	}
+	note(&worker.files, model, &version, &roots, true)?;
 	let bytes: u64 = components.iter().map(|component| component.bytes).sum();
 	let fields = json!({ "model": model, "snapshot": number, "bytes": bytes });
 	worker.report.event("snapshot_published", fields);
@@ -211,7 +222,7 @@ mod tests {
 
 	fn note_of(number: u32, roots: &[u8]) -> Note {
 		let roots = roots.iter().map(|byte| H256([*byte; 32])).collect();
-		Note { number, round: number.checked_sub(1), roots }
+		Note { number, round: number.checked_sub(1), roots, is_offered: true }
 	}
 
 	#[test]
@@ -221,7 +232,8 @@ mod tests {
 		assert!(noted(&files, 1).unwrap().is_empty());
 		for number in [8, 4, 8] {
 			let version = Version { number, heads_root: H256::zero(), round: Some(number - 1) };
-			note(&files, 1, &version, &[H256([number as u8; 32])]).unwrap();
+			note(&files, 1, &version, &[H256([number as u8; 32])], false).unwrap();
+			note(&files, 1, &version, &[H256([number as u8; 32])], true).unwrap();
 		}
 		assert_eq!(noted(&files, 1).unwrap(), [note_of(4, &[4]), note_of(8, &[8])]);
 		assert!(noted(&files, 2).unwrap().is_empty());

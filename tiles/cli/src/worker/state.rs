@@ -19,7 +19,7 @@ use super::{
 use crate::{
 	catch_up::{
 		catch_up,
-		published::{self, wanted, Wanted},
+		published::{self, wanted, Wanted, MAX_VERSIONS_APART},
 		Costs, Found, Obstacle, Sources, Start, Version,
 	},
 	chain::{
@@ -41,8 +41,9 @@ use std::{
 
 /// Snapshots of a model that stay on this disk.
 pub const KEPT_SNAPSHOTS: usize = 3;
-/// Rounds of a model whose merged updates stay noted on this disk.
-const KEPT_NOTES: usize = 64;
+/// Rounds of a model whose merged updates stay noted on this disk: those that may lie between two
+/// published snapshots.
+const KEPT_NOTES: usize = MAX_VERSIONS_APART as usize;
 /// Sets of updates that are tried where it is not known which of them were accepted.
 const MAX_CHOICES: usize = 256;
 
@@ -244,7 +245,7 @@ impl Sources for Disk {
 				if version.has(found.roots()) {
 					adopt(worker, model, version.number, folder, &components)?;
 					// It lies in the node's folder, and is dropped there when newer ones come.
-					publish::note(&worker.files, model, &version, found.roots())?;
+					publish::note(&worker.files, model, &version, found.roots(), true)?;
 				}
 				Ok(found)
 			})
