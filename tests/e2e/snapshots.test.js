@@ -2,8 +2,9 @@
 // behind it, verifies all of it, and takes no byte that somebody has changed.
 //
 // The newcomer's node keeps the bodies of few blocks, so that it forgets deltas as every node does
-// some day. When the deltas of the first round are gone and those of the second are not, the chain
-// is stopped: what is there stays, however long the rest takes.
+// some day. It starts when both rounds are over, so that it is known how many blocks these are.
+// When the deltas of the first round are gone and those of the second are not, the chain is stopped:
+// what is there stays, however long the rest takes.
 
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -12,11 +13,10 @@ import { after, before, describe, it } from 'node:test';
 import { u8aToHex } from '@polkadot/util';
 import { connect, wellKnown } from '../support/client.js';
 import { blake2b } from '../support/formats.js';
-import { parseExact, stringifyExact } from '../support/json.js';
-import { command, Node, temporaryFolder } from '../support/node.js';
+import { changedChain, Node, temporaryFolder } from '../support/node.js';
 import { REPOSITORY } from '../support/paths.js';
 import { cleanUp, setUp } from '../support/scope.js';
-import { damageTile, peersOf } from '../support/tiles.js';
+import { damageTile, eventually, peersOf } from '../support/tiles.js';
 import { blyan, Worker } from '../support/worker.js';
 
 /** Milliseconds of a slot. */
@@ -46,14 +46,17 @@ const PERIODS = {
 	heartbeatInterval: 900,
 	emissionEpoch: 900,
 };
-/** Final blocks of which the newcomer's node keeps the bodies: more than a round takes. */
-const KEPT_BLOCKS = 64;
-/** Blocks between two rounds, in which the newcomer's node can forget the first one alone. */
-const APART_BLOCKS = 20;
+/**
+ * How many blocks come until the newcomer's node forgets the first deltas. If it starts so slowly
+ * that it forgets the second ones as well, another one starts that has more time.
+ */
+const AHEAD_BLOCKS = [8, 64, 192];
+/** Blocks that may come while the chain is being stopped. */
+const STOP_BLOCKS = 3;
 /** Until a round has ended. */
 const ROUND_MS = 240_000;
 /** Until those blocks are final. */
-const FINAL_MS = 180_000;
+const FINAL_MS = 300_000;
 
 const ARCHITECTURE = {
 	vocab: 256,
@@ -88,6 +91,12 @@ const toml = (table) =>
 		.map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
 		.join('');
 
+/** Number of the newest final block that a node has. */
+async function finalOf(node) {
+	const header = await node.rpc('chain_getHeader', await node.rpc('chain_getFinalizedHead'));
+	return Number(header.number);
+}
+
 /** Has a command fail; what it complains about. */
 async function complaint(...words) {
 	const error = await blyan(...words).catch((failed) => failed);
@@ -105,14 +114,15 @@ describe('a snapshot that was published', () => {
 	let client;
 	/** The newcomer's node. */
 	let follower;
-	let later;
 	let trainer;
 	let checker;
 	let server;
 	let dataset;
 	let model;
-	/** When the first round ended. */
-	let firstEnded;
+	/** The newest block that can have deltas of the first round. */
+	let firstDeltas;
+	/** The block in which the second round opened; all of its deltas are newer. */
+	let secondOpened;
 	/** Name of the first test that failed. */
 	let broken;
 
@@ -128,12 +138,17 @@ describe('a snapshot that was published', () => {
 			broken = undefined;
 		});
 
-	/** Has the model learn in a round; what is kept of it. */
+	/** Number of the newest block. */
+	const best = async () => (await client.api.rpc.chain.getHeader()).number.toNumber();
+
+	/** Has the model learn in a round; when it opened, and the newest block with deltas of it. */
 	const learn = async () => {
 		const recipe = join(folder, 'recipe.toml');
 		writeFileSync(recipe, toml(RECIPE));
 		const about = ['--model', model, '--dataset', dataset, '--recipe', recipe];
 		const { round } = await blyan(node, 'round', 'open', ...about, ...asOwner);
+		await trainer.event('update_revealed', { round });
+		const deltas = await best();
 		const stored = await client.until(
 			client.api.query.rounds.summaries,
 			[round],
@@ -143,7 +158,59 @@ describe('a snapshot that was published', () => {
 		);
 		const summary = stored.unwrap();
 		assert.equal(summary.outcome.type, 'Final', `it ended when in ${summary.reached.type}`);
-		return summary;
+		return { opened: summary.opened.toNumber(), deltas };
+	};
+
+	/** Prepares the dataset and the first weights, for which nobody is needed. */
+	const prepare = async () => {
+		const about = [
+			...['--name', 'an-extract', '--licence', 'CC-PDDC', '--language', 'en'],
+			...['--source', 'tests/data', '--record-bytes', 512],
+		];
+		const architecture = join(folder, 'architecture.toml');
+		writeFileSync(architecture, toml(ARCHITECTURE));
+		const first = ['--architecture', architecture, '--seed', '01'.repeat(32)];
+		await Promise.all([
+			blyan(null, 'dataset', 'prepare', TEXT, '--out', join(folder, 'dataset'), ...about),
+			blyan(null, 'model', 'init', '--out', join(folder, 'first'), ...first),
+		]);
+	};
+
+	/** Has the dataset approved. */
+	const approve = async () => {
+		const submit = ['dataset', 'submit', join(folder, 'dataset'), '--account', '//Ferdie'];
+		({ dataset } = await blyan(node, ...submit));
+		await client.applied(client.api.tx.datasets.vote(dataset, true), voter);
+		await client.until(
+			client.api.query.datasets.allDatasets,
+			[dataset],
+			(value) => value.unwrap().status.type === 'Approved',
+			`dataset ${dataset} to be approved`,
+		);
+	};
+
+	/** Creates the model. */
+	const create = async () => {
+		const words = ['model', 'create', join(folder, 'first'), '--name', 'orator', ...asOwner];
+		({ model } = await blyan(node, ...words));
+	};
+
+	/**
+	 * Starts the newcomer's node and waits until it has forgotten the first deltas, which happens in
+	 * `ahead` blocks: of block n the body goes when block n plus those that it keeps is final.
+	 * Whether it still has the second ones.
+	 */
+	const follow = async (ahead) => {
+		const goal = (await best()) + ahead;
+		const kept = goal - firstDeltas;
+		follower = await Node.start([
+			...['--chain', specification, '--no-mdns', '--bootnodes', await node.address()],
+			...['--blocks-pruning', `${kept}`, '--tiles-dir', tiles.follower],
+		]);
+		const isThere = async () => (await finalOf(follower)) >= goal;
+		await eventually(FINAL_MS, () => `block ${goal} to be final\n${follower.tail()}`, isThere);
+		// Some blocks may come until the chain has stopped.
+		return (await finalOf(node)) + STOP_BLOCKS - kept < secondOpened;
 	};
 
 	/** Arguments of a pull to this folder. */
@@ -157,21 +224,14 @@ describe('a snapshot that was published', () => {
 			folder = temporaryFolder();
 			tiles.node = join(folder, 'tiles');
 			tiles.follower = join(folder, 'newcomer');
-			const { stdout } = await command('export-chain-spec', '--chain', 'dev');
-			const exported = parseExact(stdout);
-			const { network } = exported.genesis.runtimeGenesis.patch;
-			network.slotMillis = SLOT_MILLIS;
-			Object.assign(network.parameters, COMMITTEES, PERIODS);
-			specification = join(folder, 'chain.json');
-			writeFileSync(specification, stringifyExact(exported));
+			const changed = changedChain('dev', ({ network }) => {
+				network.slotMillis = SLOT_MILLIS;
+				Object.assign(network.parameters, COMMITTEES, PERIODS);
+			});
+			[specification] = await Promise.all([changed, prepare()]);
 			node = await Node.start(['--dev', '--chain', specification, '--tiles-dir', tiles.node]);
 			client = await connect(node);
 			await client.best(1);
-			follower = await Node.start([
-				...['--chain', specification, '--no-mdns', '--bootnodes', await node.address()],
-				...['--blocks-pruning', `${KEPT_BLOCKS}`, '--tiles-dir', tiles.follower],
-			]);
-			later = await connect(follower);
 
 			trainer = new Worker(node, 'Bob', ['trainer', 'aggregator']);
 			checker = new Worker(node, 'Charlie', ['auditor', 'verifier', 'evaluator']);
@@ -179,39 +239,16 @@ describe('a snapshot that was published', () => {
 			server = new Worker(node, 'Dave', ['server'], storage);
 			const machine = u8aToHex(blake2b(voter.publicKey));
 			await Promise.all([
-				...[trainer, checker, server].map((worker) => worker.start()),
+				checker.start(),
 				client.applied(client.api.tx.datasets.registerVoter(machine), voter),
 			]);
-
-			const place = join(folder, 'dataset');
-			const about = [
-				...['--name', 'an-extract', '--licence', 'CC-PDDC', '--language', 'en'],
-				...['--source', 'tests/data', '--record-bytes', 512],
-			];
-			await blyan(null, 'dataset', 'prepare', TEXT, '--out', place, ...about);
-			const submit = ['dataset', 'submit', place, '--account', '//Ferdie'];
-			({ dataset } = await blyan(node, ...submit));
-			await client.applied(client.api.tx.datasets.vote(dataset, true), voter);
-
-			const architecture = join(folder, 'architecture.toml');
-			writeFileSync(architecture, toml(ARCHITECTURE));
-			const first = join(folder, 'first');
-			const init = ['--architecture', architecture, '--seed', '01'.repeat(32)];
-			await blyan(null, 'model', 'init', '--out', first, ...init);
-			const create = ['model', 'create', first, '--name', 'orator', ...asOwner];
-			({ model } = await blyan(node, ...create));
-			await client.until(
-				client.api.query.datasets.allDatasets,
-				[dataset],
-				(value) => value.unwrap().status.type === 'Approved',
-				`dataset ${dataset} to be approved`,
-			);
+			await Promise.all([approve(), create(), trainer.start(), server.start()]);
 		}),
 	);
 	after(cleanUp);
 
 	step('is published by a server when enough versions have come', async () => {
-		firstEnded = (await learn()).ended.toNumber();
+		({ deltas: firstDeltas } = await learn());
 		const { bytes } = await server.event('snapshot_published', { model, snapshot: 1 });
 		const files = readdirSync(tiles.node).filter((name) => name.endsWith('.blyt'));
 		const size = files.reduce((sum, name) => sum + statSync(join(tiles.node, name)).size, 0);
@@ -223,15 +260,22 @@ describe('a snapshot that was published', () => {
 	});
 
 	step('is not the newest version any more', async () => {
-		await client.best(firstEnded + APART_BLOCKS);
-		await learn();
+		({ opened: secondOpened } = await learn());
 		const { snapshot } = await blyan(node, 'model', 'show', model);
 		assert.equal(snapshot, 2);
 	});
 
 	step('is needed when the deltas before it are gone', async () => {
-		await later.finalised(firstEnded + KEPT_BLOCKS + 1, FINAL_MS);
 		await Promise.all([trainer.kill(), checker.kill()]);
+		let hasSecond = false;
+		for (const ahead of AHEAD_BLOCKS) {
+			hasSecond = await follow(ahead);
+			if (hasSecond) {
+				break;
+			}
+			await follower.kill();
+		}
+		assert.ok(hasSecond, `the newcomer's node is too slow\n${follower.tail()}`);
 		await client.close();
 		await node.kill();
 		const said = await complaint(follower, ...pull('replayed'));
@@ -250,6 +294,7 @@ describe('a snapshot that was published', () => {
 		assert.equal(pulled.rounds_merged, 1);
 		assert.equal(pulled.snapshot, 2);
 
+		const later = await connect(follower);
 		const heads = await later.api.call.modelsApi.heads(model);
 		const states = await blyan(null, 'model', 'verify', join(folder, 'pulled'));
 		assert.ok(states.every(({ genuine }) => genuine));

@@ -7,7 +7,9 @@ use super::{
 	types::*,
 	Chain, ChainError, Config,
 };
-use blyan_primitives::{hash::blake2b_256, record::Manifest, roles::Role, update::Update, H256};
+use blyan_primitives::{
+	hash::blake2b_256, model::Architecture, record::Manifest, roles::Role, update::Update, H256,
+};
 use codec::{Decode, Encode};
 use std::{collections::BTreeMap, time::Duration};
 use subxt::{
@@ -384,13 +386,12 @@ impl View {
 		Ok(roots)
 	}
 
-	/// Bytes of all components of a snapshot of a model.
-	pub async fn model_bytes(&self, model: u32, number: u32) -> Result<u64, ChainError> {
+	/// The architecture of a snapshot of a model.
+	pub async fn architecture(&self, model: u32, number: u32) -> Result<Architecture, ChainError> {
 		let snapshot = self.existing_snapshot(model, number).await?;
 		let spec = self.spec(model, snapshot.spec).await?;
 		let spec = spec.ok_or_else(|| ChainError::unknown("spec of model", model))?;
-		let components = spec.definition.architecture.0.components();
-		Ok(components.iter().map(|component| component.bytes).sum())
+		Ok(spec.definition.architecture.0)
 	}
 
 	/// The root that a component, whose head is `head`, had at block `at`. Fails if the chain has

@@ -7,7 +7,6 @@
 use super::{error::from_rpc, Chain, ChainError};
 use blyan_primitives::H256;
 use serde::{de::DeserializeOwned, Deserialize};
-use std::path::{Path, PathBuf};
 use subxt::rpcs::{
 	client::{rpc_params, RpcParams},
 	Error as RpcError,
@@ -45,11 +44,6 @@ pub struct Transfer {
 	pub error: Option<String>,
 }
 
-/// Where a node with this folder has the file of this root.
-pub fn tile_path(folder: &Path, root: &H256) -> PathBuf {
-	folder.join(format!("{root:x}.{}", blyan_tiles::store::EXTENSION))
-}
-
 impl Chain {
 	/// Has the node verify the file of this root and offer it to others. Returns the payload's size
 	/// in bytes.
@@ -70,6 +64,11 @@ impl Chain {
 	/// Has the node forget what it did not fetch to the end.
 	pub async fn cancel_tiles(&self, root: &H256) -> Result<(), ChainError> {
 		self.ask_tiles("tiles_cancel", rpc_params![root]).await
+	}
+
+	/// The roots of all payloads that the node offers. Fails if it moves no tiles.
+	pub async fn offered_tiles(&self) -> Result<Vec<H256>, ChainError> {
+		self.ask_tiles("tiles_offered", rpc_params![]).await
 	}
 
 	/// How the transfer of a payload stands.
@@ -114,11 +113,5 @@ mod tests {
 			error: None,
 		};
 		assert_eq!(serde_json::from_str::<Transfer>(text).unwrap(), expected);
-	}
-
-	#[test]
-	fn files_are_named_by_their_root() {
-		let path = tile_path(Path::new("tiles"), &H256([0xab; 32]));
-		assert_eq!(path, Path::new("tiles").join(format!("{}.blyt", "ab".repeat(32))));
 	}
 }

@@ -14,16 +14,21 @@
 //! | versions that are asked for | [`MAX_VERSIONS_APART`], 32 at a time |
 //! | components that are fetched at a time | 16 |
 //! | silence until it is given up | 60 s; 5 s if there is nobody to ask, or if somebody lied |
+//! | all components together | the time that 128 KiB a second take, and 60 s |
+//!
+//! The last one is against nodes that send a little now and then: whoever waits for them would do
+//! nothing else for days.
 
 use crate::chain::{
-	tiles::{tile_path, Transfer, TransferState},
+	tiles::{Transfer, TransferState},
 	Chain, ChainError, View,
 };
 use blyan_engine::Weights;
 use blyan_primitives::{model::Architecture, H256};
-use blyan_tiles::TileFile;
+use blyan_tiles::{store::EXTENSION, TileFile};
 use std::{
 	collections::VecDeque,
+	fs,
 	path::{Path, PathBuf},
 	time::{Duration, Instant},
 };
@@ -45,6 +50,8 @@ const PROBE_GRACE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The same if there is nobody to ask, or if somebody sent wrong bytes and was banned.
 const SHORT_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes a second below which a version is given up.
+const LEAST_RATE: u64 = 128 << 10;
 
 /// A component of a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +74,16 @@ pub fn wanted(architecture: &Architecture, roots: &[H256]) -> Vec<Wanted> {
 			bytes: component.bytes,
 		})
 		.collect()
+}
+
+/// Where a node with this folder has the file of this root.
+pub fn tile_path(folder: &Path, root: &H256) -> PathBuf {
+	folder.join(format!("{root:x}.{EXTENSION}"))
+}
+
+/// How long fetching so many bytes may take.
+fn time_for(bytes: u64) -> Duration {
+	PATIENCE.saturating_add(Duration::from_secs(bytes / LEAST_RATE))
 }
 
 /// The weights in the files of a version, each of which must have its root.
@@ -159,19 +176,42 @@ impl Published {
 		Ok(Vec::new())
 	}
 
-	/// Which of these payloads of `bytes` bytes somebody sends something of.
+	/// Which of these payloads of `bytes` bytes somebody sends something of. Nothing of them stays
+	/// that was not there before.
 	async fn probe(&self, probes: &[(u32, H256)], bytes: u64) -> Result<Vec<u32>, ChainError> {
+		let mut absent: Vec<H256> = probes.iter().map(|(_, root)| *root).collect();
+		absent.retain(|root| !tile_path(&self.folder, root).exists());
+		let asked = match self.want_all(probes, bytes).await {
+			Ok(()) => self.watch(probes).await,
+			Err(error) => Err(error),
+		};
+		for (_, root) in probes {
+			self.forget(root).await;
+		}
+		absent.retain(|root| tile_path(&self.folder, root).exists());
+		for root in &absent {
+			self.drop_file(root).await;
+		}
+		asked
+	}
+
+	async fn want_all(&self, probes: &[(u32, H256)], bytes: u64) -> Result<(), ChainError> {
 		for (_, root) in probes {
 			self.chain.want_tiles(root, bytes).await?;
 		}
-		let asked = self.watch(probes).await;
-		let found = asked.as_ref().map(Vec::as_slice).unwrap_or_default();
-		for (number, root) in probes {
-			if !found.contains(number) {
-				self.forget(root).await;
-			}
+		Ok(())
+	}
+
+	/// Removes a file that was fetched only to see whether somebody has it. That this fails hinders
+	/// nobody.
+	async fn drop_file(&self, root: &H256) {
+		let path = tile_path(&self.folder, root);
+		if let Err(error) = fs::remove_file(&path) {
+			tracing::debug!("{} stays: {error}", path.display());
 		}
-		asked
+		if let Err(error) = self.chain.withdraw_tiles(root).await {
+			tracing::debug!("{root:?} is still offered: {error}");
+		}
 	}
 
 	/// Waits until bytes of one of these payloads are there.
@@ -199,24 +239,27 @@ impl Published {
 		}
 	}
 
-	/// Has the node fetch all of these components. Tells `done` how many bytes are complete.
+	/// Has the node fetch all of these components. Tells `done` how many bytes are complete, at
+	/// least every few seconds; it is given up when that returns `false`.
 	pub async fn fetch(
 		&self,
 		components: &[Wanted],
-		mut done: impl FnMut(u64) + Send,
+		mut done: impl FnMut(u64) -> bool + Send,
 	) -> Result<(), ChainError> {
 		let mut waiting: VecDeque<&Wanted> = components.iter().collect();
 		let mut running: Vec<(&Wanted, Silence)> = Vec::new();
 		let mut complete = 0u64;
+		let total: u64 = components.iter().map(|component| component.bytes).sum();
+		let begun = Instant::now();
 		while !waiting.is_empty() || !running.is_empty() {
-			while running.len() < FETCHED_AT_ONCE {
+			let mut failure = None;
+			while running.len() < FETCHED_AT_ONCE && failure.is_none() {
 				let Some(component) = waiting.pop_front() else { break };
-				self.chain.want_tiles(&component.root, component.bytes).await?;
+				failure = self.chain.want_tiles(&component.root, component.bytes).await.err();
 				running.push((component, Silence::new()));
 			}
 			sleep(POLL).await;
 			let mut left = Vec::with_capacity(running.len());
-			let mut failure = None;
 			for (component, mut silence) in running {
 				match self.look(component, &mut silence).await {
 					Ok(true) => complete = complete.saturating_add(component.bytes),
@@ -227,6 +270,15 @@ impl Published {
 					}
 				}
 			}
+			if !done(complete) {
+				failure.get_or_insert(ChainError::Tiles(String::from("it was stopped")));
+			} else if !left.is_empty() && begun.elapsed() > time_for(total) {
+				failure.get_or_insert(ChainError::Tiles(format!(
+					"{complete} of {total} bytes came in {} s, which is too slow; try again when \
+					 others offer it",
+					begun.elapsed().as_secs()
+				)));
+			}
 			if let Some(error) = failure {
 				for (component, _) in left {
 					self.forget(&component.root).await;
@@ -234,7 +286,6 @@ impl Published {
 				return Err(error);
 			}
 			running = left;
-			done(complete);
 		}
 		Ok(())
 	}
@@ -297,6 +348,19 @@ mod tests {
 		*bytes.last_mut().unwrap() ^= 1;
 		std::fs::write(&path, bytes).unwrap();
 		assert!(load(folder.path(), &architecture(), &components).is_err());
+	}
+
+	#[test]
+	fn files_are_named_by_their_root() {
+		let path = tile_path(Path::new("tiles"), &H256([0xab; 32]));
+		assert_eq!(path, Path::new("tiles").join(format!("{}.blyt", "ab".repeat(32))));
+	}
+
+	#[test]
+	fn time_to_fetch_is_bounded_by_the_bytes() {
+		assert_eq!(time_for(0), PATIENCE);
+		assert_eq!(time_for(LEAST_RATE * 10), PATIENCE + Duration::from_secs(10));
+		assert!(time_for(u64::MAX) > PATIENCE);
 	}
 
 	#[test]

@@ -200,6 +200,9 @@ pub struct Worker {
 	pub(crate) stop: Stop,
 	/// Held while a snapshot is rebuilt.
 	pub(crate) building: Mutex<()>,
+	/// Held while files are put into the folder of the node's tiles or taken out of it, and while that
+	/// is noted. Whoever has it waits for [`Worker::compute`] alone.
+	pub(crate) sharing: Mutex<()>,
 	/// Held by whoever has weights, blobs and records of a round in memory, see
 	/// [`Worker::begin_work`].
 	working: Mutex<()>,
@@ -244,7 +247,8 @@ impl Worker {
 	/// has none yet, so that memory does not grow with the number of tasks.
 	///
 	/// It is the first thing that a task waits for: whoever has its turn may wait for
-	/// [`Worker::building`] and [`Worker::compute`], and nobody who has one of those waits for a turn.
+	/// [`Worker::building`], then for [`Worker::sharing`], then for [`Worker::compute`], and nobody who
+	/// has one of those waits for a turn.
 	pub(crate) async fn begin_work(&self, task: Task) -> Result<MutexGuard<'_, ()>> {
 		let turn = self.working.lock().await;
 		self.go_on(task)?;
@@ -311,6 +315,7 @@ async fn start(config: Config, options: &Options, context: &Context) -> Result<W
 		shift: u32::from(options.cheat == Some(Cheat::Data)),
 		stop: Stop::default(),
 		building: Mutex::new(()),
+		sharing: Mutex::new(()),
 		working: Mutex::new(()),
 		stale: std::sync::Mutex::default(),
 		computing: Semaphore::new(1),
@@ -571,21 +576,21 @@ impl Following {
 		if let Err(error) = worker.files.prune(&kept) {
 			tracing::warn!("{error}");
 		}
-		if let Err(error) = self.tidy(worker, &situation.unsettled).await {
+		if let Err(error) = self.tidy(worker, &kept).await {
 			tracing::warn!("{error}");
 		}
 		Ok(())
 	}
 
-	/// Makes room on the disk, every few blocks.
-	async fn tidy(&mut self, worker: &Arc<Worker>, unsettled: &[u32]) -> Result<()> {
+	/// Makes room on the disk, every few blocks. The folders of the rounds in `kept` stay.
+	async fn tidy(&mut self, worker: &Arc<Worker>, kept: &[u32]) -> Result<()> {
 		let now = self.now;
 		let is_fresh = self.tidied_at.is_some_and(|at| now >= at && now - at < SLOW_BLOCKS);
 		if is_fresh {
 			return Ok(());
 		}
 		let view = worker.chain.view().await?;
-		storage::tidy(worker, &view, unsettled).await?;
+		storage::tidy(worker, &view, kept).await?;
 		self.tidied_at = Some(now);
 		Ok(())
 	}

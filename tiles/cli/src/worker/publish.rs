@@ -5,6 +5,13 @@
 //! The files share their bytes with those of the store where the file system can do that. The newest
 //! [`KEPT`] published versions of a model stay: somebody may be fetching the one before. Older ones
 //! are withdrawn and removed, and so, when disk is needed, is what only led to them (`storage`).
+//!
+//! # When it is interrupted
+//!
+//! Whatever is put into the node's folder is noted before, as not offered: also what the node fetches
+//! for the worker. So it is counted, and removed when something else is published or fetched. A
+//! version some of whose files are gone, because another worker of the same node has removed what it
+//! shared with it, is as one that was never published.
 
 use super::{
 	config::Storage,
@@ -15,10 +22,10 @@ use super::{
 };
 use crate::{
 	catch_up::{
-		published::{wanted, Wanted},
+		published::{tile_path, wanted, Wanted},
 		Obstacle, Version,
 	},
-	chain::{tiles::tile_path, View},
+	chain::{ChainError, View},
 };
 use blyan_primitives::H256;
 use blyan_tiles::atomic;
@@ -49,6 +56,13 @@ pub struct Note {
 	pub is_offered: bool,
 }
 
+impl Note {
+	/// Whether the node offers all of its files, and all of them are in this folder.
+	fn is_whole(&self, folder: &Path) -> bool {
+		self.is_offered && self.roots.iter().all(|root| tile_path(folder, root).is_file())
+	}
+}
+
 fn note_path(files: &Files, model: u32) -> PathBuf {
 	files.model(model).join(NOTE_FILE)
 }
@@ -74,11 +88,15 @@ pub fn note(
 	write_note(&note_path(files, model), &notes)
 }
 
-/// Splits notes into those that stay and the older ones.
-fn split(mut notes: Vec<Note>, kept: usize) -> (Vec<Note>, Vec<Note>) {
-	let surplus = notes.len().saturating_sub(kept);
-	let stay = notes.split_off(surplus);
-	(stay, notes)
+/// Splits notes into those that stay and the others: the newest `kept` that are offered stay, and
+/// `current`, which is being written.
+pub fn split(notes: Vec<Note>, kept: usize, current: Option<u32>) -> (Vec<Note>, Vec<Note>) {
+	let offered = notes.iter().filter(|note| note.is_offered);
+	let oldest = offered.rev().take(kept).last().map(|note| note.number);
+	notes.into_iter().partition(|note| {
+		let is_new = note.is_offered && oldest.is_some_and(|oldest| note.number >= oldest);
+		is_new || Some(note.number) == current
+	})
 }
 
 /// The roots of `old` notes that none of those which stay has.
@@ -120,9 +138,7 @@ impl Rule {
 
 /// The versions that are to be published now: model, and number of the snapshot.
 pub async fn due(worker: &Worker, view: &View) -> Result<Vec<(u32, u32)>> {
-	if worker.config.storage.tiles_dir.is_none() {
-		return Ok(Vec::new());
-	}
+	let Some(folder) = worker.config.storage.tiles_dir.as_deref() else { return Ok(Vec::new()) };
 	let rule = Rule::new(&worker.config.storage);
 	let mut due = Vec::new();
 	for (model, record) in view.models().await? {
@@ -130,11 +146,13 @@ pub async fn due(worker: &Worker, view: &View) -> Result<Vec<(u32, u32)>> {
 			continue;
 		}
 		let notes = noted(&worker.files, model)?;
-		let last = notes.into_iter().rfind(|note| note.is_offered);
+		let last = notes.into_iter().rfind(|note| note.is_whole(folder));
 		let number = last.as_ref().map_or(0, |note| note.number);
 		let since = last.and_then(|note| note.round);
 		let delta_bytes = state::delta_bytes_since(&worker.files, model, since)?;
-		let full_bytes = view.model_bytes(model, record.snapshot).await?;
+		let architecture = view.architecture(model, record.snapshot).await?;
+		let components = architecture.components();
+		let full_bytes: u64 = components.iter().map(|component| component.bytes).sum();
 		if rule.is_due(number, record.snapshot, delta_bytes, full_bytes) {
 			due.push((model, record.snapshot));
 		}
@@ -145,11 +163,13 @@ pub async fn due(worker: &Worker, view: &View) -> Result<Vec<(u32, u32)>> {
 /// Publishes a version, and withdraws those that are too old.
 pub async fn publish(worker: &Arc<Worker>, view: &View, model: u32, number: u32) -> Result<()> {
 	let Some(folder) = worker.config.storage.tiles_dir.clone() else { return Ok(()) };
-	let is_there = |note: &Note| note.is_offered && note.number >= number;
+	let is_there = |note: &Note| note.number >= number && note.is_whole(&folder);
 	if noted(&worker.files, model)?.iter().any(is_there) {
 		return Ok(());
 	}
 	let _working = worker.begin_work(Task::Publish { model, snapshot: number }).await?;
+	// A node that moves no tiles says so, before anything is done for it.
+	worker.chain.offered_tiles().await?;
 	let weights = state::base(worker, view, model, number).await?;
 	let record = view.existing_snapshot(model, number).await?;
 	let version = Version::new(number, &record);
@@ -160,8 +180,10 @@ pub async fn publish(worker: &Arc<Worker>, view: &View, model: u32, number: u32)
 	let components = wanted(weights.architecture(), &roots);
 	drop(weights);
 	let (shared, place) = (components.clone(), folder.clone());
+	let _sharing = worker.sharing.lock().await;
 	// First: what is noted is counted, and dropped some day.
 	note(&worker.files, model, &version, &roots, false)?;
+	withdraw(worker, model, KEPT, Some(number)).await?;
 	worker.compute(move |worker| share(worker, model, number, &place, &shared)).await?;
 	for component in &components {
 		worker.stop.check()?;
@@ -171,7 +193,7 @@ pub async fn publish(worker: &Arc<Worker>, view: &View, model: u32, number: u32)
 	let bytes: u64 = components.iter().map(|component| component.bytes).sum();
 	let fields = json!({ "model": model, "snapshot": number, "bytes": bytes });
 	worker.report.event("snapshot_published", fields);
-	withdraw(worker, model, KEPT).await
+	withdraw(worker, model, KEPT, None).await
 }
 
 /// Gives the files of a version in the store their names in the node's folder.
@@ -189,24 +211,39 @@ fn share(
 	Ok(())
 }
 
-/// Withdraws all but the newest `kept` published versions of a model, and removes their files.
-pub async fn withdraw(worker: &Worker, model: u32, kept: usize) -> Result<()> {
+/// Withdraws all but the newest `kept` published versions of a model and `current`, and removes
+/// their files. Whoever calls it has `worker.sharing`, since it reads the notes and writes them.
+pub async fn withdraw(
+	worker: &Worker,
+	model: u32,
+	kept: usize,
+	current: Option<u32>,
+) -> Result<()> {
 	let Some(folder) = worker.config.storage.tiles_dir.as_deref() else { return Ok(()) };
-	let (stay, old) = split(noted(&worker.files, model)?, kept);
+	let (stay, old) = split(noted(&worker.files, model)?, kept, current);
 	if old.is_empty() {
 		return Ok(());
 	}
-	for root in unused(&stay, &old) {
-		// The node offers again what is in its folder when it starts, so a file that stays is worse
-		// than one that it cannot read.
-		let path = tile_path(folder, &root);
+	let unused = unused(&stay, &old);
+	// Files first: the disk is needed whatever the node says, and the node offers again what is in
+	// its folder when it starts, so a file that stays is worse than one that it cannot read.
+	for root in &unused {
+		let path = tile_path(folder, root);
 		match fs::remove_file(&path) {
 			Err(error) if error.kind() != io::ErrorKind::NotFound => {
 				return Err(Error::io("remove", &path)(error));
 			}
 			_ => {}
 		}
-		worker.chain.withdraw_tiles(&root).await?;
+	}
+	for root in &unused {
+		match worker.chain.withdraw_tiles(root).await {
+			// It moves no tiles, or not any more: it offers nothing.
+			Err(ChainError::Tiles(said)) => tracing::debug!("{root:?} is not withdrawn: {said}"),
+			done => {
+				done?;
+			}
+		}
 	}
 	let numbers: Vec<u32> = old.iter().map(|note| note.number).collect();
 	// Last: until then it is known what remains to be removed.
@@ -242,12 +279,40 @@ mod tests {
 	#[test]
 	fn files_that_a_newer_version_shares_stay() {
 		let notes = vec![note_of(1, &[1, 7]), note_of(2, &[2, 7]), note_of(3, &[3, 8])];
-		let (stay, old) = split(notes.clone(), 2);
+		let (stay, old) = split(notes.clone(), 2, None);
 		assert_eq!((stay.len(), old.len()), (2, 1));
 		assert_eq!(unused(&stay, &old), [H256([1; 32])]);
-		let (stay, old) = split(notes.clone(), 1);
+		let (stay, old) = split(notes.clone(), 1, None);
 		assert_eq!(unused(&stay, &old), [1, 2, 7].map(|byte| H256([byte; 32])));
-		assert_eq!(split(notes.clone(), 9), (notes, Vec::new()));
+		assert_eq!(split(notes.clone(), 9, None), (notes, Vec::new()));
+	}
+
+	#[test]
+	fn what_could_not_be_offered_never_takes_the_place_of_what_is() {
+		let failed = |number: u32| Note { is_offered: false, ..note_of(number, &[9]) };
+		let notes = vec![note_of(1, &[1]), failed(2), note_of(3, &[3]), failed(4), failed(5)];
+		let numbers = |notes: Vec<Note>| -> Vec<u32> {
+			notes.into_iter().map(|note| note.number).collect()
+		};
+		let (stay, old) = split(notes.clone(), 1, None);
+		assert_eq!((numbers(stay), numbers(old)), (vec![3], vec![1, 2, 4, 5]));
+		let (stay, old) = split(notes.clone(), 2, Some(5));
+		assert_eq!((numbers(stay), numbers(old)), (vec![1, 3, 5], vec![2, 4]));
+		let (stay, _) = split(vec![failed(4), failed(5)], 2, Some(4));
+		assert_eq!(numbers(stay), [4]);
+		assert!(split(notes, 0, None).0.is_empty());
+	}
+
+	#[test]
+	fn version_is_published_only_while_all_of_its_files_are_there() {
+		let folder = tempfile::tempdir().unwrap();
+		let note = note_of(3, &[1, 2]);
+		for root in &note.roots {
+			assert!(!note.is_whole(folder.path()));
+			fs::write(tile_path(folder.path(), root), "").unwrap();
+		}
+		assert!(note.is_whole(folder.path()));
+		assert!(!Note { is_offered: false, ..note }.is_whole(folder.path()));
 	}
 
 	#[test]

@@ -19,11 +19,10 @@ use super::{
 use crate::{
 	catch_up::{
 		catch_up,
-		published::{self, wanted, Wanted, MAX_VERSIONS_APART},
+		published::{self, tile_path, wanted, Wanted, MAX_VERSIONS_APART},
 		Costs, Found, Obstacle, Sources, Start, Version,
 	},
 	chain::{
-		tiles::tile_path,
 		types::{Phase, Snapshot},
 		ChainError, View,
 	},
@@ -71,8 +70,9 @@ pub fn remembered(files: &Files, model: u32, round: u32) -> Result<Option<Merged
 	read_note(&note_path(files, model, round))
 }
 
-/// What was merged in the rounds of a model that are noted, by round in ascending order.
-pub fn notes(files: &Files, model: u32) -> Result<Vec<(u32, Merged)>> {
+/// What was merged in the rounds of a model after round `since`, or in all, as far as it is noted; by
+/// round in ascending order.
+pub fn notes_since(files: &Files, model: u32, since: Option<u32>) -> Result<Vec<(u32, Merged)>> {
 	let folder = files.model(model).join("merged");
 	let entries = match fs::read_dir(&folder) {
 		Ok(entries) => entries,
@@ -84,6 +84,9 @@ pub fn notes(files: &Files, model: u32) -> Result<Vec<(u32, Merged)>> {
 		let path = entry.map_err(Error::io("list", &folder))?.path();
 		let name = path.file_name().and_then(|name| name.to_str());
 		let Some(round) = name.and_then(|name| name.parse().ok()) else { continue };
+		if since.is_some_and(|since| round <= since) {
+			continue;
+		}
 		// Whoever replays the round says what is wrong with a damaged one.
 		if let Ok(Some(merged)) = read_note(&path) {
 			notes.push((round, merged));
@@ -96,9 +99,8 @@ pub fn notes(files: &Files, model: u32) -> Result<Vec<(u32, Merged)>> {
 /// Bytes of the deltas that rounds of a model have merged after round `since`, as far as they are
 /// noted.
 pub fn delta_bytes_since(files: &Files, model: u32, since: Option<u32>) -> Result<u64> {
-	let is_newer = |round: u32| since.is_none_or(|since| round > since);
-	let notes = notes(files, model)?.into_iter().filter(|(round, _)| is_newer(*round));
-	let updates = notes.flat_map(|(_, merged)| merged.updates);
+	let notes = notes_since(files, model, since)?;
+	let updates = notes.into_iter().flat_map(|(_, merged)| merged.updates);
 	let bytes = updates.map(|accepted| -> u64 {
 		accepted.update.deltas.iter().map(|delta| u64::from(delta.bytes)).sum()
 	});
@@ -236,15 +238,28 @@ impl Sources for Disk {
 			return Err(Obstacle::Forgotten { number: version.number }.into());
 		}
 		let components = wanted(&self.architecture, &roots);
-		published.fetch(&components, |_| {}).await?;
 		let (model, version, architecture) = (self.model, *version, self.architecture);
-		self.worker
+		let worker = &self.worker;
+		let _sharing = worker.sharing.lock().await;
+		// First: what the node fetches lies in its folder, and is dropped there when newer ones come,
+		// or when it is not fetched to the end.
+		let is_known = publish::noted(&worker.files, model)?
+			.iter()
+			.any(|note| note.number == version.number && note.is_offered);
+		if !is_known {
+			publish::note(&worker.files, model, &version, &roots, false)?;
+		}
+		publish::withdraw(worker, model, publish::KEPT, Some(version.number)).await?;
+		let stop = worker.stop.clone();
+		let fetched = published.fetch(&components, move |_| !stop.is_requested()).await;
+		worker.stop.check()?;
+		fetched?;
+		worker
 			.compute(move |worker| {
 				let folder = published.folder();
 				let found = Found::new(published::load(folder, &architecture, &components)?);
 				if version.has(found.roots()) {
 					adopt(worker, model, version.number, folder, &components)?;
-					// It lies in the node's folder, and is dropped there when newer ones come.
 					publish::note(&worker.files, model, &version, found.roots(), true)?;
 				}
 				Ok(found)

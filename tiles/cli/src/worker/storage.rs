@@ -8,15 +8,16 @@
 //! # What is never dropped
 //!
 //! What live rounds need: their folders, their bases, their records, the deltas and traces of their
-//! updates. The newest version of each model that is on this disk, from which everything newer can be
-//! reached; the last one that was published; and what is small: residuals, notes, audits. If that
-//! alone is too much, the worker says so and goes on.
+//! updates. The newest version of each model that is whole on this disk, from which everything newer
+//! can be reached; the last one that was published; and what is small: residuals, notes, audits. If
+//! that alone is too much, the worker says so and goes on.
 //!
 //! # Bound
 //!
 //! Between two looks more may come: at most what the caches hold (`disk_limit_mib`), which drop their
-//! own oldest files, and a version of a model, which takes as much as the newest one does. The eighth
-//! that stays free is for that.
+//! own oldest files, and versions of a model that are rebuilt or fetched, each of which takes as much
+//! as the newest one does: four of them, before the oldest is removed. The eighth that stays free is for
+//! that.
 
 use super::{
 	data::hex,
@@ -24,8 +25,12 @@ use super::{
 	files::read_note,
 	publish, state, Worker,
 };
-use crate::chain::{tiles::tile_path, types::AccountId, View};
+use crate::{
+	catch_up::published::tile_path,
+	chain::{types::AccountId, View},
+};
 use blyan_primitives::{record::Manifest, H256};
+use blyan_tiles::Store;
 use serde_json::json;
 use std::{
 	collections::{HashMap, HashSet},
@@ -193,6 +198,8 @@ struct Needed {
 	names: HashSet<String>,
 	/// Numbers of all models.
 	models: Vec<u32>,
+	/// Names of the components of each model that has versions on this disk.
+	components: HashMap<u32, Vec<String>>,
 }
 
 impl Needed {
@@ -200,11 +207,20 @@ impl Needed {
 		self.names.extend(cids.into_iter().map(|cid| hex(cid.as_bytes())));
 	}
 
-	/// Asks the chain.
-	async fn ask(worker: &Worker, view: &View, unsettled: &[u32]) -> Result<Self> {
+	/// Asks the chain. Rounds in `kept` are needed whatever it says.
+	async fn ask(worker: &Worker, view: &View, kept: &[u32]) -> Result<Self> {
 		let models = (0..view.model_count().await?).collect();
 		let mut needed = Self { models, ..Self::default() };
-		needed.rounds.extend(unsettled);
+		for model in &needed.models {
+			if worker.store.snapshots(*model)?.is_empty() {
+				continue;
+			}
+			let Some(record) = view.model(*model).await? else { continue };
+			let components = view.architecture(*model, record.snapshot).await?.components();
+			let names = components.into_iter().map(|component| component.name).collect();
+			needed.components.insert(*model, names);
+		}
+		needed.rounds.extend(kept);
 		for id in view.live_rounds().await? {
 			needed.rounds.insert(id);
 			let Some(round) = view.round(id).await? else { continue };
@@ -252,15 +268,14 @@ fn measure_published(
 	let Some(folder) = worker.config.storage.tiles_dir.as_deref() else { return Ok(Vec::new()) };
 	let mut items = Vec::new();
 	for model in models {
-		let mut notes = publish::noted(&worker.files, *model)?;
-		let last = notes.pop();
+		let (last, others) = publish::split(publish::noted(&worker.files, *model)?, 1, None);
 		let mut seen = HashSet::new();
 		let kept: HashSet<H256> = last.into_iter().flat_map(|note| note.roots).collect();
 		for root in &kept {
 			measured.look(&tile_path(folder, root));
 		}
 		let mut files = Vec::new();
-		for root in notes.into_iter().flat_map(|note| note.roots) {
+		for root in others.into_iter().flat_map(|note| note.roots) {
 			if !kept.contains(&root) && seen.insert(root) {
 				files.extend(measured.look(&tile_path(folder, &root)));
 			}
@@ -282,11 +297,12 @@ fn droppable(worker: &Worker, needed: &Needed) -> Result<Vec<Item>> {
 		let files = scratch.walk(&path, MAX_DEPTH)?;
 		items.push(Item { worth: Worth::EndedRound, order, files, what: What::Folder(path) });
 	}
-	for model in &needed.models {
-		let mut snapshots = worker.store.snapshots(*model)?;
-		snapshots.pop();
-		for number in snapshots {
-			if needed.versions.contains(&(*model, number)) {
+	for (model, components) in &needed.components {
+		let newest = newest_whole(&worker.store, *model, components)?;
+		for number in worker.store.snapshots(*model)? {
+			// Where none is whole, the next way to the head may still go on with what is there.
+			let is_newest = newest.is_none_or(|newest| newest == number);
+			if is_newest || needed.versions.contains(&(*model, number)) {
 				continue;
 			}
 			let path = worker.store.snapshot_folder(*model, number);
@@ -306,16 +322,30 @@ fn droppable(worker: &Worker, needed: &Needed) -> Result<Vec<Item>> {
 	Ok(items)
 }
 
+/// The newest version of a model of which no file is missing. Files come into being as a whole, so
+/// one that was being written when the worker was killed lacks some.
+fn newest_whole(store: &Store, model: u32, components: &[String]) -> Result<Option<u32>> {
+	for number in store.snapshots(model)?.into_iter().rev() {
+		let mut is_whole = true;
+		for name in components {
+			is_whole &= store.contains(model, number, name)?;
+		}
+		if is_whole {
+			return Ok(Some(number));
+		}
+	}
+	Ok(None)
+}
+
 /// Names of the pieces of deltas that were merged since the last published version of each model.
 fn recent_deltas(worker: &Worker, needed: &Needed) -> Result<HashSet<String>> {
 	let mut recent = Needed::default();
 	for model in &needed.models {
-		let last = publish::noted(&worker.files, *model)?.pop().and_then(|note| note.round);
-		for (round, merged) in state::notes(&worker.files, *model)? {
-			if last.is_none_or(|last| round > last) {
-				let updates = merged.updates.into_iter();
-				recent.add_cids(updates.flat_map(|accepted| accepted.update.delta_cids));
-			}
+		let notes = publish::noted(&worker.files, *model)?;
+		let last = notes.into_iter().rfind(|note| note.is_offered).and_then(|note| note.round);
+		for (_, merged) in state::notes_since(&worker.files, *model, last)? {
+			let updates = merged.updates.into_iter();
+			recent.add_cids(updates.flat_map(|accepted| accepted.update.delta_cids));
 		}
 	}
 	Ok(recent.names)
@@ -369,11 +399,14 @@ fn remove(items: &[Item]) -> Result<()> {
 	Ok(())
 }
 
-/// Drops what is worth least if too little of the limit is left. `unsettled` are rounds that are over
-/// and whose folders are needed still.
-pub async fn tidy(worker: &Arc<Worker>, view: &View, unsettled: &[u32]) -> Result<()> {
-	// Whoever gets to a version must not lose the one that it begins with.
+/// Drops what is worth least if too little of the limit is left. The folders of the rounds in `kept`
+/// are needed: those that were live when the worker looked last, and those that are over and whose
+/// update is not settled.
+pub async fn tidy(worker: &Arc<Worker>, view: &View, kept: &[u32]) -> Result<()> {
+	// Whoever gets to a version must not lose the one that it begins with, and whoever publishes one
+	// notes what it does.
 	let Ok(_building) = worker.building.try_lock() else { return Ok(()) };
+	let Ok(_sharing) = worker.sharing.try_lock() else { return Ok(()) };
 	let max = worker.config.max_disk();
 	let limit = max.saturating_sub(max / RESERVE_PARTS);
 	let models: Vec<u32> = (0..view.model_count().await?).collect();
@@ -385,7 +418,7 @@ pub async fn tidy(worker: &Arc<Worker>, view: &View, unsettled: &[u32]) -> Resul
 	if used.await? <= limit {
 		return Ok(());
 	}
-	let needed = Needed::ask(worker, view, unsettled).await?;
+	let needed = Needed::ask(worker, view, kept).await?;
 	let (chosen, left) = blocking(worker, move |worker| {
 		let mut measured = measure(worker)?;
 		let mut items = measure_published(worker, &needed.models, &mut measured)?;
@@ -397,7 +430,7 @@ pub async fn tidy(worker: &Arc<Worker>, view: &View, unsettled: &[u32]) -> Resul
 	.await?;
 	for item in &chosen {
 		if let What::Published(model) = &item.what {
-			publish::withdraw(worker, *model, 1).await?;
+			publish::withdraw(worker, *model, 1, None).await?;
 		}
 	}
 	if !chosen.is_empty() {
@@ -510,6 +543,21 @@ mod tests {
 		remove(&items).unwrap();
 		remove(&items).unwrap();
 		assert!(!place.path().join("a").exists() && place.path().join("c").exists());
+	}
+
+	#[test]
+	fn version_that_was_cut_off_is_not_the_newest_one() {
+		let place = tempfile::tempdir().unwrap();
+		let store = Store::open(place.path().to_path_buf()).unwrap();
+		let names = ["head", "norm"].map(String::from);
+		assert_eq!(newest_whole(&store, 0, &names).unwrap(), None);
+		for (number, name) in [(3, "head"), (4, "head"), (4, "norm"), (5, "norm")] {
+			store.write(0, number, name, &[0; 64]).unwrap();
+		}
+		assert_eq!(newest_whole(&store, 0, &names).unwrap(), Some(4));
+		assert_eq!(newest_whole(&store, 0, &names[..1]).unwrap(), Some(4));
+		assert_eq!(newest_whole(&store, 0, &names[1..]).unwrap(), Some(5));
+		assert_eq!(newest_whole(&store, 1, &names).unwrap(), None);
 	}
 
 	/// A disk with versions and deltas of one model.

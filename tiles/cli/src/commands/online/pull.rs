@@ -146,7 +146,11 @@ impl Sources for Pull<'_> {
 		let total = components.iter().map(|component| component.bytes).sum();
 		let bar = self.context.output.progress_bytes("fetching", total);
 		let report = bar.clone();
-		let fetched = published.fetch(&components, move |done| report.set_position(done)).await;
+		let show = move |done| {
+			report.set_position(done);
+			true
+		};
+		let fetched = published.fetch(&components, show).await;
 		bar.finish_and_clear();
 		fetched?;
 		let load = || published::load(published.folder(), &self.architecture, &components);
