@@ -167,7 +167,9 @@ impl Costs {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
 	/// The chain has forgotten what to compare with.
-	#[error("the chain does not keep version {number} any more, so nothing can be compared with it")]
+	#[error(
+		"the chain does not keep version {number} any more, so nothing can be compared with it"
+	)]
 	Forgotten {
 		/// Number of the version.
 		number: u32,

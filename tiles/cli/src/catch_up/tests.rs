@@ -160,7 +160,8 @@ async fn wrong_roots_are_refused_and_the_next_way_is_taken() {
 	let reached = world.reach(costs()).await.unwrap();
 	assert_eq!(reached.start, Start::Published(16));
 	assert_eq!(reached.found.weights(), &weights(20));
-	let expected = "published version 19: what was found is not version 19: its root is not the one \
+	let expected =
+		"published version 19: what was found is not version 19: its root is not the one \
 	                on chain";
 	assert_eq!(reached.tried, [expected]);
 }

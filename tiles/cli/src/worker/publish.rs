@@ -291,9 +291,8 @@ mod tests {
 	fn what_could_not_be_offered_never_takes_the_place_of_what_is() {
 		let failed = |number: u32| Note { is_offered: false, ..note_of(number, &[9]) };
 		let notes = vec![note_of(1, &[1]), failed(2), note_of(3, &[3]), failed(4), failed(5)];
-		let numbers = |notes: Vec<Note>| -> Vec<u32> {
-			notes.into_iter().map(|note| note.number).collect()
-		};
+		let numbers =
+			|notes: Vec<Note>| -> Vec<u32> { notes.into_iter().map(|note| note.number).collect() };
 		let (stay, old) = split(notes.clone(), 1, None);
 		assert_eq!((numbers(stay), numbers(old)), (vec![3], vec![1, 2, 4, 5]));
 		let (stay, old) = split(notes.clone(), 2, Some(5));
