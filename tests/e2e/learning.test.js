@@ -10,17 +10,24 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe } from 'node:test';
 import { u8aToHex } from '@polkadot/util';
 import { BLY, connect, wellKnown } from '../support/client.js';
 import { blake2b, bytesRoot } from '../support/formats.js';
+import {
+	ARCHITECTURE,
+	CHECKPOINT_EVERY,
+	PERIODS,
+	RECORD_BYTES,
+	recipeOf,
+	SLOT_MILLIS,
+	TEXT,
+	toml,
+} from '../support/learning.js';
 import { changedChain, Node, temporaryFolder } from '../support/node.js';
-import { REPOSITORY } from '../support/paths.js';
-import { cleanUp, setUp } from '../support/scope.js';
+import { cleanUp, setUp, steps } from '../support/scope.js';
 import { blyan, Worker } from '../support/worker.js';
 
-/** Milliseconds of a slot. */
-const SLOT_MILLIS = 1_000;
 /** Committees of two, in which there is a place for everybody. */
 const COMMITTEES = {
 	auditorsPerDataset: 2,
@@ -30,69 +37,15 @@ const COMMITTEES = {
 	maxTrainers: 2,
 	voteQuorum: 1,
 };
-/**
- * Periods, in blocks. Those that end when everybody has acted are long: that costs nothing, and a
- * machine that is busy needs it. A vote and a challenge take all their time.
- */
-const PERIODS = {
-	uploadPeriod: 900,
-	auditPhase: 900,
-	votingPeriod: 10,
-	openPeriod: 900,
-	trainPeriod: 900,
-	revealPeriod: 900,
-	verifyPeriod: 1_800,
-	mergeTurn: 900,
-	challengePeriod: 2,
-	evaluatePeriod: 1_800,
-	heartbeatInterval: 900,
-	emissionEpoch: 900,
-};
 /** Until a round has changed its phase. */
 const PHASE_MS = 180_000;
 
-/** A small model that learns fast. */
-const ARCHITECTURE = {
-	vocab: 256,
-	d_model: 32,
-	layers: 1,
-	heads: 2,
-	context: 64,
-	experts: 2,
-	top_k: 2,
-	d_ff: 64,
-};
-/** Steps from one checkpoint to the next. */
-const CHECKPOINT_EVERY = 8;
 /** Every segment is drawn, so that whoever verifies does all that a trainer did. */
 const SEGMENTS = 8;
 /** A training of some seconds, in which there is time to be killed. */
-const RECIPE = {
-	numeric: 'f32',
-	steps: CHECKPOINT_EVERY * SEGMENTS,
-	batch: 48,
-	checkpoint_every: CHECKPOINT_EVERY,
-	learning_rate_nano: 5_000_000,
-	weight_decay_ppm: 100_000,
-	warmup_steps: 4,
-	tolerance_ppm: 10_000,
-	min_alignment_ppm: 200_000,
-	delta_bytes_per_chunk: 1_024,
-	evaluation_records: 16,
-	margin_micronats: 1_000,
-	max_delta_norm: 2 ** 34,
-};
-/** A few hundred records of at most so many bytes. */
-const TEXT = join(REPOSITORY, 'tests', 'data', 'state-of-the-union-extract.txt');
-const RECORD_BYTES = 512;
+const RECIPE = recipeOf(SEGMENTS);
 /** Bytes of a tile file before its payload. */
 const HEADER_BYTES = 4_096;
-
-/** A flat table as TOML. */
-const toml = (table) =>
-	Object.entries(table)
-		.map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
-		.join('');
 
 /** Whether a training has come to a checkpoint that is not its last. */
 const isOnTheWay = (step) => step >= CHECKPOINT_EVERY && step < RECIPE.steps;
@@ -119,20 +72,7 @@ describe('learning', () => {
 	let model;
 	/** A node that came later. */
 	let follower;
-	/** Name of the first test that failed. */
-	let broken;
-
-	/** A test that makes sense only after those before it. */
-	const step = (name, action) =>
-		it(name, async (context) => {
-			if (broken !== undefined) {
-				context.skip(`because of: ${broken}`);
-				return;
-			}
-			broken = name;
-			await action();
-			broken = undefined;
-		});
+	const step = steps();
 
 	const workers = () => [...trainers, ...checkers];
 	const addressOf = (worker) => wellKnown(worker.account).address;

@@ -9,18 +9,24 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe } from 'node:test';
 import { u8aToHex } from '@polkadot/util';
 import { connect, wellKnown } from '../support/client.js';
 import { blake2b } from '../support/formats.js';
+import {
+	ARCHITECTURE,
+	PERIODS,
+	RECORD_BYTES,
+	recipeOf,
+	SLOT_MILLIS,
+	TEXT,
+	toml,
+} from '../support/learning.js';
 import { changedChain, Node, temporaryFolder } from '../support/node.js';
-import { REPOSITORY } from '../support/paths.js';
-import { cleanUp, setUp } from '../support/scope.js';
+import { cleanUp, setUp, steps } from '../support/scope.js';
 import { damageTile, eventually, peersOf } from '../support/tiles.js';
 import { blyan, Worker } from '../support/worker.js';
 
-/** Milliseconds of a slot. */
-const SLOT_MILLIS = 1_000;
 /** Committees of one. */
 const COMMITTEES = {
 	auditorsPerDataset: 1,
@@ -30,21 +36,6 @@ const COMMITTEES = {
 	maxTrainers: 1,
 	voteQuorum: 1,
 	segmentsPerUpdate: 1,
-};
-/** Periods, in blocks. Those that end when everybody has acted are long. */
-const PERIODS = {
-	uploadPeriod: 900,
-	auditPhase: 900,
-	votingPeriod: 10,
-	openPeriod: 900,
-	trainPeriod: 900,
-	revealPeriod: 900,
-	verifyPeriod: 1_800,
-	mergeTurn: 900,
-	challengePeriod: 2,
-	evaluatePeriod: 1_800,
-	heartbeatInterval: 900,
-	emissionEpoch: 900,
 };
 /**
  * How many blocks come until the newcomer's node forgets the first deltas. If it starts so slowly
@@ -57,39 +48,6 @@ const STOP_BLOCKS = 3;
 const ROUND_MS = 240_000;
 /** Until those blocks are final. */
 const FINAL_MS = 300_000;
-
-const ARCHITECTURE = {
-	vocab: 256,
-	d_model: 32,
-	layers: 1,
-	heads: 2,
-	context: 64,
-	experts: 2,
-	top_k: 2,
-	d_ff: 64,
-};
-const RECIPE = {
-	numeric: 'f32',
-	steps: 16,
-	batch: 48,
-	checkpoint_every: 8,
-	learning_rate_nano: 5_000_000,
-	weight_decay_ppm: 100_000,
-	warmup_steps: 4,
-	tolerance_ppm: 10_000,
-	min_alignment_ppm: 200_000,
-	delta_bytes_per_chunk: 1_024,
-	evaluation_records: 16,
-	margin_micronats: 1_000,
-	max_delta_norm: 2 ** 34,
-};
-const TEXT = join(REPOSITORY, 'tests', 'data', 'state-of-the-union-extract.txt');
-
-/** A flat table as TOML. */
-const toml = (table) =>
-	Object.entries(table)
-		.map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
-		.join('');
 
 /** Number of the newest final block that a node has. */
 async function finalOf(node) {
@@ -123,20 +81,7 @@ describe('a snapshot that was published', () => {
 	let firstDeltas;
 	/** The block in which the second round opened; all of its deltas are newer. */
 	let secondOpened;
-	/** Name of the first test that failed. */
-	let broken;
-
-	/** A test that makes sense only after those before it. */
-	const step = (name, action) =>
-		it(name, async (context) => {
-			if (broken !== undefined) {
-				context.skip(`because of: ${broken}`);
-				return;
-			}
-			broken = name;
-			await action();
-			broken = undefined;
-		});
+	const step = steps();
 
 	/** Number of the newest block. */
 	const best = async () => (await client.api.rpc.chain.getHeader()).number.toNumber();
@@ -144,7 +89,7 @@ describe('a snapshot that was published', () => {
 	/** Has the model learn in a round; when it opened, and the newest block with deltas of it. */
 	const learn = async () => {
 		const recipe = join(folder, 'recipe.toml');
-		writeFileSync(recipe, toml(RECIPE));
+		writeFileSync(recipe, toml(recipeOf(2)));
 		const about = ['--model', model, '--dataset', dataset, '--recipe', recipe];
 		const { round } = await blyan(node, 'round', 'open', ...about, ...asOwner);
 		await trainer.event('update_revealed', { round });
@@ -165,7 +110,7 @@ describe('a snapshot that was published', () => {
 	const prepare = async () => {
 		const about = [
 			...['--name', 'an-extract', '--licence', 'CC-PDDC', '--language', 'en'],
-			...['--source', 'tests/data', '--record-bytes', 512],
+			...['--source', 'tests/data', '--record-bytes', RECORD_BYTES],
 		];
 		const architecture = join(folder, 'architecture.toml');
 		writeFileSync(architecture, toml(ARCHITECTURE));

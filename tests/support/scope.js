@@ -1,5 +1,7 @@
 // What every test needs around it: waits that end, and a machine left as it was found.
 
+import { it } from 'node:test';
+
 const undo = [];
 
 /** Has `action` run by `cleanUp`; what was registered last runs first. */
@@ -54,4 +56,19 @@ export async function within(ms, what, promise) {
 	} finally {
 		clearTimeout(timer);
 	}
+}
+
+/** For tests that make sense only after those before them: like `it`, until one of them has failed. */
+export function steps() {
+	let broken;
+	return (name, action) =>
+		it(name, async (context) => {
+			if (broken !== undefined) {
+				context.skip(`because of: ${broken}`);
+				return;
+			}
+			broken = name;
+			await action();
+			broken = undefined;
+		});
 }
