@@ -19,12 +19,14 @@ setup:
 	@scripts/setup.sh
 
 build: setup
-	@$(ENV) cargo build --locked --workspace
-	@$(ENV) cd tiles && cargo build --locked --workspace
+	@$(ENV) cargo build --locked --workspace $(TARGETS)
+	@$(ENV) cd tiles && cargo build --locked --workspace $(TARGETS)
 
 demo: build
 	@$(ENV) scripts/demo.py $(ARGS)
 
+# Together with the tests, which are compiled while the runtime for WASM leaves a core idle.
+test: TARGETS := --lib --bins --examples --tests
 test: build
 	@scripts/test.sh
 

@@ -60,6 +60,6 @@ run() {
 export -f run
 export scratch
 
-# Three at a time: most of their time is waiting for blocks. More would starve the nodes, whose block
+# Four at a time: most of their time is waiting for blocks. More would starve the nodes, whose block
 # times are wall time.
-printf '%s\n' "$@" | xargs -P 3 -I{} bash -c 'run {}'
+printf '%s\n' "$@" | xargs -P 4 -I{} bash -c 'run {}'

@@ -62,7 +62,9 @@ const _: &[u8] = include_bytes!("../metadata.scale");
 
 /// What this program says to the chain, and the chain to it, as the chain's metadata describes it.
 ///
-/// Made from `metadata.scale`, which a node of the same version wrote.
+/// Made from `metadata.scale`, which a node of the same version wrote. Its thousands of pages repeat what
+/// wallets show of every chain, so they are left out of this documentation.
+#[doc(hidden)]
 #[subxt::subxt(
 	runtime_metadata_path = "metadata.scale",
 	substitute_type(
