@@ -130,7 +130,7 @@ export class Transfer {
 
 	/** Waits until it is over, well or not. */
 	over() {
-		const ends = ['done', 'failed', 'cancelled'];
+		const ends = ['done', 'failed', 'cancelled', 'expired'];
 		return this.until(({ state }) => ends.includes(state), 'the transfer to be over');
 	}
 

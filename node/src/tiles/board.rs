@@ -1,9 +1,10 @@
-//! How transfers stand, and who waits for news of them.
+//! How transfers stand, who waits for news of them, and whether anybody has asked.
 
 use blyan_primitives::H256;
 use serde::Serialize;
 use std::{
 	collections::{BTreeMap, VecDeque},
+	mem,
 	sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
@@ -27,6 +28,9 @@ pub enum State {
 	Failed,
 	/// Somebody cancelled it.
 	Cancelled,
+	/// Nobody asked about it for long. What came of it stays on the disk, and `tiles_want` goes on
+	/// with it.
+	Expired,
 }
 
 /// How a transfer stands.
@@ -69,7 +73,7 @@ impl Status {
 
 	/// Whether nothing will change unless it is begun again.
 	pub fn is_over(&self) -> bool {
-		matches!(self.state, State::Done | State::Failed | State::Cancelled)
+		matches!(self.state, State::Done | State::Failed | State::Cancelled | State::Expired)
 	}
 
 	/// Counts bytes that a peer has sent.
@@ -89,24 +93,32 @@ pub struct Board {
 
 #[derive(Debug, Default)]
 struct Rows {
-	rows: BTreeMap<H256, watch::Sender<Status>>,
+	rows: BTreeMap<H256, Row>,
 	/// The roots of all rows, the oldest first.
 	order: VecDeque<H256>,
 }
 
+#[derive(Debug)]
+struct Row {
+	status: watch::Sender<Status>,
+	/// Whether somebody has asked since [`Board::take_asked`] was called last.
+	was_asked: bool,
+}
+
 impl Board {
-	/// A transfer begins, perhaps again.
+	/// A transfer begins, perhaps again. Whoever wants it has asked about it.
 	pub fn begin(&self, root: H256, size_bytes: u64) {
 		let status = Status::new(root, size_bytes);
 		let mut rows = self.rows();
-		if let Some(row) = rows.rows.get(&root) {
+		if let Some(row) = rows.rows.get_mut(&root) {
 			// Whoever watches goes on.
-			row.send_replace(status);
+			row.status.send_replace(status);
+			row.was_asked = true;
 			return;
 		}
 		if rows.order.len() >= MAX_ROWS {
 			let is_over =
-				|root: &H256| rows.rows.get(root).is_none_or(|row| row.borrow().is_over());
+				|root: &H256| rows.rows.get(root).is_none_or(|row| row.status.borrow().is_over());
 			// There is one, since far fewer transfers than rows can be running.
 			if let Some(oldest) = rows.order.iter().position(is_over) {
 				if let Some(root) = rows.order.remove(oldest) {
@@ -115,24 +127,46 @@ impl Board {
 			}
 		}
 		rows.order.push_back(root);
-		rows.rows.insert(root, watch::Sender::new(status));
+		rows.rows.insert(root, Row { status: watch::Sender::new(status), was_asked: true });
 	}
 
 	/// Changes the status of a transfer that was begun, and tells whoever watches it.
 	pub fn update(&self, root: &H256, change: impl FnOnce(&mut Status)) {
 		if let Some(row) = self.rows().rows.get(root) {
-			row.send_modify(change);
+			row.status.send_modify(change);
 		}
 	}
 
-	/// How a transfer stands, if it was begun.
+	/// How a transfer stands, if it was begun. Counts as a question.
 	pub fn status(&self, root: &H256) -> Option<Status> {
-		self.rows().rows.get(root).map(|row| row.borrow().clone())
+		let mut rows = self.rows();
+		let row = rows.rows.get_mut(root)?;
+		row.was_asked = true;
+		let status = row.status.borrow().clone();
+		Some(status)
 	}
 
 	/// Tells how a transfer stands whenever that changes. What changes in between may go unnoticed.
+	/// Counts as a question for as long as somebody listens.
 	pub fn watch(&self, root: &H256) -> Option<watch::Receiver<Status>> {
-		self.rows().rows.get(root).map(watch::Sender::subscribe)
+		let mut rows = self.rows();
+		let row = rows.rows.get_mut(root)?;
+		row.was_asked = true;
+		Some(row.status.subscribe())
+	}
+
+	/// Somebody wants a transfer that is there already.
+	pub fn note_asked(&self, root: &H256) {
+		if let Some(row) = self.rows().rows.get_mut(root) {
+			row.was_asked = true;
+		}
+	}
+
+	/// Whether somebody has asked about a transfer since this was called last, or watches it now.
+	pub fn take_asked(&self, root: &H256) -> bool {
+		let mut rows = self.rows();
+		let Some(row) = rows.rows.get_mut(root) else { return false };
+		mem::take(&mut row.was_asked) || row.status.receiver_count() > 0
 	}
 
 	/// The rows. They are whole even if whoever held the lock panicked.
@@ -158,6 +192,36 @@ mod tests {
 		assert!(watch.borrow_and_update().is_over());
 		board.begin(root, 512);
 		assert_eq!(watch.borrow_and_update().state, State::Opening);
+	}
+
+	#[test]
+	fn questions_count_once_and_watchers_for_as_long_as_they_listen() {
+		let board = Board::default();
+		let root = H256([1; 32]);
+		assert!(!board.take_asked(&root));
+		let ask: [fn(&Board, &H256); 4] = [
+			|board, root| board.begin(*root, 512),
+			|board, root| board.begin(*root, 512),
+			|board, root| board.note_asked(root),
+			|board, root| assert!(board.status(root).is_some()),
+		];
+		for ask in ask {
+			ask(&board, &root);
+			assert!(board.take_asked(&root));
+			assert!(!board.take_asked(&root));
+		}
+		// What the node does is no question.
+		board.update(&root, |status| status.peers = 1);
+		assert!(!board.take_asked(&root));
+		let watch = board.watch(&root);
+		for _ in 0..3 {
+			assert!(board.take_asked(&root));
+		}
+		drop(watch);
+		assert!(!board.take_asked(&root));
+		// Even if it is over before anybody looks.
+		drop(board.watch(&root));
+		assert!(board.take_asked(&root));
 	}
 
 	#[test]

@@ -25,7 +25,8 @@ use tokio::sync::mpsc;
 
 /// What bytes that do not verify cost their sender: the connection.
 const LIED: ReputationChange = ReputationChange::new_fatal("sent tile bytes that do not verify");
-/// How long to wait for something to happen when nothing is planned.
+/// How long to wait for something to happen when nothing is planned. So often, at least, it is seen
+/// whether somebody still asks about what is fetched.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Fetches what workers want.
@@ -50,6 +51,7 @@ impl Client {
 	pub async fn run(mut self, mut peers: BoxStream<'static, SyncEvent>) {
 		loop {
 			let now_ms = self.now_ms();
+			self.transfers.expire(now_ms);
 			while let Some(order) = self.transfers.next(now_ms) {
 				self.ask(order);
 			}

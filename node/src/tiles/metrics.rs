@@ -31,6 +31,8 @@ pub struct Metrics {
 	pub liars: Counter<U64>,
 	/// Transfers that are not over.
 	pub transfers: Gauge<U64>,
+	/// Transfers that were dropped because nobody asked about them any more.
+	pub expired: Counter<U64>,
 }
 
 impl Metrics {
@@ -70,6 +72,13 @@ impl Metrics {
 			)?,
 			transfers: register(
 				Gauge::new("blyan_tiles_transfers", "Payloads that are being fetched")?,
+				&registry,
+			)?,
+			expired: register(
+				Counter::new(
+					"blyan_tiles_expired_total",
+					"Transfers that were dropped because nobody asked about them any more",
+				)?,
 				&registry,
 			)?,
 		})

@@ -47,6 +47,10 @@ pub trait TilesApi {
 	/// Begins to fetch a payload of this root and size in bytes from other nodes, or goes on with
 	/// it. When it is there, it is `ROOT.blyt` in the node's folder, and is offered. A file that is
 	/// there already is verified, and fetched again only if it is damaged.
+	///
+	/// Whoever wants it must ask about it now and then: `tiles_want` once more, `tiles_status`, or
+	/// an open `tiles_subscribeStatus`. A transfer about which nobody asks for ten minutes is
+	/// dropped and is `expired` then; what came of it stays on the disk, and is not fetched again.
 	#[method(name = "tiles_want", with_extensions)]
 	async fn want(&self, root: H256, size_bytes: u64) -> RpcResult<()>;
 
@@ -55,11 +59,13 @@ pub trait TilesApi {
 	#[method(name = "tiles_cancel", with_extensions)]
 	async fn cancel(&self, root: H256) -> RpcResult<()>;
 
-	/// How the transfer of a payload stands that was asked for since the node started.
+	/// How the transfer of a payload stands that was asked for since the node started. It goes on
+	/// for another ten minutes.
 	#[method(name = "tiles_status")]
 	fn status(&self, root: H256) -> RpcResult<Status>;
 
 	/// How the transfer stands now, and again whenever that changes. Slow readers get the latest.
+	/// It does not expire as long as anybody is subscribed.
 	#[subscription(
 		name = "tiles_subscribeStatus" => "tiles_statusChanged",
 		unsubscribe = "tiles_unsubscribeStatus",

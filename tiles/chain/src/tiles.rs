@@ -26,6 +26,8 @@ pub enum TransferState {
 	Failed,
 	/// Somebody cancelled it.
 	Cancelled,
+	/// Nobody asked about it for ten minutes.
+	Expired,
 }
 
 /// How a transfer stands.
@@ -56,7 +58,8 @@ impl Chain {
 		self.ask_tiles("tiles_withdraw", rpc_params![root]).await
 	}
 
-	/// Has the node fetch a payload of this size from other nodes.
+	/// Has the node fetch a payload of this size from other nodes. It gives up what nobody asks
+	/// about for ten minutes.
 	pub async fn want_tiles(&self, root: &H256, bytes: u64) -> Result<(), ChainError> {
 		self.ask_tiles("tiles_want", rpc_params![root, bytes]).await
 	}
@@ -97,6 +100,23 @@ impl Chain {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn states_are_read_as_nodes_write_them() {
+		let states = [
+			("opening", TransferState::Opening),
+			("running", TransferState::Running),
+			("done", TransferState::Done),
+			("failed", TransferState::Failed),
+			("cancelled", TransferState::Cancelled),
+			("expired", TransferState::Expired),
+		];
+		for (word, state) in states {
+			let read: TransferState = serde_json::from_str(&format!("\"{word}\"")).unwrap();
+			assert_eq!(read, state);
+		}
+		assert!(serde_json::from_str::<TransferState>("\"paused\"").is_err());
+	}
 
 	#[test]
 	fn status_is_read_as_nodes_write_it() {

@@ -303,6 +303,9 @@ impl Published {
 			TransferState::Cancelled => {
 				Err(ChainError::Tiles(format!("somebody has cancelled the transfer of {name}")))
 			}
+			TransferState::Expired => Err(ChainError::Tiles(format!(
+				"the node has given {name} up, since it was not asked about it for long; try again"
+			))),
 			TransferState::Opening => Ok(false),
 			TransferState::Running if !silence.is_too_long(&status) => Ok(false),
 			TransferState::Running if status.liars > 0 => Err(ChainError::Tiles(format!(
