@@ -38,6 +38,11 @@ describe('the data plane', () => {
 		return { block: block.toNumber(), index: index.toNumber() };
 	};
 
+	it('tells its fees in the metadata', () => {
+		const { byteFee, entryFee } = api.consts.shards;
+		assert.ok(byteFee.toBigInt() > 0n && entryFee.toBigInt() > byteFee.toBigInt());
+	});
+
 	it('stores a full shard and tells its CID', async () => {
 		const stored = await client.applied(store(data), alice);
 		const event = stored.event('shards', 'Stored');

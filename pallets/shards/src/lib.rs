@@ -131,10 +131,14 @@ pub mod pallet {
 		/// Where fees go. `()` burns them.
 		type FeeDestination: OnUnbalanced<CreditOf<Self>>;
 
-		/// Fee for each byte stored or renewed.
+		/// Fee for each byte stored or renewed, in the smallest unit of the currency. Clients read
+		/// it from the metadata to say beforehand what something costs.
+		#[pallet::constant]
 		type ByteFee: Get<BalanceOf<Self>>;
 
-		/// Fee for each item stored or renewed.
+		/// Fee for each item stored or renewed, on top of that for its bytes, in the smallest unit
+		/// of the currency.
+		#[pallet::constant]
 		type EntryFee: Get<BalanceOf<Self>>;
 
 		/// Blocks for which an item is kept and its possession is proven. May change: a shorter

@@ -13,6 +13,7 @@ use blyan_primitives::{
 use codec::{Decode, Encode};
 use std::{collections::BTreeMap, time::Duration};
 use subxt::{
+	constants,
 	ext::scale_decode::DecodeAsType,
 	rpcs::{client::rpc_params, Error as RpcError},
 	storage::Address,
@@ -109,6 +110,11 @@ impl View {
 		T: DecodeAsType,
 	{
 		Ok(self.read(address, keys).await?.unwrap_or(default))
+	}
+
+	/// A constant of the runtime, as its metadata has it.
+	fn constant<A: constants::Address>(&self, address: A) -> Result<A::Target, ChainError> {
+		self.at.constants().entry(address).map_err(|error| self.fail(error))
 	}
 
 	/// What a function of the runtime answers.
@@ -565,6 +571,15 @@ impl View {
 	/// Whether the chain keeps the data with this hash.
 	pub async fn is_stored(&self, cid: H256) -> Result<bool, ChainError> {
 		Ok(self.location(cid).await?.is_some())
+	}
+
+	/// What the chain takes for items that are stored or renewed, beside the fee of the transaction.
+	pub fn item_fees(&self) -> Result<ItemFees, ChainError> {
+		let constants = api::constants();
+		Ok(ItemFees {
+			entry: self.constant(constants.shards().entry_fee())?,
+			byte: self.constant(constants.shards().byte_fee())?,
+		})
 	}
 
 	/// Where the data with this hash was last stored or renewed.

@@ -8,7 +8,7 @@ use crate::{
 	args::DatasetRenewArgs,
 	chain::{
 		calls,
-		types::{bly, Balance, Location, BLY},
+		types::{bly, Location},
 		Chain, Parameter,
 	},
 	context::Context,
@@ -18,11 +18,6 @@ use anyhow::{bail, Context as _};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-/// What the chain takes for an item, beside the fee of the transaction. The chain's metadata does not
-/// tell it.
-const ENTRY_FEE: Balance = BLY / 100;
-/// What the chain takes for each byte of an item.
-const BYTE_FEE: Balance = BLY / 1_000_000;
 /// Shards are renewed in their last quarter of the retention period, if nobody says otherwise.
 const LAST_PARTS: u32 = 4;
 /// Transactions that are on their way at once.
@@ -59,12 +54,6 @@ impl Due {
 			}
 		}
 		due
-	}
-
-	/// What renewing them costs, without the fees of the transactions.
-	fn cost(&self) -> Balance {
-		let entries = ENTRY_FEE.saturating_mul(self.places.len() as Balance);
-		entries.saturating_add(BYTE_FEE.saturating_mul(Balance::from(self.bytes)))
 	}
 }
 
@@ -104,13 +93,15 @@ pub async fn dataset_renew(args: DatasetRenewArgs, context: &Context) -> anyhow:
 			shards.len()
 		));
 	}
+	// Without the fees of the transactions.
+	let cost = view.item_fees()?.of(due.places.len() as u64, due.bytes);
 	let free = view.account(key.account()).await?.data.free;
-	if !args.dry_run && free < due.cost() {
+	if !args.dry_run && free < cost {
 		bail!(
 			"{} has {} BLY, but renewing takes {} and fees; send it some",
 			key.account(),
 			bly(free),
-			bly(due.cost())
+			bly(cost)
 		);
 	}
 	let renewed = match args.dry_run {
@@ -123,7 +114,7 @@ pub async fn dataset_renew(args: DatasetRenewArgs, context: &Context) -> anyhow:
 		due: due.places.len(),
 		renewed,
 		expired: due.expired,
-		cost_bly: bly(due.cost()),
+		cost_bly: bly(cost),
 		next_ends: due.next,
 	})
 }
@@ -172,9 +163,8 @@ mod tests {
 		let places = [10, 40].map(|block| Location { block, index: 3 });
 		assert_eq!(due.places, places);
 		assert_eq!((due.bytes, due.expired, due.next), (300, 1, Some(160)));
-		assert_eq!(due.cost(), 2 * ENTRY_FEE + 300 * BYTE_FEE);
 		let none = Due::new(&shards[..1], 20, 100, 40);
-		assert_eq!((none.places.len(), none.cost(), none.next), (0, 0, Some(110)));
+		assert_eq!((none.places.len(), none.bytes, none.next), (0, 0, Some(110)));
 		assert_eq!(Due::new(&[], 0, 0, 0), Due::default());
 	}
 }
