@@ -5,16 +5,24 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { u8aToHex, u8aWrapBytes } from '@polkadot/util';
-import { connect, stranger } from '../support/client.js';
+import { BLY, connect, stranger } from '../support/client.js';
 import * as formats from '../support/formats.js';
-import { developmentChain, Node } from '../support/node.js';
+import { changedChain, Node } from '../support/node.js';
 import { REPOSITORY } from '../support/paths.js';
 import { cleanUp, setUp } from '../support/scope.js';
+import { eventually } from '../support/tiles.js';
+import { Worker } from '../support/worker.js';
 
 /** Characters of a record, at most; one sentence may be longer. */
 const RECORD_CHARACTERS = 1_000;
 /** Small shards, so that a small text has several. */
 const SHARD_BYTES = 64 * 1024;
+/** Periods, in blocks, that let data end soon. */
+const PERIODS = { retentionPeriod: 120, uploadPeriod: 100 };
+/** How long before it ends data is renewed: the most that a worker takes. */
+const RENEWED_BEFORE_BLOCKS = 90;
+/** Until what is stored is renewed. */
+const RENEWED_MS = 120_000;
 /** What a dataset must have. */
 const MIN_RECORDS = 64;
 
@@ -65,6 +73,8 @@ describe('a contributor without tokens', () => {
 	assert.ok(texts.length >= 2 * MIN_RECORDS, `${texts.length} records do not make two datasets`);
 	const dataset = prepare('An extract', texts.slice(0, -MIN_RECORDS));
 	const owner = stranger();
+	/** It pays for another period of what the dataset stores. */
+	let worker;
 	let client;
 	let api;
 	let events;
@@ -74,13 +84,35 @@ describe('a contributor without tokens', () => {
 
 	before(
 		setUp(async () => {
-			client = await connect(await Node.start(['--dev', '--chain', developmentChain()]));
+			const chain = await changedChain('dev', ({ network }) => {
+				Object.assign(network.parameters, PERIODS);
+			});
+			const node = await Node.start(['--dev', '--chain', chain]);
+			client = await connect(node);
 			api = client.api;
 			await client.best(1);
 			events = await client.watchEvents();
+			worker = new Worker(node, 'Bob', ['aggregator'], {}, policy());
+			await worker.start();
 		}),
 	);
 	after(cleanUp);
+
+	/** The policy of the worker: to renew the first dataset of this chain. */
+	const policy = () => {
+		const { byteFee, entryFee } = api.consts.shards;
+		const fees = dataset.shards.map(
+			({ bytes }) => entryFee.toBigInt() + byteFee.toBigInt() * BigInt(bytes.length),
+		);
+		// Transactions have fees as well, so that this is too little for one of the shards.
+		const limit = fees.reduce((sum, fee) => sum + fee, 0n);
+		const decimals = `${limit % BLY}`.padStart(18, '0');
+		return {
+			datasets: [0],
+			max_fee_per_day: `${limit / BLY}.${decimals}`,
+			before_blocks: RENEWED_BEFORE_BLOCKS,
+		};
+	};
 
 	/** The transaction that submits `prepared`, with a signature as wallets make it over bytes. */
 	const submission = ({ manifest, hash }, account, nonce, signer = account) => {
@@ -209,6 +241,23 @@ describe('a contributor without tokens', () => {
 		assert.equal(event.dataset.toNumber(), id + 1);
 		const { parent } = (await api.query.datasets.blocks(id + 1)).unwrap();
 		assert.equal(parent.toHex(), u8aToHex(block));
+	});
+
+	it('is renewed by a worker that was told to, as far as its limit goes', async () => {
+		const most = dataset.shards.length - 1;
+		const renewed = () => worker.seen('shards_renewed');
+		const count = () => renewed().reduce((sum, { shards }) => sum + shards, 0);
+		const what = () => `${most} shards to be renewed\n${worker.tail()}`;
+		await eventually(RENEWED_MS, what, async () => count() >= most);
+		const { shards, why } = await worker.event('renewal_short');
+		assert.equal(shards, 1);
+		assert.match(why, /raise renewal\.max_fee_per_day to/);
+		assert.equal(count(), most);
+		assert.ok(renewed().every(({ datasets }) => datasets.length === 1 && datasets[0] === id));
+		const paid = await events.wait('shards', 'Renewed', most);
+		const cids = new Set(dataset.shards.map(({ cid }) => u8aToHex(cid)));
+		assert.ok(paid.every(({ cid }) => cids.delete(cid.toHex())), 'a shard was paid for twice');
+		await worker.kill();
 	});
 
 	it('has paid nothing', async () => {

@@ -57,16 +57,17 @@ export class Worker {
 	#runs = 0;
 
 	/**
-	 * A worker of `node` in these roles that signs as `account`, a well-known one. `storage` are
-	 * fields of that table of its configuration.
+	 * A worker of `node` in these roles that signs as `account`, a well-known one. `storage` and
+	 * `renewal` are fields of these tables of its configuration.
 	 */
-	constructor(node, account, roles, storage = {}) {
+	constructor(node, account, roles, storage = {}, renewal = null) {
 		this.account = account;
 		const folder = join(temporaryFolder(), account);
 		mkdirSync(folder);
 		this.#config = join(folder, 'worker.toml');
 		this.#data = join(folder, 'data');
-		const fields = Object.entries(storage);
+		const fields = (table) =>
+			Object.entries(table).map(([field, value]) => `${field} = ${JSON.stringify(value)}`);
 		const lines = [
 			`urls = ["${node.url}"]`,
 			`dev = "//${account}"`,
@@ -74,7 +75,8 @@ export class Worker {
 			'data_dir = "data"',
 			'threads = 1',
 			'[storage]',
-			...fields.map(([field, value]) => `${field} = ${JSON.stringify(value)}`),
+			...fields(storage),
+			...(renewal === null ? [] : ['[renewal]', ...fields(renewal)]),
 			'[hardware]',
 			'device = "cpu"',
 			`id = "${Buffer.from(account).toString('hex').padEnd(64, '0')}"`,

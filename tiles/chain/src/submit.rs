@@ -3,7 +3,7 @@
 use super::{
 	calls,
 	error::{answer, custom_code, sentence, wrap, Answer},
-	types::AccountId,
+	types::{AccountId, Balance},
 	Chain, ChainError, Config, View,
 };
 use blyan_primitives::{
@@ -101,6 +101,20 @@ impl Chain {
 	{
 		let sent = self.send(call, signer).await?;
 		self.outcome(sent).await
+	}
+
+	/// The fee of a transaction with this call at the newest block, in the smallest unit, without
+	/// what the call itself takes. It follows from weight and length, and changes slowly with how
+	/// full blocks are.
+	pub async fn fee_of<C, S>(&self, call: &C, signer: &S) -> Result<Balance, ChainError>
+	where
+		C: Payload,
+		S: Signer<Config>,
+	{
+		let view = self.view().await?;
+		// No number that the account can have makes it longer.
+		let transaction = signed(&view, call, signer, u64::from(u32::MAX))?;
+		transaction.partial_fee_estimate().await.map_err(|error| view.fail(error))
 	}
 
 	/// Sends a call that needs no signature and waits until it is in a block of the best chain.

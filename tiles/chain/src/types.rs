@@ -1057,6 +1057,17 @@ pub fn bly(amount: Balance) -> String {
 	format!("{whole}.{}", digits.trim_end_matches('0'))
 }
 
+/// An amount of BLY with up to 18 decimals, in the smallest unit; nothing if it is none.
+pub fn parse_bly(text: &str) -> Option<Balance> {
+	let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+	let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+	if !plain(whole) || !plain(decimals) || decimals.len() > 18 {
+		return None;
+	}
+	let rest: Balance = format!("{decimals:0<18}").parse().ok()?;
+	whole.parse::<Balance>().ok()?.checked_mul(BLY)?.checked_add(rest)
+}
+
 #[cfg(test)]
 mod tests {
 	use super::*;
@@ -1068,6 +1079,22 @@ mod tests {
 		assert_eq!(Version { major: 2, minor: 0, patch: 7 }.to_string(), "2.0.7");
 		for wrong in ["", "1", "1.2", "1.2.3.4", "1.2.x", "1..2", "1.2.70000", "+1.2.3", "1.2.3 "] {
 			assert!(wrong.parse::<Version>().is_err(), "{wrong}");
+		}
+	}
+
+	#[test]
+	fn amounts_are_read_to_the_last_decimal() {
+		assert_eq!(parse_bly("0"), Some(0));
+		assert_eq!(parse_bly("12.5"), Some(12 * BLY + BLY / 2));
+		assert_eq!(parse_bly("0.000000000000000001"), Some(1));
+		assert_eq!(parse_bly("1000000000"), Some(1_000_000_000 * BLY));
+		let wrong = ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", "0.0000000000000000001"];
+		for wrong in wrong {
+			assert_eq!(parse_bly(wrong), None, "{wrong}");
+		}
+		assert_eq!(parse_bly(&"9".repeat(39)), None);
+		for amount in [0, 1, BLY, 123 * BLY + 45] {
+			assert_eq!(parse_bly(&bly(amount)), Some(amount));
 		}
 	}
 

@@ -12,6 +12,7 @@
 //! | [`folder`] | a model's weights in a folder |
 //! | [`chain`] | the client of the chain, a crate of its own |
 //! | [`catch_up`] | from nothing, or an older version, to a version of a model |
+//! | [`renewal`] | which data ends soon, and paying for it |
 //! | [`worker`] | the roles that a bonded account plays |
 //!
 //! # Invariants
@@ -34,6 +35,7 @@ pub mod context;
 pub mod folder;
 pub mod keystore;
 pub mod output;
+pub mod renewal;
 pub mod worker;
 
 use args::Cli;

@@ -2,15 +2,22 @@
 //!
 //! `worker.example.toml` beside this crate's manifest documents every field; a test reads it.
 
-use crate::catch_up::published::MAX_VERSIONS_APART;
+use crate::{
+	catch_up::published::MAX_VERSIONS_APART,
+	chain::types::{parse_bly, Balance},
+};
 use blyan_primitives::{
 	hash,
 	roles::{Role, Roles},
 	H256,
 };
-use serde::Deserialize;
+use serde::{
+	de::{self, Deserializer, SeqAccess, Visitor},
+	Deserialize,
+};
 use std::{
-	fs, io,
+	collections::HashSet,
+	fmt, fs, io,
 	path::{Path, PathBuf},
 };
 
@@ -28,6 +35,8 @@ pub const MAX_MIB: u64 = 32_768;
 const SNAPSHOT_AFTER_VERSIONS: u32 = 16;
 /// The most addresses of nodes.
 const MAX_URLS: usize = 16;
+/// The most datasets that are renewed by number.
+const MAX_RENEWED: usize = 1_024;
 /// Where Linux names the machine.
 const MACHINE_ID: &str = "/etc/machine-id";
 /// Stands before a machine's name when it is hashed, so that the name itself stays private.
@@ -125,6 +134,129 @@ impl Default for Storage {
 			snapshot_after_mib: None,
 		}
 	}
+}
+
+/// For which datasets the worker pays when they end soon, and how much.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Renewal {
+	/// Which datasets. Must be told.
+	pub datasets: Option<Datasets>,
+	/// What is paid on one day at most, in the smallest unit; in the file as BLY, a whole number or
+	/// text with decimals. Must be told.
+	#[serde(deserialize_with = "amount")]
+	pub max_fee_per_day: Option<Balance>,
+	/// A shard is renewed when it ends within so many blocks; within a quarter of the time that the
+	/// chain keeps it, if the file does not say it.
+	pub before_blocks: Option<u32>,
+}
+
+impl Renewal {
+	/// What is paid on one day at most, in the smallest unit.
+	pub fn limit(&self) -> Balance {
+		self.max_fee_per_day.unwrap_or_default()
+	}
+
+	fn check(&self) -> Result<(), ConfigError> {
+		let wrong = |field: &'static str, problem: &str| {
+			Err(ConfigError::Value { field, problem: problem.to_owned() })
+		};
+		match &self.datasets {
+			None => {
+				return wrong(
+					"renewal.datasets",
+					"is missing; write \"own\", or a list of numbers of datasets",
+				);
+			}
+			Some(Datasets::These(ids)) if ids.is_empty() || ids.len() > MAX_RENEWED => {
+				return wrong("renewal.datasets", "must name 1 to 1024 datasets, or be \"own\"");
+			}
+			Some(Datasets::These(ids)) if ids.iter().collect::<HashSet<_>>().len() != ids.len() => {
+				return wrong("renewal.datasets", "names a dataset twice; name each once");
+			}
+			Some(_) => {}
+		}
+		match self.max_fee_per_day {
+			None => wrong(
+				"renewal.max_fee_per_day",
+				"is missing; write how much the worker may pay on one day, in BLY",
+			),
+			Some(0) => wrong(
+				"renewal.max_fee_per_day",
+				"must be above zero, in BLY; leave out the table to renew nothing",
+			),
+			Some(_) if self.before_blocks == Some(0) => wrong(
+				"renewal.before_blocks",
+				"must be above zero; leave it out for a quarter of the time that data is kept",
+			),
+			Some(_) => Ok(()),
+		}
+	}
+}
+
+/// Which datasets are renewed: `"own"`, or a list of numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Datasets {
+	/// Those that the worker's account has submitted, unless they were rejected or revoked.
+	Own,
+	/// Those with these numbers.
+	These(Vec<u32>),
+}
+
+impl<'de> Deserialize<'de> for Datasets {
+	fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+		struct Words;
+
+		impl<'de> Visitor<'de> for Words {
+			type Value = Datasets;
+
+			fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+				f.write_str("\"own\" or a list of numbers of datasets, such as [0, 3]")
+			}
+
+			fn visit_str<E: de::Error>(self, text: &str) -> Result<Datasets, E> {
+				match text {
+					"own" => Ok(Datasets::Own),
+					_ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+				}
+			}
+
+			fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Datasets, A::Error> {
+				let mut ids = Vec::new();
+				while let Some(id) = list.next_element()? {
+					ids.push(id);
+				}
+				Ok(Datasets::These(ids))
+			}
+		}
+
+		deserializer.deserialize_any(Words)
+	}
+}
+
+/// An amount of BLY, in the smallest unit: a whole number, or text with decimals as on the command
+/// line. Numbers with decimals are refused, since they would not be exact.
+fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Balance>, D::Error> {
+	struct Amount;
+
+	impl Visitor<'_> for Amount {
+		type Value = Balance;
+
+		fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+			f.write_str("an amount of BLY with up to 18 decimals, such as 5 or \"2.5\"")
+		}
+
+		fn visit_i64<E: de::Error>(self, whole: i64) -> Result<Balance, E> {
+			let amount = Balance::try_from(whole).ok().and_then(|whole| whole.checked_mul(BLY));
+			amount.ok_or_else(|| E::invalid_value(de::Unexpected::Signed(whole), &self))
+		}
+
+		fn visit_str<E: de::Error>(self, text: &str) -> Result<Balance, E> {
+			parse_bly(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+		}
+	}
+
+	deserializer.deserialize_any(Amount).map(Some)
 }
 
 /// What the machine is.
@@ -278,6 +410,9 @@ pub struct Config {
 	/// How much disk it takes, and which snapshots it publishes.
 	#[serde(default)]
 	pub storage: Storage,
+	/// What it pays for when it ends soon; nothing if there is no such table.
+	#[serde(default)]
+	pub renewal: Option<Renewal>,
 	/// What the machine is.
 	#[serde(default)]
 	pub hardware: Hardware,
@@ -410,6 +545,9 @@ impl Config {
 				 --tiles-dir; name it, or leave out the role",
 			);
 		}
+		if let Some(renewal) = &self.renewal {
+			renewal.check()?;
+		}
 		if self.data_dir.as_os_str().is_empty() {
 			return wrong("data_dir", "must name a folder");
 		}
@@ -505,6 +643,76 @@ mod tests {
 		assert_eq!(storage("snapshot_after_versions = 129"), "storage.snapshot_after_versions");
 		assert_eq!(storage("snapshot_after_mib = 0"), "storage.snapshot_after_mib");
 		assert_eq!(replaced("\"verifier\"", "\"server\""), "storage.tiles_dir");
+	}
+
+	/// The least file with this table of renewal.
+	fn renewal(lines: &str) -> Result<Config, ConfigError> {
+		parse(&format!("{LEAST}\n[renewal]\n{lines}"))
+	}
+
+	#[test]
+	fn renewal_is_off_without_its_table_and_reads_what_it_says() {
+		assert_eq!(parse(LEAST).unwrap().renewal, None);
+		let read = |lines: &str| renewal(lines).unwrap().renewal.unwrap();
+		let own = read("datasets = \"own\"\nmax_fee_per_day = 5");
+		assert_eq!((own.datasets, own.max_fee_per_day), (Some(Datasets::Own), Some(5 * BLY)));
+		assert_eq!(own.before_blocks, None);
+		let lines = "datasets = [3, 0]\nmax_fee_per_day = \"2.5\"\nbefore_blocks = 600";
+		let these = read(lines);
+		assert_eq!(these.limit(), 5 * BLY / 2);
+		assert_eq!(these.datasets, Some(Datasets::These(vec![3, 0])));
+		assert_eq!(these.before_blocks, Some(600));
+	}
+
+	#[test]
+	fn renewal_of_the_example_file_can_be_switched_on() {
+		let mut text = include_str!("../../worker.example.toml").to_owned();
+		for line in ["[renewal]", "datasets = ", "max_fee_per_day = ", "before_blocks = "] {
+			assert!(text.contains(&format!("# {line}")), "{line}");
+			text = text.replace(&format!("# {line}"), line);
+		}
+		let renewal = parse(&text).unwrap().renewal.unwrap();
+		assert_eq!((renewal.limit(), renewal.before_blocks), (5 * BLY / 2, Some(50_400)));
+	}
+
+	#[test]
+	fn renewal_that_makes_no_sense_is_refused_by_its_field() {
+		let field = |lines: &str| match renewal(lines) {
+			Err(ConfigError::Value { field, .. }) => field,
+			other => panic!("not refused for a value: {other:?}"),
+		};
+		assert_eq!(field(""), "renewal.datasets");
+		assert_eq!(field("max_fee_per_day = 5"), "renewal.datasets");
+		assert_eq!(field("datasets = []\nmax_fee_per_day = 5"), "renewal.datasets");
+		assert_eq!(field("datasets = [1, 2, 1]\nmax_fee_per_day = 5"), "renewal.datasets");
+		let many = format!("datasets = {:?}\nmax_fee_per_day = 5", Vec::from_iter(0..1_025));
+		assert_eq!(field(&many), "renewal.datasets");
+		assert_eq!(field("datasets = \"own\""), "renewal.max_fee_per_day");
+		assert_eq!(field("datasets = [1]\nmax_fee_per_day = 0"), "renewal.max_fee_per_day");
+		assert_eq!(field("datasets = [1]\nmax_fee_per_day = \"0.0\""), "renewal.max_fee_per_day");
+		let none = "datasets = [1]\nmax_fee_per_day = 5\nbefore_blocks = 0";
+		assert_eq!(field(none), "renewal.before_blocks");
+	}
+
+	#[test]
+	fn renewal_that_cannot_be_read_is_refused_with_what_to_write() {
+		let said = |lines: &str| match renewal(lines) {
+			Err(error @ ConfigError::Parse { .. }) => error.to_string(),
+			other => panic!("not refused as it is read: {other:?}"),
+		};
+		for datasets in ["\"all\"", "3", "true"] {
+			let text = said(&format!("datasets = {datasets}\nmax_fee_per_day = 5"));
+			assert!(text.contains("\"own\" or a list of numbers"), "{text}");
+		}
+		for numbers in ["[-1]", "[\"own\"]", "[4294967296]"] {
+			said(&format!("datasets = {numbers}\nmax_fee_per_day = 5"));
+		}
+		for amount in ["0.5", "-1", "\"many\"", "\"-1\"", "\"1e3\"", "[5]"] {
+			let text = said(&format!("datasets = \"own\"\nmax_fee_per_day = {amount}"));
+			assert!(text.contains("with up to 18 decimals"), "{text}");
+		}
+		said("datasets = \"own\"\nmax_fee_per_day = 5\nbefore_blocks = -5");
+		said("datasets = \"own\"\nmax_fee_per_day = 5\nbefore_hours = 5");
 	}
 
 	#[test]

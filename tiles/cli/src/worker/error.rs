@@ -1,7 +1,7 @@
 //! What can go wrong in a worker.
 
 use super::config::ConfigError;
-use crate::{catch_up::Obstacle, chain, keystore};
+use crate::{catch_up::Obstacle, chain, keystore, renewal};
 use std::{
 	fmt::Display,
 	io,
@@ -65,6 +65,15 @@ pub enum Error {
 	/// A part of the worker panicked.
 	#[error("a computation broke off: {0}; this is a bug, please report it")]
 	Panicked(String),
+}
+
+impl From<renewal::Error> for Error {
+	fn from(error: renewal::Error) -> Self {
+		match error {
+			renewal::Error::Chain(error) => Self::Chain(error),
+			renewal::Error::Panicked(what) => Self::Panicked(what),
+		}
+	}
 }
 
 impl Error {

@@ -11,6 +11,7 @@
 //!     rounds/<round>-<seed>/    training, update, verdicts, losses
 //!     audits/<dataset>-<draw>-<manifest>/  report
 //!     manifests/<records root>  what the chain may forget while a round goes on
+//!     renewal/note              what was paid today for data that ends soon
 //! ```
 //!
 //! A chain is told by its genesis and its first block, a round by its seed and an audit by the hash
@@ -116,7 +117,7 @@ impl DataDir {
 		let root = self.root.join("chains").join(name);
 		fs::create_dir_all(&root).map_err(Error::io("create the folder", &root))?;
 		// The folder is locked and nothing runs yet, so nobody writes there.
-		for folder in ["models", "rounds", "audits", "manifests"] {
+		for folder in ["models", "rounds", "audits", "manifests", "renewal"] {
 			sweep_all(&root.join(folder), SWEPT_DEPTH)?;
 		}
 		Ok(Files { root })
@@ -208,6 +209,11 @@ impl Files {
 	/// The manifest of the dataset with these records.
 	pub fn manifest(&self, records_root: &H256) -> PathBuf {
 		self.root.join("manifests").join(hex(records_root.as_bytes()))
+	}
+
+	/// The note of what was paid for data that ends soon.
+	pub fn renewal(&self) -> PathBuf {
+		self.root.join("renewal").join("note")
 	}
 
 	/// The folder of an audit, told from others of the same dataset by its draw, and from those of

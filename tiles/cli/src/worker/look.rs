@@ -6,7 +6,7 @@
 use super::{
 	error::Result,
 	plan::{Account, AuditState, Own, RoundState, Seat, Situation, Stage},
-	publish,
+	publish, renewal,
 	residual::PROPOSED_FILE,
 	state, Worker,
 };
@@ -36,6 +36,10 @@ pub struct Slow {
 	claimable: Vec<u32>,
 	/// Snapshots to publish.
 	unpublished: Vec<(u32, u32)>,
+	/// Blocks from one look at data that ends soon to the next; none if nothing is renewed.
+	renewal_pause: Option<u32>,
+	/// Block of the last such look; none before the first.
+	renewed_at: Option<u32>,
 	/// Whether the worker was seen leaving. Nobody registers it again then.
 	has_left: bool,
 }
@@ -44,6 +48,17 @@ impl Slow {
 	/// Forgets that there was a look, so that the next one is fresh.
 	pub fn expire(&mut self) {
 		self.looked_at = None;
+	}
+
+	/// Notes that all was done at block `now` about data that ends soon.
+	pub fn note_renewal(&mut self, now: u32) {
+		self.renewed_at = Some(now);
+	}
+
+	/// Whether it is time to look for data that ends soon.
+	fn is_renewal_due(&self, now: u32) -> bool {
+		let is_fresh = |pause| self.renewed_at.is_some_and(|at| now >= at && now - at < pause);
+		self.renewal_pause.is_some_and(|pause| !is_fresh(pause))
 	}
 }
 
@@ -188,6 +203,7 @@ pub async fn look(worker: &Worker, view: &View, slow: &mut Slow) -> Result<Situa
 		claimable: slow.claimable.clone(),
 		unpublished: slow.unpublished.clone(),
 		unsettled: unsettled.into_iter().filter(|round| !all_live.contains(round)).collect(),
+		renewal_due: slow.is_renewal_due(now),
 		heartbeat_due: !is_leaving
 			&& registered.as_ref().is_some_and(|registered| {
 				is_heartbeat_due(now, registered.heartbeat_at, slow.heartbeat_interval)
@@ -214,6 +230,7 @@ async fn look_slowly(worker: &Worker, view: &View, slow: &mut Slow) -> Result<()
 		tracing::warn!("it is not known which snapshots are to be published: {error}");
 		Vec::new()
 	});
+	slow.renewal_pause = renewal::pause(worker, view).await?;
 	slow.looked_at = Some(now);
 	Ok(())
 }
@@ -410,6 +427,19 @@ pub(crate) mod tests {
 		assert_eq!(evaluator_seat(&view, &[3; 32]), None);
 		view.evaluators[0].losses = Some(Losses { base: 2, candidate: 1 });
 		assert!(evaluator_seat(&view, &[1; 32]).unwrap().revealed);
+	}
+
+	#[test]
+	fn data_is_looked_at_first_and_after_each_pause() {
+		let mut slow = Slow::default();
+		assert!(!slow.is_renewal_due(100));
+		slow.renewal_pause = Some(8);
+		assert!(slow.is_renewal_due(100));
+		slow.note_renewal(100);
+		assert!(!slow.is_renewal_due(100) && !slow.is_renewal_due(107));
+		assert!(slow.is_renewal_due(108));
+		// Blocks were taken back.
+		assert!(slow.is_renewal_due(99));
 	}
 
 	#[test]

@@ -19,6 +19,7 @@
 //! | [`verifier`], [`evidence`] | re-running others, and proving fraud |
 //! | [`merging`], [`candidate`], [`aggregator`], [`evaluator`] | merging and measuring |
 //! | [`auditor`] | judging datasets |
+//! | [`renewal`] | paying for data that ends soon |
 //! | [`report`] | one line for each event |
 //!
 //! # Invariants
@@ -53,6 +54,7 @@ pub mod look;
 pub mod merging;
 pub mod plan;
 pub mod publish;
+pub mod renewal;
 pub mod report;
 pub mod residual;
 pub mod state;
@@ -608,6 +610,9 @@ impl Following {
 		if matches!(task, Task::Claim { .. } | Task::Publish { .. }) {
 			self.slow.expire();
 		}
+		if task == Task::Renew && result.is_ok() {
+			self.slow.note_renewal(self.now);
+		}
 		match result {
 			Ok(()) | Err(Error::Stopped) => {}
 			Err(error) => {
@@ -696,6 +701,7 @@ async fn act(worker: Arc<Worker>, task: Task) -> Result<()> {
 		Task::Publish { model, snapshot } => {
 			publish::publish(&worker, &view, model, snapshot).await
 		}
+		Task::Renew => renewal::renew(&worker, &view).await,
 	}
 }
 

@@ -14,6 +14,9 @@ pub type Account = [u8; 32];
 const FIRST_RETRY_BLOCKS: u32 = 1;
 /// The longest wait before another try, in blocks.
 const LONGEST_RETRY_BLOCKS: u32 = 32;
+/// Blocks before the end of a wait in which nothing is begun that can wait. What was sent before is
+/// in a block by then, even if two are full.
+const QUIET_BLOCKS: u32 = 4;
 
 /// Something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,6 +101,8 @@ pub enum Task {
 		/// Number of the snapshot.
 		snapshot: u32,
 	},
+	/// Pay for data that ends soon.
+	Renew,
 }
 
 impl Task {
@@ -120,6 +125,7 @@ impl Task {
 			Self::Audit { .. } => "audit",
 			Self::Train { .. } => "train",
 			Self::Publish { .. } => "publish",
+			Self::Renew => "renew",
 		}
 	}
 
@@ -141,8 +147,21 @@ impl Task {
 			| Self::RevealReport { .. }
 			| Self::Claim { .. }
 			| Self::Audit { .. }
-			| Self::Publish { .. } => None,
+			| Self::Publish { .. }
+			| Self::Renew => None,
 		}
+	}
+
+	/// Whether nobody is late if it is done some blocks later.
+	fn can_wait(&self) -> bool {
+		matches!(
+			self,
+			Self::Remember { .. }
+				| Self::Settle { .. }
+				| Self::Claim { .. }
+				| Self::Publish { .. }
+				| Self::Renew
+		)
 	}
 }
 
@@ -231,6 +250,21 @@ impl RoundState {
 	fn is_in_time(&self, now: u32) -> bool {
 		now.saturating_add(1) < self.deadline
 	}
+
+	/// Whether the account has something to do in what is left of the round, as far as is known.
+	fn is_awaited(&self) -> bool {
+		let owes = |seat: &Seat| !seat.revealed;
+		matches!(self.own, Own::Silent | Own::Committed)
+			|| self.verdicts.iter().any(|(_, seat)| owes(seat))
+			|| self.evaluator.as_ref().is_some_and(owes)
+			|| !self.to_merge.is_empty()
+	}
+
+	/// Whether a time that matters to the account ends so soon that nothing is to be in its way.
+	fn ends_soon(&self, now: u32) -> bool {
+		let is_near = |block: u32| block > now && block - now <= QUIET_BLOCKS;
+		self.is_awaited() && (is_near(self.middle()) || is_near(self.deadline))
+	}
 }
 
 /// A dataset that the account was drawn to audit.
@@ -257,6 +291,8 @@ pub struct Situation {
 	pub unpublished: Vec<(u32, u32)>,
 	/// Rounds that are over and whose update is not settled.
 	pub unsettled: Vec<u32>,
+	/// Whether it is time to look for data that ends soon, and to pay for it.
+	pub renewal_due: bool,
 	/// Whether a heartbeat is due.
 	pub heartbeat_due: bool,
 	/// Whether the chain does not know the worker, though it has not left.
@@ -288,8 +324,18 @@ pub fn plan(situation: &Situation, roles: Roles) -> Vec<Task> {
 	// One training at a time is what a machine can promise.
 	let mut joins = false;
 	tasks.retain(|task| !matches!(task, Task::Join { .. }) || !std::mem::replace(&mut joins, true));
+	if situation.renewal_due && is_quiet(situation, &tasks) {
+		tasks.push(Task::Renew);
+	}
 	tasks.sort();
 	tasks
+}
+
+/// Whether nothing has to be sent now or in the next few blocks: what is sent in such a moment
+/// keeps no transaction from its deadline.
+fn is_quiet(situation: &Situation, tasks: &[Task]) -> bool {
+	let now = situation.now;
+	tasks.iter().all(Task::can_wait) && !situation.rounds.iter().any(|round| round.ends_soon(now))
 }
 
 fn plan_round(situation: &Situation, state: &RoundState, roles: Roles, tasks: &mut Vec<Task>) {
@@ -564,6 +610,58 @@ mod tests {
 		let expected = [Task::RevealReport { dataset: 2 }, Task::Audit { dataset: 1 }];
 		assert_eq!(plan(&situation, Roles::of(&[Role::Auditor])), expected);
 		assert_eq!(plan(&situation, Roles::of(&[Role::Trainer])), []);
+	}
+
+	#[test]
+	fn data_is_renewed_in_quiet_moments() {
+		let renewing = |rounds: Vec<RoundState>, now: u32| {
+			let situation = Situation { now, rounds, renewal_due: true, ..Situation::default() };
+			plan(&situation, Roles::ALL).contains(&Task::Renew)
+		};
+		assert!(renewing(Vec::new(), 105));
+		assert_eq!(plan(&Situation::default(), Roles::ALL), []);
+		// A round of others.
+		let others = round(Stage::Audit);
+		assert!(renewing(vec![others.clone()], 105) && renewing(vec![others.clone()], 119));
+		// Something is to be done now.
+		assert!(!renewing(vec![round(Stage::Open)], 105));
+		assert!(!renewing(vec![RoundState { own: Own::Silent, ..round(Stage::Train) }], 105));
+		let to_merge = vec![1];
+		assert!(!renewing(vec![RoundState { to_merge, ..round(Stage::Merge) }], 105));
+		// Committed: what is next is revealed when the wait ends, in block 120 at the latest.
+		let committed = RoundState { own: Own::Committed, ..round(Stage::Train) };
+		assert!(renewing(vec![committed.clone()], 111));
+		assert!(!renewing(vec![committed.clone()], 116));
+		// Verdicts can be revealed from block 110 on, or when all have committed.
+		let verdicts = vec![(TRAINER, seat(true, false, false))];
+		let owing = RoundState { verdicts, ..others };
+		assert!(renewing(vec![owing.clone()], 102));
+		assert!(!renewing(vec![owing.clone()], 106));
+		assert!(!renewing(vec![owing.clone()], 111));
+		let verdicts = vec![(TRAINER, seat(true, true, true))];
+		assert!(renewing(vec![RoundState { verdicts, ..owing }], 117));
+	}
+
+	#[test]
+	fn what_can_wait_does_not_hold_renewals_up() {
+		let situation = Situation {
+			now: 5,
+			renewal_due: true,
+			claimable: vec![3],
+			unpublished: vec![(0, 2)],
+			unsettled: vec![1],
+			..Situation::default()
+		};
+		let tasks = plan(&situation, Roles::ALL);
+		assert_eq!(tasks.last(), Some(&Task::Renew));
+		assert_eq!(tasks.len(), 4);
+		for urgent in [
+			Situation { heartbeat_due: true, ..situation.clone() },
+			Situation { unregistered: true, ..situation.clone() },
+			Situation { audits: vec![AuditState { dataset: 1, reveals: false }], ..situation },
+		] {
+			assert!(!plan(&urgent, Roles::ALL).contains(&Task::Renew));
+		}
 	}
 
 	#[test]

@@ -4,7 +4,7 @@ use super::{account_of, connect, in_time};
 use crate::{
 	chain::{
 		calls,
-		types::{bly, AccountId, Worker, WorkerState, BLY},
+		types::{bly, parse_bly, AccountId, Worker, WorkerState},
 		Chain, View,
 	},
 	context::{usage, Context},
@@ -240,17 +240,6 @@ fn amount_of(text: &str) -> anyhow::Result<u128> {
 	})
 }
 
-/// An amount of BLY with up to 18 decimals, in the smallest unit.
-fn parse_bly(text: &str) -> Option<u128> {
-	let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-	let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-	if !plain(whole) || !plain(decimals) || decimals.len() > 18 {
-		return None;
-	}
-	let rest: u128 = format!("{decimals:0<18}").parse().ok()?;
-	whole.parse::<u128>().ok()?.checked_mul(BLY)?.checked_add(rest)
-}
-
 #[cfg(test)]
 mod tests {
 	use super::*;
@@ -266,21 +255,5 @@ mod tests {
 		assert_eq!(states.map(state_word), ["no worker", "listed", "suspended", "leaving"]);
 		assert!(amount_of("12.5").is_ok());
 		assert!(amount_of("many").unwrap_err().is::<crate::context::Usage>());
-	}
-
-	#[test]
-	fn amounts_are_read_to_the_last_decimal() {
-		assert_eq!(parse_bly("0"), Some(0));
-		assert_eq!(parse_bly("12.5"), Some(12 * BLY + BLY / 2));
-		assert_eq!(parse_bly("0.000000000000000001"), Some(1));
-		assert_eq!(parse_bly("1000000000"), Some(1_000_000_000 * BLY));
-		let wrong = ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", "0.0000000000000000001"];
-		for wrong in wrong {
-			assert_eq!(parse_bly(wrong), None, "{wrong}");
-		}
-		assert_eq!(parse_bly(&"9".repeat(39)), None);
-		for amount in [0, 1, BLY, 123 * BLY + 45] {
-			assert_eq!(parse_bly(&bly(amount)), Some(amount));
-		}
 	}
 }
