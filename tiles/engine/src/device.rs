@@ -44,7 +44,7 @@ impl Device {
 	}
 
 	/// The device as burn knows it.
-	pub(crate) fn tensors(&self) -> &Tensors {
+	pub fn tensors(&self) -> &Tensors {
 		&self.tensors
 	}
 }

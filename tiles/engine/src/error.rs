@@ -119,6 +119,16 @@ pub enum Error {
 		/// The names that can be asked for.
 		available: String,
 	},
+	/// A file's payload cannot be a tensor on a device.
+	#[error("{} holds {holds}, of which there is no tensor on {device:?}; convert it to i32 or f32 first", .path.display())]
+	NoTensor {
+		/// The file.
+		path: PathBuf,
+		/// What it holds.
+		holds: &'static str,
+		/// The device.
+		device: String,
+	},
 	/// The device failed while values were read from it.
 	#[error("the device failed: {message}; check its driver and its free memory")]
 	Compute {

@@ -13,6 +13,7 @@
 //! | [`state`] | [`State`]: weights and optimiser in the middle of training, its root and its file |
 //! | [`delta`] | increments to compressed deltas, deltas to merged weights |
 //! | [`low_rank`] | increments of a matrix to a product of two thin ones |
+//! | [`payload`] | tile files as tensors, without a copy or in one upload |
 //! | [`product`] | products of matrices that are larger than memory |
 //! | [`burnpack`] | weights in files of burn's own format |
 //! | [`batch`] | windows of bytes cut out of records |
@@ -86,6 +87,7 @@ mod layout;
 pub mod low_rank;
 mod network;
 mod optimiser;
+pub mod payload;
 pub mod product;
 pub mod recipe;
 mod routing;

@@ -2,7 +2,7 @@
 
 use crate::{
 	layout::{Layout, BIAS, EMBED, GAIN, HEAD, POSITION, ROUTER, TOKEN, W1, W2, WK, WO, WQ, WV},
-	routing, Error, Result,
+	payload, routing, Error, Result,
 };
 use burn::tensor::{activation, DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
@@ -19,7 +19,7 @@ pub(crate) type Gradients = Vec<Vec<Option<Vec<f32>>>>;
 pub(crate) struct Network<'a> {
 	layout: &'a Layout,
 	device: Device,
-	/// For each component its tensors, `[rows, cols]`, `f32`.
+	/// For each component its tensors, `[rows, cols]`, `f32`: views of one buffer.
 	tensors: Vec<Vec<Tensor<2>>>,
 	/// For each layer the selection bias, which stays on the host where it is used.
 	bias: Vec<Vec<f32>>,
@@ -37,17 +37,18 @@ impl<'a> Network<'a> {
 	/// Puts weights on a device. With `track`, operations are recorded so that gradients can be
 	/// had.
 	pub fn new(layout: &'a Layout, weights: &[Vec<f32>], device: &Device, track: bool) -> Self {
-		let device = if track { device.clone().autodiff() } else { device.clone() };
 		let mut tensors = Vec::with_capacity(weights.len());
 		for (component, weights) in weights.iter().enumerate() {
 			let count = layout.components()[component].tensors.len();
+			// One upload for each component, of which nothing is recorded.
+			let whole = floats(weights.clone(), [weights.len()], device);
 			let place = |tensor: usize| {
-				let values = weights[layout.range(component, tensor)].to_vec();
-				let tensor_of_weights = floats(values, layout.shape(component, tensor), &device);
+				let first = layout.range(component, tensor).start;
+				let view = payload::view(&whole, first, layout.shape(component, tensor));
 				if track && !layout.is_bias(component, tensor) {
-					tensor_of_weights.require_grad()
+					view.autodiff().require_grad()
 				} else {
-					tensor_of_weights
+					view
 				}
 			};
 			tensors.push((0..count).map(place).collect());
@@ -58,6 +59,7 @@ impl<'a> Network<'a> {
 				weights[component][layout.range(component, BIAS)].to_vec()
 			})
 			.collect();
+		let device = if track { device.clone().autodiff() } else { device.clone() };
 		Self { layout, device, tensors, bias }
 	}
 

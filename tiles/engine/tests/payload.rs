@@ -1,0 +1,286 @@
+//! Tile files as tensors, on the processor and, with the features `wgpu` and `cuda`, on a card.
+//!
+//! A machine without a card can run the test of `wgpu` on its processor, with Mesa's Vulkan:
+//!
+//! ```text
+//! apt-get install mesa-vulkan-drivers
+//! CUBECL_WGPU_DEFAULT_DEVICE=Cpu cargo test --package blyan-engine --features wgpu --test payload
+//! ```
+
+use blyan_engine::{
+	demo,
+	payload::{matrix, Payload},
+	product::Matrix,
+	Device, Error,
+};
+use blyan_primitives::{
+	model::{Architecture, Component},
+	tensor::{Compression, DType, Header, PayloadType, FRACTION_BITS},
+};
+use blyan_tiles::{hashing, TileFile};
+use burn::tensor::{bf16, f16, Tensor};
+use std::{fs, path::Path};
+
+/// The header of a row of numbers.
+fn header(dtype: DType, payload: &[u8]) -> Header {
+	let count = payload.len() as u64 / dtype.element_bytes();
+	Header {
+		payload_type: PayloadType::TensorBlock,
+		dtype,
+		shape: vec![count as u32].try_into().unwrap(),
+		fraction_bits: 0,
+		compression: Compression::None,
+		payload_bytes: payload.len() as u64,
+		scales_offset: 0,
+		root: hashing::root_of(payload).unwrap(),
+	}
+}
+
+/// Writes a file and maps it.
+fn file_of(path: &Path, header: &Header, payload: &[u8]) -> TileFile {
+	fs::write(path, [header.encode().unwrap(), payload.to_vec()].concat()).unwrap();
+	TileFile::open_verified(path, &header.root).unwrap()
+}
+
+/// An expert whose tensors begin and end where the buffers of every card may.
+fn expert() -> Component {
+	let architecture = Architecture {
+		d_model: 64,
+		layers: 1,
+		heads: 2,
+		context: 8,
+		experts: 2,
+		d_ff: 128,
+		..demo::ARCHITECTURE
+	};
+	let mut components = architecture.components().into_iter();
+	components.find(|component| component.name == "layer.0.expert.1").unwrap()
+}
+
+/// So many weights of all sizes, with the ends of the range and ties of every kind among them.
+fn weights(count: usize) -> Vec<i32> {
+	let number = |place: u32| (place.wrapping_mul(0x9e37_79b9) as i32) >> (place % 29);
+	let mut weights: Vec<i32> = (0..count as u32).map(number).collect();
+	let borders = [0, 1, -1, 1 << 24, 1 << 25, 1 << 26, i32::MAX - 63];
+	let near = borders.iter().flat_map(|border| (0..4).map(move |step| border + step));
+	let both = near.flat_map(|weight| [weight, -weight]).chain([i32::MAX, i32::MIN]);
+	for (place, weight) in both.enumerate() {
+		weights[place] = weight;
+	}
+	weights
+}
+
+/// The bits of the float nearest to a weight, ties to even.
+fn bits_of_weight(weight: i32, fraction_bits: u8) -> u32 {
+	((f64::from(weight) / 2f64.powi(fraction_bits.into())) as f32).to_bits()
+}
+
+fn bits<const D: usize>(tensor: Tensor<D>) -> Vec<u32> {
+	tensor.try_into_vec_as::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+/// Where a tensor of an expert lies.
+fn place(component: &Component, tensor: usize) -> Matrix {
+	let spec = &component.tensors[tensor];
+	let [rows, cols] = spec.shape.map(|extent| extent as usize);
+	let weights = component.bytes as usize / 4;
+	Matrix { weights, first: spec.offset_bytes as usize / 4, rows, cols }
+}
+
+/// Every weight of a component, and every one of its tensors, is the float that the engine computes
+/// with on the processor.
+fn weights_are_those_of_the_processor(device: &Device) {
+	let folder = tempfile::tempdir().unwrap();
+	let path = folder.path().join("expert.blyt");
+	let component = expert();
+	let weights = weights(component.bytes as usize / 4);
+	TileFile::create(&path, &weights).unwrap();
+	let payload = Payload::of(TileFile::open(&path).unwrap(), device).unwrap();
+	let floats = payload.floats();
+	let expected: Vec<u32> = weights.iter().map(|w| bits_of_weight(*w, FRACTION_BITS)).collect();
+	assert_eq!(bits(floats.clone()), expected);
+	for tensor in 0..component.tensors.len() {
+		let place = place(&component, tensor);
+		let view = matrix(&floats, &place).unwrap();
+		assert_eq!(view.dims(), [place.rows, place.cols]);
+		let range = place.first..place.first + place.rows * place.cols;
+		assert_eq!(bits(view), expected[range]);
+	}
+
+	// Other fraction bits than those of master weights.
+	let payload: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+	let header = Header { fraction_bits: 16, ..header(DType::I32, &payload) };
+	let floats = Payload::of(file_of(&path, &header, &payload), device).unwrap().floats();
+	let expected: Vec<u32> = weights.iter().map(|weight| bits_of_weight(*weight, 16)).collect();
+	assert_eq!(bits(floats), expected);
+}
+
+/// Floats of a file are the floats on the device, or the device cannot compute with their type.
+fn floats_are_those_of_the_file(device: &Device) {
+	let folder = tempfile::tempdir().unwrap();
+	let path = folder.path().join("floats.blyt");
+	let values: Vec<f32> = (0..640).map(|place| (place as f32 - 320.0) / 64.0).collect();
+	let encode = |dtype: DType, value: f32| match dtype {
+		DType::F16 => f16::from_f32(value).to_le_bytes().to_vec(),
+		DType::Bf16 => bf16::from_f32(value).to_le_bytes().to_vec(),
+		_ => value.to_le_bytes().to_vec(),
+	};
+	for dtype in [DType::F32, DType::F16, DType::Bf16] {
+		let payload: Vec<u8> = values.iter().flat_map(|value| encode(dtype, *value)).collect();
+		let file = file_of(&path, &header(dtype, &payload), &payload);
+		match Payload::of(file, device) {
+			// Ten bits are enough for every value, so nothing was rounded to `f16`.
+			Ok(payload) if dtype != DType::Bf16 => {
+				let expected: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
+				assert_eq!(bits(payload.floats()), expected, "{dtype:?}");
+			}
+			Ok(payload) => {
+				let shorter = values.iter().map(|value| bf16::from_f32(*value).to_f32().to_bits());
+				assert_eq!(bits(payload.floats()), shorter.collect::<Vec<u32>>());
+			}
+			Err(error) => {
+				assert!(matches!(error, Error::NoTensor { .. }), "{dtype:?}: {error}");
+				assert!(dtype != DType::F32 && device.name() != "cpu", "{dtype:?}: {error}");
+			}
+		}
+	}
+}
+
+#[cfg(feature = "flex")]
+mod processor {
+	use super::*;
+
+	fn cpu() -> Device {
+		Device::named("cpu").unwrap()
+	}
+
+	#[test]
+	fn weights_and_floats_are_right() {
+		weights_are_those_of_the_processor(&cpu());
+		floats_are_those_of_the_file(&cpu());
+	}
+
+	#[test]
+	fn tensor_is_the_mapping_itself() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("a.blyt");
+		let payload = [1u8; 512];
+		for dtype in [DType::I32, DType::F32, DType::F16, DType::Bf16] {
+			let file = file_of(&path, &header(dtype, &payload), &payload);
+			let mapped = file.payload().as_ptr();
+			let data = match Payload::of(file, &cpu()).unwrap() {
+				Payload::Fixed { integers, .. } => integers.into_data(),
+				Payload::Floats(floats) => floats.into_data(),
+			};
+			assert_eq!(data.bytes().as_ptr(), mapped, "{dtype:?}");
+			assert_eq!(data.bytes()[..], payload);
+		}
+	}
+
+	#[test]
+	fn computing_leaves_the_file_as_it_is() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("a.blyt");
+		let payload = 1.5f32.to_le_bytes().repeat(64);
+		let header = header(DType::F32, &payload);
+		// Nobody else has the tensor, so burn would change it in place if it were its own.
+		let floats = Payload::of(file_of(&path, &header, &payload), &cpu()).unwrap().floats();
+		let twice = floats.mul_scalar(2.0);
+		assert_eq!(bits(twice), [3f32.to_bits(); 64]);
+		TileFile::open_verified(&path, &header.root).unwrap();
+	}
+
+	#[test]
+	fn what_is_no_tensor_is_refused() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("a.blyt");
+		let payload = [1u8; 512];
+		let scaled = Header {
+			shape: vec![256u32].try_into().unwrap(),
+			scales_offset: 256,
+			..header(DType::I8, &payload)
+		};
+		let opaque = Header { payload_type: PayloadType::Eeb, ..header(DType::F32, &payload) };
+		for (header, holds) in [(scaled, "i8 with scales"), (opaque, "no tensor block")] {
+			let error = Payload::of(file_of(&path, &header, &payload), &cpu()).unwrap_err();
+			assert!(matches!(error, Error::NoTensor { .. }), "{error}");
+			assert!(error.to_string().contains(holds), "{error}");
+		}
+	}
+
+	#[test]
+	fn matrix_that_is_not_in_the_component_is_refused() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("a.blyt");
+		TileFile::create(&path, &weights(128)).unwrap();
+		let floats = Payload::of(TileFile::open(&path).unwrap(), &cpu()).unwrap().floats();
+		let fits = Matrix { weights: 128, first: 0, rows: 4, cols: 32 };
+		for wrong in [
+			Matrix { weights: 192, ..fits },
+			Matrix { first: 1, ..fits },
+			Matrix { cols: 0, ..fits },
+			Matrix { rows: usize::MAX, ..fits },
+		] {
+			let refused = matrix(&floats, &wrong);
+			assert!(matches!(refused, Err(Error::Matrix { weights: 128 })), "{wrong:?}");
+		}
+		assert!(matrix(&floats, &fits).is_ok());
+	}
+}
+
+/// One test for each card, since what a card counts is for all of it.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod card {
+	use super::*;
+
+	/// Live allocations of a card, and their bytes.
+	fn in_use(device: &Device) -> (u64, u64) {
+		let usage = device.tensors().memory_pool_usage().expect("a card counts its memory");
+		(usage.number_allocs, usage.bytes_in_use)
+	}
+
+	/// A component of two tensors is one buffer, and its tensors need no other. A buffer that is
+	/// made of data is written once, so this is what can be seen of the one upload.
+	fn component_is_one_buffer(device: &Device) {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("expert.blyt");
+		let component = expert();
+		TileFile::create(&path, &weights(component.bytes as usize / 4)).unwrap();
+		let open = || TileFile::open(&path).unwrap();
+		// What a device makes when it is used first is not counted.
+		let first = Payload::of(open(), device).unwrap();
+		let (buffers, bytes) = in_use(device);
+		let payload = Payload::of(open(), device).unwrap();
+		assert_eq!(in_use(device), (buffers + 1, bytes + component.bytes));
+		drop(first);
+
+		let floats = payload.floats();
+		device.tensors().sync().unwrap();
+		let (buffers, _) = in_use(device);
+		let views: Vec<Tensor<2>> = (0..component.tensors.len())
+			.map(|tensor| matrix(&floats, &place(&component, tensor)).unwrap())
+			.collect();
+		assert_eq!(views.len(), 2);
+		// Fewer if the card has only now noticed what is no longer needed.
+		assert!(in_use(device).0 <= buffers);
+	}
+
+	fn check(name: &str) {
+		let device = Device::named(name).unwrap();
+		component_is_one_buffer(&device);
+		weights_are_those_of_the_processor(&device);
+		floats_are_those_of_the_file(&device);
+	}
+
+	#[cfg(feature = "wgpu")]
+	#[test]
+	fn wgpu_has_the_numbers_of_the_file_after_one_upload() {
+		check("wgpu");
+	}
+
+	#[cfg(feature = "cuda")]
+	#[test]
+	fn cuda_has_the_numbers_of_the_file_after_one_upload() {
+		check("cuda");
+	}
+}
