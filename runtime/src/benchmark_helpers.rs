@@ -85,6 +85,7 @@ impl pallet_rounds::benchmarking::BenchmarkHelper<AccountId> for Rounds {
 			BoundedVec::truncate_from(roots),
 		)
 		.expect("the model is valid and its owner rich");
+		Experts::set_earning(RuntimeOrigin::root(), model, true).expect("root admits models");
 		(model, owner)
 	}
 

@@ -14,7 +14,7 @@
 //! Anybody may create a model, so work for a model is not worth an emission by itself: whoever
 //! trains a toy with their own workers would take it all. A model *earns* if
 //! [`Config::AdminOrigin`] has admitted it, or if [`Config::AnyModelEarns`] says so of all. Whoever
-//! pays for work asks [`Models::earns`].
+//! lets others work for a model, or pays for it, asks [`Models::earns`].
 //!
 //! ## Terminology
 //!
@@ -26,7 +26,7 @@
 //! - *Snapshot*: one version of the whole model.
 //! - *Lineage*: the datasets, samples and losses that a snapshot came from. Losses are in
 //!   micro-nats.
-//! - *Earning model*: a model whose rounds are paid from the emission.
+//! - *Earning model*: a model that may have rounds, which are paid from the emission.
 //!
 //! ## Invariants
 //!

@@ -10,9 +10,10 @@
 //! held-out records. If the candidate is better by the recipe's margin, the heads of the model
 //! advance and everybody whose work went into it is credited.
 //!
-//! Only rounds of models that earn ([`pallet_experts::Models::earns`]) credit anybody with
-//! anything. That is looked up when a round ends, so that governance can exclude a model whose round
-//! is live. In all other respects a round of a model that does not earn is like any other.
+//! Only models that earn ([`pallet_experts::Models::earns`]) have rounds: whoever is drawn must work,
+//! and a network whose work is free for anybody's toy models has no time left for others. It is
+//! looked up again when a round ends, so that governance can exclude a model whose round is live; such
+//! a round credits nobody with anything, and is like any other in all other respects.
 //!
 //! ```text
 //! Open ─► Train ─► Reveal ─► Audit ─► Merge ─► Challenge ─► Evaluate ─► Final | Rejected
@@ -453,6 +454,8 @@ pub mod pallet {
 		BaseNotMeasured,
 		/// A loss is above 20 nats per token.
 		LossTooLarge,
+		/// The model does not earn: nobody would be paid for work on it. Governance admits models.
+		NotEarning,
 	}
 
 	#[pallet::hooks]
@@ -478,10 +481,10 @@ pub mod pallet {
 		/// Opens a round of a model.
 		///
 		/// Origin: signed, the model's owner. `datasets` are ids and how often each is repeated in
-		/// the mixture. Nobody is paid for the round unless the model earns when it ends. Refused
-		/// if the model is unknown, belongs to somebody else, has no snapshot or has a live round;
-		/// if too many rounds are live; if a dataset is not approved or named twice; if mixture or
-		/// recipe are not valid. Emits `Opened`.
+		/// the mixture. Nobody is paid for the round unless the model still earns when it ends.
+		/// Refused if the model is unknown, belongs to somebody else, does not earn, has no snapshot
+		/// or has a live round; if too many rounds are live; if a dataset is not approved or named
+		/// twice; if mixture or recipe are not valid. Emits `Opened`.
 		#[pallet::call_index(0)]
 		#[pallet::weight(T::WeightInfo::open(datasets.len() as u32))]
 		pub fn open(

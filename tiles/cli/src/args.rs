@@ -356,8 +356,8 @@ pub enum ModelCommand {
 	Init(ModelInitArgs),
 	/// Register a model whose first weights are in a folder.
 	///
-	/// Unless the network pays for every model, as development networks do, nobody is paid for work
-	/// on it until governance admits it to the emission; `model show` tells.
+	/// Unless every model of the network earns, as in development networks, it has no rounds until
+	/// governance admits it to the emission; `model show` tells.
 	Create(ModelCreateArgs),
 	/// Fetch the weights of a snapshot into a folder, each leaf verified.
 	Pull(ModelPullArgs),

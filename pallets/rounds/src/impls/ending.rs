@@ -91,8 +91,8 @@ impl<T: Config> Pallet<T> {
 		rules::apportion(total, &places)
 	}
 
-	/// Whether anybody is paid for a round of `model` that ends with `outcome`. Decided here alone,
-	/// and when the round ends, so that governance can still exclude a model whose round is live.
+	/// Whether anybody is paid for a round of `model` that ends with `outcome`. The model did earn
+	/// when the round was opened; governance may have excluded it since.
 	fn pays(model: u32, outcome: Phase) -> bool {
 		outcome != Phase::Abandoned && T::Models::earns(model)
 	}

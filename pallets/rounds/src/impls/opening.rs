@@ -35,6 +35,7 @@ impl<T: Config> Pallet<T> {
 	) -> DispatchResult {
 		let owner = T::Models::owner(model).ok_or(Error::<T>::UnknownModel)?;
 		ensure!(owner == who, Error::<T>::NotModelOwner);
+		ensure!(T::Models::earns(model), Error::<T>::NotEarning);
 		ensure!(!LiveOf::<T>::contains_key(model), Error::<T>::ModelHasRound);
 
 		let architecture = T::Models::architecture(model).ok_or(Error::<T>::NoSnapshot)?;

@@ -59,6 +59,16 @@ fn open_fails_for_somebody_elses_model() {
 }
 
 #[test]
+fn open_fails_for_a_model_that_does_not_earn() {
+	ExtBuilder.build_and_execute(|| {
+		Unpaid::set(vec![MODEL]);
+		assert_noop!(open_with(MODEL, vec![(1, 1)]), Error::<Test>::NotEarning);
+		Unpaid::set(vec![MODEL + 1]);
+		assert_ok!(open_with(MODEL, vec![(1, 1)]));
+	});
+}
+
+#[test]
 fn open_fails_while_the_model_has_a_live_round() {
 	ExtBuilder.build_and_execute(|| {
 		open();
