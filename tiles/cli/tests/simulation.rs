@@ -2,6 +2,7 @@
 
 mod support;
 
+use serde_json::Value;
 use support::{Place, Ran};
 
 /// Few learners of a small model.
@@ -9,6 +10,12 @@ const SMALL: [&str; 6] = ["--learners", "40", "--components", "8", "--leaves", "
 
 fn simulate(place: &Place, more: &[&str]) -> Ran {
 	place.run(&[["sim", "network"].as_slice(), SMALL.as_slice(), more].concat())
+}
+
+/// How many latencies of a way the report has, without losses first.
+fn latencies_of(report: &Value, way: &str) -> Vec<u64> {
+	let rows = report["latencies"].as_array().unwrap().iter().filter(|row| row["way"] == way);
+	rows.map(|row| row["count"].as_u64().unwrap()).collect()
 }
 
 #[test]
@@ -36,6 +43,19 @@ fn report_has_steps_latencies_losses_and_comparisons() {
 	assert_eq!(leaf["count"], 40 * 4);
 	assert!(leaf["p50_us"].as_u64() <= leaf["p95_us"].as_u64());
 	assert!(leaf["p95_us"].as_u64() <= leaf["max_us"].as_u64());
+
+	let broadcasts = report["broadcasts"].as_array().unwrap();
+	assert_eq!(broadcasts.len(), 3);
+	for broadcast in &broadcasts[..2] {
+		assert!(broadcast["p95_us"].as_u64() > Some(0));
+		assert!(broadcast["step_p95_us"].as_u64() > broadcast["p95_us"].as_u64());
+		assert!(broadcast["wan_bytes"].as_u64() > Some(0));
+	}
+	// Nobody was left to send anything back.
+	assert!(broadcasts[2]["step_p95_us"].is_null());
+	let way = |way: &str| latencies_of(&report, way);
+	assert_eq!(way("merged tiles back to a learner"), [120, 120, 0]);
+	assert_eq!(way("whole step, there and back"), [120, 120, 0]);
 }
 
 #[test]
@@ -54,7 +74,8 @@ fn same_seed_prints_and_plots_the_same_bytes() {
 fn people_see_tables_with_what_was_assumed() {
 	let place = Place::new();
 	let ran = simulate(&place, &["--learner-mbit", "77"]).success();
-	for part in ["median 77 Mbit/s", "Latency", "p95 ms", "Lost primaries", "10.0 %", "KiB"] {
+	let parts = ["median 77 Mbit/s", "Latency", "p95 ms", "Lost primaries", "10.0 %", "KiB"];
+	for part in parts.into_iter().chain(["Merged tiles back to all learners", "step p95 ms"]) {
 		assert!(ran.out.contains(part), "{part:?} is not in {}", ran.out);
 	}
 }

@@ -5,7 +5,8 @@
 //! Learners send their compressed updates to aggregators of their region. Who merges which tile
 //! there is decided by rendezvous hashing, as on chain. When all learners of the region have sent a
 //! tile, its regional aggregator merges them and sends the merge on to the tile's primary, wherever
-//! that is. What crosses the border of a region is *wide-area* (WAN) traffic.
+//! that is. When the primary has the merges of all regions, the merged tile goes back the same way
+//! to every learner. What crosses the border of a region is *wide-area* (WAN) traffic.
 //!
 //! | module | what |
 //! |---|---|
@@ -13,7 +14,7 @@
 //! | `network` | regions, bandwidths and delays, drawn from stated distributions |
 //! | `samples` | sizes of updates and merges: real encodings and real merges of sample leaves |
 //! | `owners` | who merges a tile and who takes over: the ownership order of the chain |
-//! | `step` | one step, event by event |
+//! | `step` | one step, event by event, there and back |
 //! | `report` | what came of all steps |
 //! | [`plot`] | the same as a picture |
 //!
@@ -45,7 +46,7 @@ mod samples;
 mod step;
 
 pub use network::Assumption;
-pub use report::{simulate, Curve, Latency, Loss, Report, Scale, Scheme, StepRow};
+pub use report::{simulate, Broadcast, Curve, Latency, Loss, Report, Scale, Scheme, StepRow};
 pub use samples::Sample;
 
 use blyan_primitives::{

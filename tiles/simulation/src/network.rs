@@ -59,6 +59,7 @@ pub(super) fn assumptions(setup: &Setup) -> Vec<Assumption> {
 		("jitter of a message", format!("exponential, mean {JITTER_MS} ms")),
 		("when learners begin to send", format!("uniform over {} ms", setup.spread_ms)),
 		("a sender finds out that nobody answers", format!("after {} ms", setup.timeout_ms)),
+		("aggregators that are gone", String::from("gone for the whole step")),
 		("computing", String::from("takes no time")),
 	];
 	rows.into_iter().map(|(what, drawn_from)| Assumption { what, drawn_from }).collect()

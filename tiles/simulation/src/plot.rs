@@ -4,12 +4,15 @@ use super::{report::SCHEMES, Curve, Report, Scale};
 use std::fmt::{self, Write as _};
 
 const WIDTH: f64 = 1_200.0;
-const HEIGHT: f64 = 520.0;
+const HEIGHT: f64 = 560.0;
 /// Where the panels begin and end, from the top.
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 340.0;
-const COLOURS: [&str; 8] =
-	["#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f"];
+/// As many as there are curves at most.
+const COLOURS: [&str; 10] = [
+	"#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f",
+	"#882255", "#999933",
+];
 /// More points than this are a line only.
 const MAX_DOTS: usize = 10;
 /// Nanoseconds in a millisecond.
@@ -122,6 +125,11 @@ fn draw_frame(svg: &mut String, title: &str, x: &Axis, y: &Axis) -> fmt::Result 
 	Ok(())
 }
 
+/// Where the name of a line is written, from the top.
+fn name_at(number: usize) -> f64 {
+	BOTTOM + 50.0 + 17.0 * number as f64
+}
+
 /// A line through points, with its name below the panel. Few points are dots as well: one alone is
 /// no line.
 fn draw_line(
@@ -143,7 +151,7 @@ fn draw_line(
 		svg,
 		"<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
 	)?;
-	let at = BOTTOM + 50.0 + 17.0 * number as f64;
+	let at = name_at(number);
 	writeln!(
 		svg,
 		"<path d=\"M{left:.1} {at:.1}h20\" stroke=\"{colour}\" stroke-width=\"2\"/>\
@@ -171,7 +179,7 @@ fn draw_latencies(svg: &mut String, curves: &[Curve]) -> fmt::Result {
 		to: TOP,
 		label: |value| format!("{value} %"),
 	};
-	draw_frame(svg, "Messages that took no longer", &x, &y)?;
+	draw_frame(svg, "Messages, updates and steps that took no longer", &x, &y)?;
 	for (number, curve) in curves.iter().enumerate() {
 		let sorted = &curve.nanoseconds;
 		let point = |percent: usize| {
@@ -207,7 +215,7 @@ fn draw_scaling(svg: &mut String, scaling: &[Scale]) -> fmt::Result {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::{simulate, Setup};
+	use crate::{simulate, Setup, Share};
 
 	#[test]
 	fn picture_has_a_line_for_each_curve() {
@@ -220,6 +228,15 @@ mod tests {
 			assert!(svg.contains(&format!(">{}<", curve.name)), "{}", curve.name);
 		}
 		assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+	}
+
+	#[test]
+	fn most_curves_have_a_colour_each_and_room_for_their_names() {
+		let setup = Setup { learners: 30, components: 4, leaves: 1, steps: 1, ..Setup::DEFAULT };
+		let losses: [Share; 4] = ["0.1", "0.2", "0.3", "0.4"].map(|part| part.parse().unwrap());
+		let curves = simulate(&setup, &losses).unwrap().curves.len();
+		assert_eq!(curves, COLOURS.len());
+		assert!(name_at(curves - 1) + 10.0 < HEIGHT);
 	}
 
 	#[test]

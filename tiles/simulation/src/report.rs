@@ -44,6 +44,8 @@ pub struct Report {
 	pub latencies: Vec<Latency>,
 	/// What losing aggregators costs, first without losses.
 	pub losses: Vec<Loss>,
+	/// How merged tiles come back to all learners, first without losses.
+	pub broadcasts: Vec<Broadcast>,
 	/// The mean step beside other ways to send the same.
 	pub schemes: Vec<Scheme>,
 	/// Wide-area bytes of a step for other numbers of learners.
@@ -70,6 +72,10 @@ pub struct StepRow {
 	pub broadcast_wan_bytes: u64,
 	/// Bytes of handing that to every learner, within regions; apart as well.
 	pub broadcast_in_region_bytes: u64,
+	/// When the last tile was merged, from the beginning of the step.
+	pub merged_us: u64,
+	/// When the last learner had all merged tiles, from the beginning of the step.
+	pub returned_us: u64,
 }
 
 /// How long messages took. Nothing if there were none.
@@ -112,6 +118,33 @@ pub struct Loss {
 	pub extra_p95_us: Option<u64>,
 }
 
+/// How merged tiles come back to all learners when a part of the aggregators is gone. A step in
+/// which a tile is lost has no times: nobody has all tiles then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Broadcast {
+	/// The part that is gone.
+	pub lost: String,
+	/// Wide-area bytes of the mean step's way back.
+	pub wan_bytes: u64,
+	/// Its bytes that stayed in a region.
+	pub in_region_bytes: u64,
+	/// How long after the last merge half of the learners had all merged tiles.
+	pub p50_us: Option<u64>,
+	/// The same for 95 of 100.
+	pub p95_us: Option<u64>,
+	/// The same for the last.
+	pub max_us: Option<u64>,
+	/// How long after they began half of the learners had all merged tiles: the step's whole
+	/// communication, there and back.
+	pub step_p50_us: Option<u64>,
+	/// The same for 95 of 100.
+	pub step_p95_us: Option<u64>,
+	/// The same for the last.
+	pub step_max_us: Option<u64>,
+	/// By how much the step's p95 is later than without losses.
+	pub extra_step_p95_us: Option<u64>,
+}
+
 /// A way to send updates, in the mean step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Scheme {
@@ -152,9 +185,12 @@ pub struct Curve {
 struct Scenario {
 	share: Share,
 	traffic: Traffic,
+	broadcast: Traffic,
 	to_aggregator: Vec<u64>,
 	to_primary: Vec<u64>,
 	end_to_end: Vec<u64>,
+	to_learner: Vec<u64>,
+	there_and_back: Vec<u64>,
 	taken_over: u64,
 	lost: u64,
 }
@@ -162,9 +198,12 @@ struct Scenario {
 impl Scenario {
 	fn add(&mut self, outcome: Outcome, owners: &Owners, learners: u32) {
 		self.traffic.add(&outcome.traffic);
+		self.broadcast.add(&outcome.broadcast);
 		self.to_aggregator.extend(outcome.to_aggregator);
 		self.to_primary.extend(outcome.to_primary);
 		self.end_to_end.extend(outcome.end_to_end);
+		self.to_learner.extend(outcome.to_learner);
+		self.there_and_back.extend(outcome.there_and_back);
 		for ((tile, primary), merged) in (0..).zip(&outcome.primaries).zip(&outcome.merged) {
 			let first = owners.owners(tile).first();
 			self.taken_over += u64::from(primary.is_some() && primary.as_ref() != first);
@@ -176,6 +215,8 @@ impl Scenario {
 		self.to_aggregator.sort_unstable();
 		self.to_primary.sort_unstable();
 		self.end_to_end.sort_unstable();
+		self.to_learner.sort_unstable();
+		self.there_and_back.sort_unstable();
 	}
 }
 
@@ -198,7 +239,7 @@ pub fn simulate(setup: &Setup, losses: &[Share]) -> Result<Report, Error> {
 			let dead = dead(&world, step, scenario.share);
 			let outcome = run(&world, &owners, step, &dead);
 			if scenario.share == Share::NONE {
-				steps.push(step_row(&world, &owners, step, &outcome.traffic));
+				steps.push(step_row(setup, step, &outcome));
 			}
 			scenario.add(outcome, &owners, setup.learners);
 		}
@@ -216,6 +257,7 @@ pub fn simulate(setup: &Setup, losses: &[Share]) -> Result<Report, Error> {
 		samples: samples.rows.clone(),
 		latencies: latencies(&alone, &scenarios),
 		losses: scenarios.iter().map(|scenario| loss(&world, scenario, whole)).collect(),
+		broadcasts: scenarios.iter().map(|scenario| broadcast(setup, scenario, whole)).collect(),
 		schemes: schemes(&world, &whole.traffic, &direct),
 		scaling: scaling(&world),
 		curves: curves(&alone, &scenarios),
@@ -239,36 +281,19 @@ fn dead(world: &World<'_>, step: u32, share: Share) -> Vec<bool> {
 	dead
 }
 
-fn step_row(world: &World<'_>, owners: &Owners, step: u32, traffic: &Traffic) -> StepRow {
-	let (broadcast_wan_bytes, broadcast_in_region_bytes) = broadcast(world, owners);
+fn step_row(setup: &Setup, step: u32, outcome: &Outcome) -> StepRow {
+	let Outcome { traffic, broadcast, .. } = outcome;
 	StepRow {
 		step: step + 1,
 		messages: traffic.messages,
 		wan_bytes: traffic.wan,
-		wan_bytes_per_learner: traffic.wan / u64::from(world.setup.learners),
+		wan_bytes_per_learner: traffic.wan / u64::from(setup.learners),
 		in_region_bytes: traffic.regional,
-		broadcast_wan_bytes,
-		broadcast_in_region_bytes,
+		broadcast_wan_bytes: broadcast.wan,
+		broadcast_in_region_bytes: broadcast.regional,
+		merged_us: outcome.merged_at / MICROSECOND,
+		returned_us: outcome.returned_at / MICROSECOND,
 	}
-}
-
-/// Bytes of the merged result on its way back: once into each other region that has learners, and
-/// from there to each of them.
-fn broadcast(world: &World<'_>, owners: &Owners) -> (u64, u64) {
-	let World { setup, network, samples } = world;
-	let (mut wan, mut regional) = (0, 0);
-	for tile in 0..owners.tiles() {
-		let leaves = owners.leaves(tile);
-		let bytes = samples.merge_bytes(setup.learners, u64::from(tile), leaves);
-		let home = owners.owners(tile).first().map(|primary| network.region_of(*primary));
-		for (region, learners) in (0..).zip(&network.learners_in) {
-			if *learners > 0 && Some(region) != home {
-				wan += bytes;
-			}
-			regional += bytes * u64::from(*learners);
-		}
-	}
-	(wan, regional)
 }
 
 /// What a step costs if learners send their compressed updates to the primaries themselves.
@@ -359,11 +384,13 @@ fn leaf_alone(world: &World<'_>) -> Vec<u64> {
 type Way<'a> = (&'static str, &'a [u64]);
 
 /// The latencies of a scenario.
-fn ways(scenario: &Scenario) -> [Way<'_>; 3] {
+fn ways(scenario: &Scenario) -> [Way<'_>; 5] {
 	[
 		("learner to regional aggregator", scenario.to_aggregator.as_slice()),
 		("regional aggregator to primary", scenario.to_primary.as_slice()),
 		("whole update to all primaries", scenario.end_to_end.as_slice()),
+		("merged tiles back to a learner", scenario.to_learner.as_slice()),
+		("whole step, there and back", scenario.there_and_back.as_slice()),
 	]
 }
 
@@ -414,7 +441,26 @@ fn loss(world: &World<'_>, scenario: &Scenario, whole: &Scenario) -> Loss {
 	}
 }
 
-/// What a plot shows: one leaf alone, the ways without losses, and whole updates with each of them.
+fn broadcast(setup: &Setup, scenario: &Scenario, whole: &Scenario) -> Broadcast {
+	let steps = u64::from(setup.steps);
+	let Scenario { share, broadcast, to_learner, there_and_back, .. } = scenario;
+	let step_p95_us = quantile(there_and_back, 95);
+	let usual = quantile(&whole.there_and_back, 95);
+	Broadcast {
+		lost: share.to_string(),
+		wan_bytes: broadcast.wan / steps,
+		in_region_bytes: broadcast.regional / steps,
+		p50_us: quantile(to_learner, 50),
+		p95_us: quantile(to_learner, 95),
+		max_us: quantile(to_learner, 100),
+		step_p50_us: quantile(there_and_back, 50),
+		step_p95_us,
+		step_max_us: quantile(there_and_back, 100),
+		extra_step_p95_us: step_p95_us.zip(usual).map(|(lossy, usual)| lossy.saturating_sub(usual)),
+	}
+}
+
+/// What a plot shows: one leaf alone, the ways without losses, and whole steps with each of them.
 fn curves(alone: &[u64], scenarios: &[Scenario]) -> Vec<Curve> {
 	let curve = |name: String, sorted: &[u64]| Curve { name, nanoseconds: sorted.to_vec() };
 	let mut curves = vec![curve(String::from(LEAF_ALONE), alone)];
@@ -423,8 +469,8 @@ fn curves(alone: &[u64], scenarios: &[Scenario]) -> Vec<Curve> {
 			let ways = ways(scenario);
 			curves.extend(ways.map(|(way, sorted)| curve(String::from(way), sorted)));
 		} else {
-			let name = format!("whole update, {} lost", scenario.share);
-			curves.push(curve(name, &scenario.end_to_end));
+			let name = format!("whole step, {} lost", scenario.share);
+			curves.push(curve(name, &scenario.there_and_back));
 		}
 	}
 	curves.retain(|curve| !curve.nanoseconds.is_empty());
@@ -462,6 +508,33 @@ mod tests {
 		let none = &baseline.losses[0];
 		assert_eq!((none.aggregators_lost, none.tiles_taken_over, none.tiles_lost), (0, 0, 0));
 		assert_eq!((none.resent_bytes, none.extra_p95_us), (0, Some(0)));
+		assert_eq!(lossy.broadcasts[0], baseline.broadcasts[0]);
+		assert_eq!(baseline.broadcasts[0].extra_step_p95_us, Some(0));
+	}
+
+	#[test]
+	fn step_is_over_when_the_last_learner_has_all_merges() {
+		let report = simulate(&small(), &[share("0.3")]).unwrap();
+		assert_eq!(report.broadcasts.len(), 2);
+		let (whole, lossy) = (&report.broadcasts[0], &report.broadcasts[1]);
+		for times in [whole, lossy] {
+			assert!([times.p50_us, times.p95_us, times.max_us].is_sorted());
+			assert!([times.step_p50_us, times.step_p95_us, times.step_max_us].is_sorted());
+			assert!(times.step_max_us > times.max_us && times.max_us > Some(0));
+		}
+		assert!(lossy.step_max_us > whole.step_max_us);
+		let latest = report.steps.iter().map(|step| step.returned_us).max();
+		assert!(latest >= whole.step_max_us);
+		for step in &report.steps {
+			assert!(step.returned_us > step.merged_us);
+			assert!(step.broadcast_in_region_bytes > step.broadcast_wan_bytes);
+		}
+		let mean = report.steps.iter().map(|step| step.broadcast_wan_bytes).sum::<u64>() / 2;
+		assert_eq!(whole.wan_bytes, mean);
+		let row = report.latencies.iter().find(|row| row.way.starts_with("whole step"));
+		assert_eq!(row.and_then(|row| row.p95_us), whole.step_p95_us);
+		// A learner is counted in each step.
+		assert_eq!(row.map(|row| row.count), Some(2 * 40));
 	}
 
 	#[test]
@@ -475,6 +548,8 @@ mod tests {
 		assert!(half.resent_bytes > 0);
 		assert_eq!(all.tiles_lost, 2 * 12);
 		assert_eq!((all.tiles_taken_over, all.p50_us, all.extra_p95_us), (0, None, None));
+		let back = &report.broadcasts[3];
+		assert_eq!((back.wan_bytes, back.max_us, back.extra_step_p95_us), (0, None, None));
 		// Of what is lost whole there is no curve.
 		assert!(report.curves.iter().all(|curve| !curve.name.contains("100.0 %")));
 	}

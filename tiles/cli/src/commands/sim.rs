@@ -32,6 +32,7 @@ pub fn network(args: SimNetworkArgs, context: &Context) -> anyhow::Result<()> {
 	print_table("Steps", &report.steps, context)?;
 	print_table("Latency", &report.latencies, context)?;
 	print_table("Lost primaries", &report.losses, context)?;
+	print_table("Merged tiles back to all learners", &report.broadcasts, context)?;
 	print_table("Ways to send a step's updates", &report.schemes, context)?;
 	print_table("WAN bytes of a step, by learners", &report.scaling, context)
 }

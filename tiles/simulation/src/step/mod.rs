@@ -18,6 +18,13 @@
 //!
 //! Nobody has noticed yet that they are. What is sent to one is lost, and after the time-out the
 //! sender sends it to the next candidate, see [`Owners::candidate`].
+//!
+//! # The way back
+//!
+//! When a primary has merged all of a tile, it sends the merge back: module `broadcast`. It goes
+//! over the same links, in the same queues.
+
+mod broadcast;
 
 use super::{
 	draws::Draws,
@@ -26,6 +33,7 @@ use super::{
 	samples::Samples,
 	Setup,
 };
+use broadcast::{Parcel, Relays};
 use std::{
 	cmp::Reverse,
 	collections::{BTreeMap, BinaryHeap},
@@ -69,12 +77,25 @@ impl Traffic {
 		self.received += other.received;
 		self.dropped += other.dropped;
 	}
+
+	/// Takes note of a message.
+	fn count(&mut self, network: &Network, from: u32, to: u32, bytes: u64) {
+		self.messages += 1;
+		if network.node(from).region == network.node(to).region {
+			self.regional += bytes;
+		} else {
+			self.wan += bytes;
+		}
+	}
 }
 
 /// What came of a step. Times are nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
+	/// On the way to the primaries.
 	pub(super) traffic: Traffic,
+	/// On the way back.
+	pub(super) broadcast: Traffic,
 	/// For each batch from a learner to the aggregator of its region how long that took.
 	pub(super) to_aggregator: Vec<u64>,
 	/// The same for each batch from there to a primary that is another node.
@@ -86,6 +107,15 @@ pub(super) struct Outcome {
 	pub(super) merged: Vec<u32>,
 	/// For each tile the aggregator that was its primary in the end.
 	pub(super) primaries: Vec<Option<u16>>,
+	/// When the last tile was merged, from the beginning of the step.
+	pub(super) merged_at: u64,
+	/// When the last learner had the merges of all tiles; zero if a tile was lost.
+	pub(super) returned_at: u64,
+	/// For each learner how long after the last merge it had the merges of all tiles; nobody is in
+	/// it if a tile was lost.
+	pub(super) to_learner: Vec<u64>,
+	/// The same from when the learner began.
+	pub(super) there_and_back: Vec<u64>,
 }
 
 /// Tiles that somebody sends to an aggregator.
@@ -129,6 +159,10 @@ enum What {
 	Delivered(Transfer),
 	/// The sender has waited long enough.
 	TimedOut(Transfer),
+	/// The last byte of merged tiles is at the receiver's downlink.
+	Returns(Parcel),
+	/// The receiver, which passes them on, has them.
+	Returned(Parcel),
 }
 
 /// Something that happens. What happens first is first; what happens at the same time, in the order
@@ -143,10 +177,34 @@ struct Event {
 /// Simulates a step in which the aggregators that `dead` names are gone.
 pub(super) fn run(world: &World<'_>, owners: &Owners, step: u32, dead: &[bool]) -> Outcome {
 	let mut course = Course::new(world, owners, step, dead);
-	while let Some(Reverse(event)) = course.queue.pop() {
-		course.happen(event);
-	}
+	course.go_on();
 	course.finish()
+}
+
+/// For each node when its uplink and its downlink will be idle.
+struct Links {
+	up: Vec<u64>,
+	down: Vec<u64>,
+}
+
+impl Links {
+	fn new(nodes: usize) -> Self {
+		Self { up: vec![0; nodes], down: vec![0; nodes] }
+	}
+
+	/// Puts a message on the uplink of its sender; when its last byte has left that.
+	fn send(&mut self, network: &Network, now: u64, from: u32, bytes: u64) -> u64 {
+		let idle = &mut self.up[from as usize];
+		*idle = now.max(*idle).saturating_add(network.node(from).up_ns(bytes));
+		*idle
+	}
+
+	/// Puts a message on the downlink of its receiver, which has it then.
+	fn receive(&mut self, network: &Network, now: u64, to: u32, bytes: u64) -> u64 {
+		let idle = &mut self.down[to as usize];
+		*idle = now.max(*idle).saturating_add(network.node(to).down_ns(bytes));
+		*idle
+	}
 }
 
 /// A step that is going on.
@@ -155,12 +213,12 @@ struct Course<'a> {
 	owners: &'a Owners,
 	dead: &'a [bool],
 	draws: Draws,
+	/// Those of the way back.
+	broadcast_draws: Draws,
 	queue: BinaryHeap<Reverse<Event>>,
 	/// Events that were foreseen so far.
 	foreseen: u64,
-	/// For each node when its uplink and its downlink will be idle.
-	up_idle: Vec<u64>,
-	down_idle: Vec<u64>,
+	links: Links,
 	batches: Vec<Batch>,
 	/// For each region the batches that its learners send first.
 	first: Vec<Vec<u32>>,
@@ -168,12 +226,16 @@ struct Course<'a> {
 	begins: Vec<u64>,
 	/// For each region how many of its tiles have reached their primary, and when the last did.
 	arrived: Vec<(u16, u64)>,
+	/// Who hands which merges to the learners of which region.
+	relays: Relays,
+	/// When each learner had the last of the merges that it has so far.
+	returned: Vec<u64>,
 	outcome: Outcome,
 }
 
 impl<'a> Course<'a> {
 	fn new(world: &'a World<'a>, owners: &'a Owners, step: u32, dead: &'a [bool]) -> Self {
-		let Setup { seed, spread_ms, regions, .. } = world.setup;
+		let Setup { seed, spread_ms, regions, learners, .. } = world.setup;
 		let nodes = world.network.nodes.len();
 		let tiles = usize::from(owners.tiles());
 		let (merged, primaries) = (vec![0; tiles], vec![None; tiles]);
@@ -182,14 +244,16 @@ impl<'a> Course<'a> {
 			owners,
 			dead,
 			draws: Draws::new(seed, &format!("messages of step {step}")),
+			broadcast_draws: broadcast::draws(seed, step),
 			queue: BinaryHeap::new(),
 			foreseen: 0,
-			up_idle: vec![0; nodes],
-			down_idle: vec![0; nodes],
+			links: Links::new(nodes),
 			batches: Vec::new(),
 			first: Vec::new(),
 			begins: Vec::new(),
 			arrived: vec![(0, 0); usize::from(regions)],
+			relays: Relays::new(world, owners, dead),
+			returned: vec![0; learners as usize],
 			outcome: Outcome { merged, primaries, ..Outcome::default() },
 		};
 		let all: Vec<u16> = (0..owners.tiles()).collect();
@@ -205,6 +269,13 @@ impl<'a> Course<'a> {
 			course.foresee(begins, What::Begins(learner));
 		}
 		course
+	}
+
+	/// Lets everything happen that follows.
+	fn go_on(&mut self) {
+		while let Some(Reverse(event)) = self.queue.pop() {
+			self.happen(event);
+		}
 	}
 
 	fn foresee(&mut self, time: u64, what: What) {
@@ -255,11 +326,8 @@ impl<'a> Course<'a> {
 				}
 			}
 			What::Arrives(transfer) => {
-				let to = self.receiver(transfer.batch);
-				let idle = &mut self.down_idle[to as usize];
-				let receiving = self.world.network.node(to).down_ns(transfer.bytes);
-				*idle = now.max(*idle).saturating_add(receiving);
-				let delivered = *idle;
+				let (to, network) = (self.receiver(transfer.batch), &self.world.network);
+				let delivered = self.links.receive(network, now, to, transfer.bytes);
 				self.foresee(delivered, What::Delivered(transfer));
 			}
 			What::Delivered(transfer) => self.deliver(now, transfer),
@@ -268,6 +336,8 @@ impl<'a> Course<'a> {
 					self.send(now, transfer.from, batch, transfer.since);
 				}
 			}
+			What::Returns(parcel) => self.receive_back(now, parcel),
+			What::Returned(parcel) => self.collect(now, parcel.relay, parcel.tiles),
 		}
 	}
 
@@ -297,11 +367,12 @@ impl<'a> Course<'a> {
 			Hop::Primary => self.world.samples.merge_bytes(learners, sample, leaves),
 		};
 		let bytes = ENVELOPE_BYTES + leaf_bytes;
-		self.count(from, to, bytes, attempt);
+		self.outcome.traffic.count(network, from, to, bytes);
+		if attempt > 0 {
+			self.outcome.traffic.resent += bytes;
+		}
 
-		let idle = &mut self.up_idle[from as usize];
-		*idle = now.max(*idle).saturating_add(network.node(from).up_ns(bytes));
-		let gone = *idle;
+		let gone = self.links.send(network, now, from, bytes);
 		let transfer = Transfer { batch: number, from, bytes, since, sent: now };
 		if self.dead[usize::from(aggregator)] {
 			self.outcome.traffic.dropped += bytes;
@@ -310,20 +381,6 @@ impl<'a> Course<'a> {
 		} else {
 			let arrives = gone.saturating_add(network.delay(from, to)).saturating_add(late);
 			self.foresee(arrives, What::Arrives(transfer));
-		}
-	}
-
-	fn count(&mut self, from: u32, to: u32, bytes: u64, attempt: u8) {
-		let network = &self.world.network;
-		let traffic = &mut self.outcome.traffic;
-		traffic.messages += 1;
-		if network.node(from).region == network.node(to).region {
-			traffic.regional += bytes;
-		} else {
-			traffic.wan += bytes;
-		}
-		if attempt > 0 {
-			traffic.resent += bytes;
 		}
 	}
 
@@ -355,13 +412,24 @@ impl<'a> Course<'a> {
 	fn arrive(&mut self, now: u64, number: u32) {
 		let Batch { region, to, tiles, .. } = &self.batches[number as usize];
 		let learners = self.world.network.learners_in[usize::from(*region)];
+		let primary = *to;
+		// Tiles of which the merges of all regions are there.
+		let mut whole = Vec::new();
 		for tile in tiles {
-			self.outcome.merged[usize::from(*tile)] += learners;
-			self.outcome.primaries[usize::from(*tile)] = Some(*to);
+			let merged = &mut self.outcome.merged[usize::from(*tile)];
+			*merged += learners;
+			if *merged == self.world.setup.learners {
+				whole.push(*tile);
+			}
+			self.outcome.primaries[usize::from(*tile)] = Some(primary);
 		}
 		let (count, last) = &mut self.arrived[usize::from(*region)];
 		*count += tiles.len() as u16;
 		*last = now.max(*last);
+		if !whole.is_empty() {
+			self.outcome.merged_at = now;
+			self.send_back(now, primary, &whole);
+		}
 	}
 
 	fn finish(mut self) -> Outcome {
@@ -369,6 +437,15 @@ impl<'a> Course<'a> {
 			let (count, last) = self.arrived[usize::from(node.region)];
 			if count == self.owners.tiles() {
 				self.outcome.end_to_end.push(last - self.begins[learner as usize]);
+			}
+		}
+		let learners = self.world.setup.learners;
+		if self.outcome.merged.iter().all(|merged| *merged == learners) {
+			for (returned, begins) in self.returned.iter().zip(&self.begins) {
+				self.outcome.returned_at = self.outcome.returned_at.max(*returned);
+				// What is merged last is in it, and that has the learner's update.
+				self.outcome.to_learner.push(returned - self.outcome.merged_at);
+				self.outcome.there_and_back.push(returned - begins);
 			}
 		}
 		self.outcome
@@ -387,19 +464,19 @@ mod tests {
 		SAMPLES.get_or_init(|| Samples::draw(&Setup::DEFAULT, 1, 8).unwrap())
 	}
 
-	fn world(setup: Setup) -> World<'static> {
+	pub(super) fn world(setup: Setup) -> World<'static> {
 		World { setup, network: Network::draw(&setup), samples: samples() }
 	}
 
 	/// A step in which the first `gone` aggregators are gone.
-	fn step(setup: Setup, gone: usize) -> Outcome {
+	pub(super) fn step(setup: Setup, gone: usize) -> Outcome {
 		let world = world(setup);
 		let owners = Owners::of_step(&setup, &world.network, 0);
 		let dead: Vec<bool> = (0..world.network.weights.len()).map(|place| place < gone).collect();
 		run(&world, &owners, 0, &dead)
 	}
 
-	fn setups() -> impl Strategy<Value = Setup> {
+	pub(super) fn setups() -> impl Strategy<Value = Setup> {
 		let sizes = (1u32..60, 1u16..5, 1u16..4, 1u16..9, 1u32..40);
 		(sizes, any::<u64>(), 0u32..2_000).prop_map(|(sizes, seed, spread_ms)| {
 			let (learners, regions, aggregators, components, leaves) = sizes;
@@ -478,6 +555,8 @@ mod tests {
 		assert_eq!(hurt.merged, whole.merged);
 		let latest = |outcome: &Outcome| outcome.end_to_end.iter().max().copied().unwrap();
 		assert!(latest(&hurt) >= u64::from(setup.timeout_ms) * MILLISECOND);
+		assert!(hurt.returned_at > hurt.merged_at && hurt.merged_at > whole.merged_at);
+		assert_eq!(hurt.to_learner.len(), whole.to_learner.len());
 		for primary in hurt.primaries.iter().flatten() {
 			assert!(*primary >= 5);
 		}
@@ -489,6 +568,8 @@ mod tests {
 		assert!(outcome.merged.iter().all(|learners| *learners == 0));
 		assert!(outcome.primaries.iter().all(Option::is_none));
 		assert!(outcome.end_to_end.is_empty() && outcome.to_aggregator.is_empty());
+		assert!(outcome.to_learner.is_empty() && outcome.there_and_back.is_empty());
+		assert_eq!(outcome.broadcast, Traffic::default());
 		assert_eq!(outcome.traffic.received, 0);
 		assert!(outcome.traffic.dropped > 0);
 	}
