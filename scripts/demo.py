@@ -127,8 +127,9 @@ class Demo:
     # ---- processes ------------------------------------------------------------------------------
     def start_node(self):
         log = self.folder / "node.log"
+        chain = ["--chain", self.options.chain] if self.options.chain else []
         self.processes["node"] = Process("node", [
-            TARGET / "blyan-node", "--dev", "--base-path", self.folder / "node", "--port", "0",
+            TARGET / "blyan-node", "--dev", *chain, "--base-path", self.folder / "node", "--port", "0",
             "--rpc-port", str(self.options.rpc_port), "--no-mdns", "--no-telemetry", "--no-prometheus",
             # The summary looks at every block.
             "--state-pruning", "archive",
@@ -408,6 +409,7 @@ class Demo:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, help=f"rounds to run ({ROUNDS}, before a cheat none)")
+    parser.add_argument("--chain", type=pathlib.Path, help="specification of the chain; the development chain's if not given")
     parser.add_argument("--recipe", type=pathlib.Path, help="TOML file with the rounds' recipe")
     parser.add_argument("--cheat", choices=["data"], help="one trainer cheats")
     parser.add_argument("--keep", action="store_true", help="leave everything running afterwards")

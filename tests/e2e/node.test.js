@@ -84,7 +84,8 @@ describe('a development node', () => {
 		const { signal } = await node.kill();
 		assert.equal(signal, 'SIGKILL');
 
-		node = await Node.start(['--dev'], base);
+		// The same chain as before, with its genesis made already.
+		node = await Node.start(['--dev', '--chain', developmentChain()], base);
 		client = await connect(node);
 		assert.equal(await client.hashOf(transfer.number), transfer.hash);
 		assert.equal(await balance(), amount);

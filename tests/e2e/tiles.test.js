@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { Node, temporaryFolder } from '../support/node.js';
+import { developmentChain, Node, temporaryFolder } from '../support/node.js';
 import { cleanUp, setUp } from '../support/scope.js';
 import {
 	damageTile,
@@ -31,6 +31,7 @@ describe('nodes that move tiles', () => {
 	let carol;
 	/** What each of them has in its folder. */
 	const folder = {};
+	const chain = ['--chain', developmentChain()];
 
 	/** Starts a node with a folder for tiles, which knows the nodes at `others`. */
 	const start = async (name, args, ...others) => {
@@ -73,11 +74,13 @@ describe('nodes that move tiles', () => {
 
 	before(
 		setUp(async () => {
-			const follower = ['--chain', 'dev', '--no-mdns'];
-			alice = await start('alice', ['--dev', ...SLOW]);
-			const first = await alice.address();
-			bob = await start('bob', [...follower, ...SLOW], first);
-			carol = await start('carol', follower, first, await bob.address());
+			// Neither needs to know the other: Carol knows both.
+			[alice, bob] = await Promise.all([
+				start('alice', ['--dev', ...chain, ...SLOW]),
+				start('bob', [...chain, '--no-mdns', ...SLOW]),
+			]);
+			const known = [await alice.address(), await bob.address()];
+			carol = await start('carol', [...chain, '--no-mdns'], ...known);
 			await peersOf(carol, 2);
 		}),
 	);
@@ -148,7 +151,7 @@ describe('nodes that move tiles', () => {
 
 	it('bans a peer that sends wrong bytes, and fetches from others', async () => {
 		const known = [await alice.address(), await carol.address()];
-		const mallory = await start('mallory', ['--chain', 'dev', '--no-mdns'], ...known);
+		const mallory = await start('mallory', [...chain, '--no-mdns'], ...known);
 		await peersOf(carol, 2);
 		const payload = await offered(['alice', alice], ['mallory', mallory]);
 		damageTile(folder.mallory, payload.root);
@@ -191,7 +194,8 @@ describe('a node without a folder for tiles, whose RPC is for strangers', () => 
 	after(cleanUp);
 
 	it('moves none, and takes no orders', async () => {
-		const node = await Node.start(['--dev', '--rpc-methods', 'safe']);
+		const args = ['--dev', '--chain', developmentChain(), '--rpc-methods', 'safe'];
+		const node = await Node.start(args);
 		const root = `0x${'12'.repeat(32)}`;
 		await assert.rejects(node.rpc('tiles_offered'), /start it with --tiles-dir/);
 		for (const method of ['tiles_offer', 'tiles_withdraw', 'tiles_cancel']) {
