@@ -1,14 +1,11 @@
 // Workers and money: a bond that comes back, and an author that is paid for its blocks.
 
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { u8aToHex } from '@polkadot/util';
 import { BLY, connect, wellKnown } from '../support/client.js';
 import { blake2b } from '../support/formats.js';
-import { parseExact, stringifyExact } from '../support/json.js';
-import { command, Node, temporaryFolder } from '../support/node.js';
+import { changedChain, Node } from '../support/node.js';
 import { cleanUp, setUp } from '../support/scope.js';
 
 /** Periods, in blocks, that let everything happen within a minute. */
@@ -28,16 +25,13 @@ describe('a network with short periods', () => {
 
 	before(
 		setUp(async () => {
-			const { stdout } = await command('export-chain-spec', '--chain', 'dev');
-			const specification = parseExact(stdout);
-			const { patch } = specification.genesis.runtimeGenesis;
-			patch.network.slotMillis = SLOT_MILLIS;
-			Object.assign(patch.network.parameters, PERIODS);
-			const amounts = patch.balances.balances.map(([, amount]) => BigInt(amount));
-			endowment = amounts.reduce((sum, amount) => sum + amount, 0n);
-			const file = join(temporaryFolder(), 'short.json');
-			writeFileSync(file, stringifyExact(specification));
-			client = await connect(await Node.start(['--dev', '--chain', file]));
+			const chain = await changedChain('dev', ({ network, balances }) => {
+				network.slotMillis = SLOT_MILLIS;
+				Object.assign(network.parameters, PERIODS);
+				const amounts = balances.balances.map(([, amount]) => BigInt(amount));
+				endowment = amounts.reduce((sum, amount) => sum + amount, 0n);
+			});
+			client = await connect(await Node.start(['--dev', '--chain', chain]));
 			api = client.api;
 			await client.best(1);
 		}),
