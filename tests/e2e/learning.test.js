@@ -150,6 +150,15 @@ describe('learning', () => {
 		return summary;
 	};
 
+	/** Prepares the dataset, for which nobody is needed. */
+	const prepare = () => {
+		const about = [
+			...['--name', 'an-extract', '--licence', 'CC-PDDC', '--language', 'en'],
+			...['--source', 'tests/data', '--record-bytes', RECORD_BYTES],
+		];
+		return blyan(null, 'dataset', 'prepare', TEXT, '--out', join(folder, 'dataset'), ...about);
+	};
+
 	/** What happened to updates in these blocks. */
 	const fates = async (first, last) => {
 		const blocks = Array.from({ length: last - first + 1 }, async (_, place) => {
@@ -163,11 +172,12 @@ describe('learning', () => {
 	before(
 		setUp(async () => {
 			folder = temporaryFolder();
-			chain = await changedChain('dev', ({ network }) => {
+			const changed = changedChain('dev', ({ network }) => {
 				network.slotMillis = SLOT_MILLIS;
 				const parameters = { ...COMMITTEES, ...PERIODS, segmentsPerUpdate: SEGMENTS };
 				Object.assign(network.parameters, parameters);
 			});
+			[chain] = await Promise.all([changed, prepare()]);
 			node = await Node.start(['--dev', '--chain', chain]);
 			client = await connect(node);
 			await client.best(1);
@@ -194,13 +204,8 @@ describe('learning', () => {
 	describe('from a dataset whose auditor is killed', () => {
 		step('an auditor killed after its commitment reveals when it is back', async () => {
 			const [first, second] = checkers;
-			const place = join(folder, 'dataset');
-			const about = [
-				...['--name', 'an-extract', '--licence', 'CC-PDDC', '--language', 'en'],
-				...['--source', 'tests/data', '--record-bytes', RECORD_BYTES],
-			];
-			await blyan(null, 'dataset', 'prepare', TEXT, '--out', place, ...about);
 			await second.kill();
+			const place = join(folder, 'dataset');
 			const submit = ['dataset', 'submit', place, '--no-wait', ...asContributor];
 			({ dataset } = await blyan(node, ...submit));
 			await first.event('report_committed', { dataset });

@@ -20,17 +20,20 @@ describe('a network of four validators', () => {
 			const chain = await changedChain('local', ({ network }) => {
 				network.slotMillis = SLOT_MILLIS;
 			});
-			const start = async (name, ...args) => {
+			const start = (name, ...args) => {
 				// A validator is expected to have a network key; these have none yet.
 				const key = '--unsafe-force-node-key-generation';
 				const own = ['--chain', chain, `--${name}`, '--no-mdns', key];
-				const node = await Node.start([...own, ...args]);
+				return Node.start([...own, ...args]);
+			};
+			const withClient = async (started) => {
+				const node = await started;
 				return { node, client: await connect(node) };
 			};
 			const first = await start('alice');
-			const bootnode = ['--bootnodes', await first.node.address()];
+			const bootnode = ['--bootnodes', await first.address()];
 			const others = ['bob', 'charlie', 'dave'].map((name) => start(name, ...bootnode));
-			validators = [first, ...(await Promise.all(others))];
+			validators = await Promise.all([first, ...others].map(withClient));
 		}),
 	);
 	after(cleanUp);

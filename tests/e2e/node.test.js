@@ -9,8 +9,12 @@ import { parseExact } from '../support/json.js';
 import { command, developmentChain, Node, temporaryFolder } from '../support/node.js';
 import { REPOSITORY } from '../support/paths.js';
 import { cleanUp, setUp } from '../support/scope.js';
+import { eventually } from '../support/tiles.js';
 
 const specifications = join(REPOSITORY, 'chain-spec');
+
+/** Until the first block is final. */
+const FINAL_MS = 60_000;
 
 /** Where a development chain's data is, below a base path. */
 const chainFolder = (base) => join(base, 'chains', 'blyan_dev');
@@ -111,16 +115,15 @@ describe('a node with ParityDB', () => {
 		const base = temporaryFolder();
 		const args = ['--dev', '--chain', developmentChain(), '--database', 'paritydb'];
 		const first = await Node.start(args, base);
-		const client = await connect(first);
-		await client.finalised(1);
-		const hash = await client.hashOf(1);
-		await client.close();
+		const what = () => `block 1 to be final\n${first.tail()}`;
+		await eventually(FINAL_MS, what, async () => (await first.finalised()) >= 1);
+		const hash = await first.rpc('chain_getBlockHash', 1);
 		await first.stop();
 		assert.ok(existsSync(join(chainFolder(base), 'paritydb')));
 		assert.ok(!existsSync(join(chainFolder(base), 'db')));
 
-		const again = await connect(await Node.start(args, base));
-		assert.equal(await again.hashOf(1), hash);
+		const again = await Node.start(args, base);
+		assert.equal(await again.rpc('chain_getBlockHash', 1), hash);
 	});
 });
 

@@ -49,12 +49,6 @@ const ROUND_MS = 240_000;
 /** Until those blocks are final. */
 const FINAL_MS = 300_000;
 
-/** Number of the newest final block that a node has. */
-async function finalOf(node) {
-	const header = await node.rpc('chain_getHeader', await node.rpc('chain_getFinalizedHead'));
-	return Number(header.number);
-}
-
 /** Has a command fail; what it complains about. */
 async function complaint(...words) {
 	const error = await blyan(...words).catch((failed) => failed);
@@ -152,10 +146,10 @@ describe('a snapshot that was published', () => {
 			...['--chain', specification, '--no-mdns', '--bootnodes', await node.address()],
 			...['--blocks-pruning', `${kept}`, '--tiles-dir', tiles.follower],
 		]);
-		const isThere = async () => (await finalOf(follower)) >= goal;
+		const isThere = async () => (await follower.finalised()) >= goal;
 		await eventually(FINAL_MS, () => `block ${goal} to be final\n${follower.tail()}`, isThere);
 		// Some blocks may come until the chain has stopped.
-		return (await finalOf(node)) + STOP_BLOCKS - kept < secondOpened;
+		return (await node.finalised()) + STOP_BLOCKS - kept < secondOpened;
 	};
 
 	/** Arguments of a pull to this folder. */

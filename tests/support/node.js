@@ -147,6 +147,12 @@ export class Node extends Process {
 		return result;
 	}
 
+	/** Number of the newest final block. */
+	async finalised() {
+		const header = await this.rpc('chain_getHeader', await this.rpc('chain_getFinalizedHead'));
+		return Number(header.number);
+	}
+
 	/** Where other nodes find this one. */
 	async address() {
 		const peer = await this.rpc('system_localPeerId');
