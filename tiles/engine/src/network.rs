@@ -320,6 +320,31 @@ mod tests {
 		}
 	}
 
+	/// The bits of all logits and gradients. With `apart`, each tensor has a buffer of its own.
+	fn bits(layout: &Layout, weights: &[Vec<f32>], apart: bool) -> (Vec<u32>, Vec<Vec<u32>>) {
+		let mut network = Network::new(layout, weights, &Device::flex(), true);
+		for (component, tensors) in network.tensors.iter_mut().enumerate().filter(|_| apart) {
+			for (place, tensor) in tensors.iter_mut().enumerate() {
+				let own = weights[component][layout.range(component, place)].to_vec();
+				let own = floats(own, layout.shape(component, place), &network.device);
+				*tensor = if layout.is_bias(component, place) { own } else { own.require_grad() };
+			}
+		}
+		let logits = network.forward(INPUTS, 2, 6).unwrap().logits;
+		let loss = network.losses(logits.clone(), TARGETS).mean();
+		let gradients = network.gradients(&loss).unwrap();
+		let of = |floats: Vec<f32>| floats.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+		let of_gradients = gradients.into_iter().flatten().flatten().map(of).collect();
+		(of(read(logits).unwrap()), of_gradients)
+	}
+
+	#[test]
+	fn views_of_one_buffer_give_the_bits_of_tensors_apart() {
+		let layout = Layout::new(&Architecture { experts: 4, layers: 2, ..tiny() }).unwrap();
+		let weights = trained_size(&layout);
+		assert_eq!(bits(&layout, &weights, false), bits(&layout, &weights, true));
+	}
+
 	#[test]
 	fn later_bytes_change_nothing_before_them() {
 		let architecture = Architecture { experts: 4, layers: 2, ..tiny() };
