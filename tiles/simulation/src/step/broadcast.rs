@@ -337,7 +337,7 @@ mod tests {
 			for (learner, ways) in least.iter().enumerate() {
 				let (nearest, farthest) = (ways.iter().min(), ways.iter().max());
 				prop_assert!(Some(&alone[learner]) >= farthest);
-				// Any tile may be the one that is merged last, and none is before the learner began.
+				// Any tile may be the last to be merged, and none is before the learner began.
 				prop_assert!(Some(&outcome.to_learner[learner]) >= nearest);
 				prop_assert!(Some(&outcome.there_and_back[learner]) >= farthest);
 				prop_assert!(outcome.there_and_back[learner] >= outcome.to_learner[learner]);
