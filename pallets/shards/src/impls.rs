@@ -161,9 +161,13 @@ impl<T: Config> Pallet<T> {
 		)
 	}
 
-	/// An item of a past block.
-	pub(crate) fn item(block: BlockNumberFor<T>, index: u32) -> Option<TransactionInfo> {
-		Transactions::<T>::get(block)?.into_iter().nth(usize::try_from(index).ok()?)
+	/// An item of a past block, unless its data was stored or renewed later: whoever renews the
+	/// same place twice, or together with somebody else, pays once.
+	pub(crate) fn newest_item(block: BlockNumberFor<T>, index: u32) -> Option<TransactionInfo> {
+		let mut items = Transactions::<T>::get(block)?.into_iter();
+		let item = items.nth(usize::try_from(index).ok()?)?;
+		let newest = Cids::<T>::get(item.cid)?;
+		(newest == Location { block, index }).then_some(item)
 	}
 
 	/// Expires the items of at most [`PRUNED_BLOCKS_PER_BLOCK`] blocks; returns how many.

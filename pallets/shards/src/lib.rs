@@ -239,7 +239,7 @@ pub mod pallet {
 		OneStorePerExtrinsic,
 		/// This block cannot take another item.
 		BlockFull,
-		/// There is no such item, or it has expired.
+		/// There is no such item, it has expired, or the same data was stored or renewed later.
 		NotFound,
 		/// No proof is due in this block, or it was checked already.
 		UnexpectedProof,
@@ -298,13 +298,13 @@ pub mod pallet {
 		/// `block` and `index` say where it was last stored or renewed, as the event said.
 		///
 		/// Origin: signed, by anybody; pays the same fee as `store`. Fails if there is no such
-		/// item any more, the extrinsic stored something, the block is full or the signer cannot
-		/// pay. Emits `Renewed`.
+		/// item any more, the same data was stored or renewed later, the extrinsic stored
+		/// something, the block is full or the signer cannot pay. Emits `Renewed`.
 		#[pallet::call_index(1)]
 		#[pallet::weight(T::WeightInfo::renew())]
 		pub fn renew(origin: OriginFor<T>, block: BlockNumberFor<T>, index: u32) -> DispatchResult {
 			let who = ensure_signed(origin)?;
-			let item = Self::item(block, index).ok_or(Error::<T>::NotFound)?;
+			let item = Self::newest_item(block, index).ok_or(Error::<T>::NotFound)?;
 			Self::charge(&who, item.size)?;
 			Self::do_renew(item)
 		}

@@ -186,6 +186,28 @@ fn renew_fails_when_there_is_no_such_item() {
 }
 
 #[test]
+fn renew_fails_when_the_data_was_stored_or_renewed_later() {
+	ExtBuilder::build_and_execute(|| {
+		assert_ok!(store(ALICE, b"data"));
+		run_to(2, &[]);
+		assert_ok!(renew(ALICE, 1, 0));
+		// Neither in the same block nor in later ones is it paid again.
+		let first = Call::renew { block: 1, index: 0 };
+		for block in [2, 3] {
+			run_to(block, &[]);
+			begin_extrinsic(vec![0]);
+			assert_noop!(dispatch(ALICE, first.clone()), Error::<Test>::NotFound);
+		}
+		assert_ok!(store(ALICE, b"data"));
+		run_to(4, &[]);
+		let second = Call::renew { block: 2, index: 0 };
+		begin_extrinsic(vec![0]);
+		assert_noop!(dispatch(ALICE, second), Error::<Test>::NotFound);
+		assert_ok!(renew(ALICE, 3, 0));
+	});
+}
+
+#[test]
 fn an_extrinsic_may_renew_several_items() {
 	ExtBuilder::build_and_execute(|| {
 		assert_ok!(store(ALICE, b"one"));
