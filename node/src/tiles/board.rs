@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::{
 	collections::{BTreeMap, VecDeque},
 	mem,
-	sync::{Mutex, MutexGuard, PoisonError},
+	sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
 
@@ -101,6 +101,8 @@ struct Rows {
 #[derive(Debug)]
 struct Row {
 	status: watch::Sender<Status>,
+	/// Held by this row, and by everybody who listens.
+	listeners: Arc<()>,
 	/// Whether somebody has asked since [`Board::take_asked`] was called last.
 	was_asked: bool,
 }
@@ -127,7 +129,8 @@ impl Board {
 			}
 		}
 		rows.order.push_back(root);
-		rows.rows.insert(root, Row { status: watch::Sender::new(status), was_asked: true });
+		let (status, listeners) = (watch::Sender::new(status), Arc::default());
+		rows.rows.insert(root, Row { status, listeners, was_asked: true });
 	}
 
 	/// Changes the status of a transfer that was begun, and tells whoever watches it.
@@ -137,36 +140,37 @@ impl Board {
 		}
 	}
 
-	/// How a transfer stands, if it was begun. Counts as a question.
+	/// How a transfer stands, if it was begun. Strangers may look, too, so it is no question.
 	pub fn status(&self, root: &H256) -> Option<Status> {
-		let mut rows = self.rows();
-		let row = rows.rows.get_mut(root)?;
-		row.was_asked = true;
-		let status = row.status.borrow().clone();
-		Some(status)
+		self.rows().rows.get(root).map(|row| row.status.borrow().clone())
 	}
 
 	/// Tells how a transfer stands whenever that changes. What changes in between may go unnoticed.
-	/// Counts as a question for as long as somebody listens.
+	/// No question either; see [`Self::listen`].
 	pub fn watch(&self, root: &H256) -> Option<watch::Receiver<Status>> {
+		self.rows().rows.get(root).map(|row| row.status.subscribe())
+	}
+
+	/// Somebody asks about a transfer for as long as what is returned is not dropped.
+	pub fn listen(&self, root: &H256) -> Option<Arc<()>> {
 		let mut rows = self.rows();
 		let row = rows.rows.get_mut(root)?;
 		row.was_asked = true;
-		Some(row.status.subscribe())
+		Some(row.listeners.clone())
 	}
 
-	/// Somebody wants a transfer that is there already.
+	/// Somebody asks about a transfer.
 	pub fn note_asked(&self, root: &H256) {
 		if let Some(row) = self.rows().rows.get_mut(root) {
 			row.was_asked = true;
 		}
 	}
 
-	/// Whether somebody has asked about a transfer since this was called last, or watches it now.
+	/// Whether somebody has asked about a transfer since this was called last, or listens now.
 	pub fn take_asked(&self, root: &H256) -> bool {
 		let mut rows = self.rows();
 		let Some(row) = rows.rows.get_mut(root) else { return false };
-		mem::take(&mut row.was_asked) || row.status.receiver_count() > 0
+		mem::take(&mut row.was_asked) || Arc::strong_count(&row.listeners) > 1
 	}
 
 	/// The rows. They are whole even if whoever held the lock panicked.
@@ -195,7 +199,7 @@ mod tests {
 	}
 
 	#[test]
-	fn questions_count_once_and_watchers_for_as_long_as_they_listen() {
+	fn questions_count_once_and_listeners_for_as_long_as_they_listen() {
 		let board = Board::default();
 		let root = H256([1; 32]);
 		assert!(!board.take_asked(&root));
@@ -203,25 +207,25 @@ mod tests {
 			|board, root| board.begin(*root, 512),
 			|board, root| board.begin(*root, 512),
 			|board, root| board.note_asked(root),
-			|board, root| assert!(board.status(root).is_some()),
+			// Even if it is over before anybody looks.
+			|board, root| drop(board.listen(root)),
 		];
 		for ask in ask {
 			ask(&board, &root);
 			assert!(board.take_asked(&root));
 			assert!(!board.take_asked(&root));
 		}
-		// What the node does is no question.
-		board.update(&root, |status| status.peers = 1);
-		assert!(!board.take_asked(&root));
-		let watch = board.watch(&root);
+		let listener = board.listen(&root);
 		for _ in 0..3 {
 			assert!(board.take_asked(&root));
 		}
-		drop(watch);
+		drop(listener);
 		assert!(!board.take_asked(&root));
-		// Even if it is over before anybody looks.
-		drop(board.watch(&root));
-		assert!(board.take_asked(&root));
+		// What the node does is no question, nor is what strangers may read.
+		board.update(&root, |status| status.peers = 1);
+		let (status, watch) = (board.status(&root), board.watch(&root));
+		assert!(status.is_some() && watch.is_some());
+		assert!(!board.take_asked(&root));
 	}
 
 	#[test]

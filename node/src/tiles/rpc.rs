@@ -25,6 +25,7 @@ use polkadot_sdk::{
 	},
 	sc_rpc_api::check_if_safe,
 };
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// What workers ask their node. The codes of errors are those of [`Error::code`].
@@ -60,19 +61,23 @@ pub trait TilesApi {
 	async fn cancel(&self, root: H256) -> RpcResult<()>;
 
 	/// How the transfer of a payload stands that was asked for since the node started. It goes on
-	/// for another ten minutes.
-	#[method(name = "tiles_status")]
+	/// for another ten minutes, unless it is a stranger who asks.
+	#[method(name = "tiles_status", with_extensions)]
 	fn status(&self, root: H256) -> RpcResult<Status>;
 
 	/// How the transfer stands now, and again whenever that changes. Slow readers get the latest.
-	/// It does not expire as long as anybody is subscribed.
+	/// It does not expire as long as anybody but strangers is subscribed.
 	#[subscription(
 		name = "tiles_subscribeStatus" => "tiles_statusChanged",
 		unsubscribe = "tiles_unsubscribeStatus",
-		item = Status
+		item = Status,
+		with_extensions
 	)]
 	fn subscribe_status(&self, root: H256);
 }
+
+/// Keeps a transfer from expiring, if there is one.
+type Listener = Option<Arc<()>>;
 
 /// Answers workers.
 pub struct Tiles {
@@ -102,8 +107,13 @@ impl Tiles {
 		answer.await.unwrap_or(Err(Error::Stopping))
 	}
 
-	fn watch(&self, root: H256) -> Result<watch::Receiver<Status>> {
-		self.handle()?.board.watch(&root).ok_or(Error::NotWanted { root })
+	/// News of a transfer, and what keeps it from expiring as long as somebody has that. A stranger
+	/// gets news alone: otherwise anybody could keep the places of what a dead worker has left.
+	fn watch(&self, root: H256, is_stranger: bool) -> Result<(watch::Receiver<Status>, Listener)> {
+		let board = &self.handle()?.board;
+		let watch = board.watch(&root).ok_or(Error::NotWanted { root })?;
+		let listener = if is_stranger { None } else { board.listen(&root) };
+		Ok((watch, listener))
 	}
 }
 
@@ -134,17 +144,22 @@ impl TilesApiServer for Tiles {
 		Ok(self.command(|reply| Command::Cancel { root, reply }).await?)
 	}
 
-	fn status(&self, root: H256) -> RpcResult<Status> {
-		Ok(self.handle()?.board.status(&root).ok_or(Error::NotWanted { root })?)
+	fn status(&self, ext: &Extensions, root: H256) -> RpcResult<Status> {
+		let board = &self.handle()?.board;
+		if check_if_safe(ext).is_ok() {
+			board.note_asked(&root);
+		}
+		Ok(board.status(&root).ok_or(Error::NotWanted { root })?)
 	}
 
-	fn subscribe_status(&self, pending: PendingSubscriptionSink, root: H256) {
-		let watch = self.watch(root);
+	fn subscribe_status(&self, pending: PendingSubscriptionSink, ext: &Extensions, root: H256) {
+		let watch = self.watch(root, check_if_safe(ext).is_err());
 		spawn_subscription_task(&self.executor, async move {
 			match watch {
-				Ok(watch) => {
+				Ok((watch, listener)) => {
 					let pending = PendingSubscription::from(pending);
-					pending.pipe_from_stream(changes(watch), RingBuffer::new(1)).await;
+					let changes = changes(watch, listener);
+					pending.pipe_from_stream(changes, RingBuffer::new(1)).await;
 				}
 				Err(error) => pending.reject(error).await,
 			}
@@ -152,13 +167,16 @@ impl TilesApiServer for Tiles {
 	}
 }
 
-/// What is watched now, and what it is after each change.
-fn changes(watch: watch::Receiver<Status>) -> impl Stream<Item = Status> + Send + Unpin {
-	Box::pin(stream::unfold((watch, true), |(mut watch, is_first)| async move {
+/// What is watched now, and what it is after each change, with the listener until it ends.
+fn changes(
+	watch: watch::Receiver<Status>,
+	listener: Listener,
+) -> impl Stream<Item = Status> + Send + Unpin {
+	Box::pin(stream::unfold((watch, listener, true), |(mut watch, listener, is_first)| async move {
 		if !is_first {
 			watch.changed().await.ok()?;
 		}
 		let status = watch.borrow_and_update().clone();
-		Some((status, (watch, false)))
+		Some((status, (watch, listener, false)))
 	}))
 }
