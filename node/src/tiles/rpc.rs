@@ -172,7 +172,8 @@ fn changes(
 	watch: watch::Receiver<Status>,
 	listener: Listener,
 ) -> impl Stream<Item = Status> + Send + Unpin {
-	Box::pin(stream::unfold((watch, listener, true), |(mut watch, listener, is_first)| async move {
+	let first = (watch, listener, true);
+	Box::pin(stream::unfold(first, |(mut watch, listener, is_first)| async move {
 		if !is_first {
 			watch.changed().await.ok()?;
 		}
