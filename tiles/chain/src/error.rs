@@ -138,6 +138,7 @@ pub(super) fn wrap(error: impl Into<subxt::Error>) -> ChainError {
 			| ExtrinsicError::CallNameNotFound { .. }
 			| ExtrinsicError::UnsupportedVersion
 			| ExtrinsicError::Params(_)
+			| ExtrinsicError::CannotDecodeFeeInfo(_)
 			| ExtrinsicError::CannotDecodeFields { .. },
 		)
 		| subxt::Error::ConstantError(_) => ChainError::Incompatible(text),
@@ -159,6 +160,7 @@ fn rpc_error(error: &subxt::Error) -> Option<&RpcError> {
 		subxt::Error::ExtrinsicError(
 			ExtrinsicError::ErrorSubmittingTransaction(backend)
 			| ExtrinsicError::CannotGetBlockBody(backend)
+			| ExtrinsicError::CannotGetFeeInfo(backend)
 			| ExtrinsicError::CannotGetValidationInfo(backend),
 		) => backend,
 		subxt::Error::StorageError(

@@ -16,7 +16,8 @@
 //! - On one day, which is as many blocks as come in 24 h, at most `max_fee_per_day` is paid, with
 //!   the fees of the transactions as they are when the worker looks. What is about to be paid is
 //!   noted before it is sent: a worker that is killed pays too little that day, never too much.
-//!   Nothing is paid while the note cannot be read or written.
+//!   Nothing is paid while the note cannot be read or written, and nothing on a day for which it
+//!   was not noted.
 //! - One BLY stays in the account: bonds hang on calls that cost fees.
 //! - What was renewed is left alone for a quarter of the retention period, whatever `before_blocks`
 //!   says: nobody means to pay for the same shard at every look.
@@ -62,7 +63,7 @@ enum Told {
 	Balance,
 	/// The chain has no manifest of a dataset.
 	Absent(u32),
-	/// Shards of a dataset have expired.
+	/// The chain does not have shards of a dataset.
 	Expired(u32),
 	/// Shards would be renewed too early.
 	Early,
@@ -139,6 +140,11 @@ fn day_of(block: u32, block_millis: u64) -> u64 {
 	u64::from(block).saturating_mul(block_millis) / DAY_MILLIS
 }
 
+/// Number of the day in which the block of a view is.
+async fn day_at(view: &View) -> Result<u64> {
+	Ok(day_of(view.number(), view.block_millis().await?))
+}
+
 /// Blocks from one look to the next, if shards are renewed `within` blocks of their end.
 fn pause_for(within: u32) -> u32 {
 	(within / LOOKS).clamp(MIN_PAUSE_BLOCKS, MAX_PAUSE_BLOCKS)
@@ -213,8 +219,7 @@ fn choose(mut due: Vec<Ending>, price: &Price, means: Means) -> Choice {
 /// Renews what ends soon of the datasets of the policy, as far as it can be paid.
 pub async fn renew(worker: &Worker, view: &View) -> Result<()> {
 	let Some(policy) = &worker.config.renewal else { return Ok(()) };
-	let day = day_of(view.number(), view.block_millis().await?);
-	let mut ledger = Ledger::open(worker.files.renewal(), day)?;
+	let mut ledger = Ledger::open(worker.files.renewal(), day_at(view).await?)?;
 	let due = due(worker, view, policy, &mut ledger).await?;
 	if due.is_empty() {
 		return Ok(());
@@ -266,8 +271,8 @@ async fn due(
 		};
 		if due.expired > 0 && ledger.tells(Told::Expired(dataset))? {
 			tracing::warn!(
-				"{} of {} shards of dataset {dataset} have expired; rounds cannot train on it until \
-				 whoever has them stores them again",
+				"{} of {} shards of dataset {dataset} are not on the chain: they have expired, or \
+				 were never stored; rounds cannot train on it until whoever has them stores them",
 				due.expired,
 				due.shards
 			);
@@ -336,6 +341,11 @@ async fn pay_some(
 ) -> Result<()> {
 	for group in shards.chunks(AT_ONCE) {
 		worker.go_on(Task::Renew)?;
+		// The next day has a limit of its own, and a look of its own.
+		let view = worker.chain.view().await?;
+		if day_at(&view).await? > ledger.note.day {
+			return Err(Error::Stopped);
+		}
 		ledger.spend(price.of(group))?;
 		let outcome = renewal::renew(&worker.chain, &worker.key, group).await;
 		renewed.extend(&outcome.renewed);
@@ -462,7 +472,7 @@ mod tests {
 		// Blocks were taken back.
 		assert_eq!(Ledger::open(path.clone(), 6).unwrap().note, ledger.note);
 		assert_eq!(Ledger::open(path.clone(), 8).unwrap().note.paid, 0);
-		std::fs::write(&path, [1]).unwrap();
+		std::fs::write(&path, [1u8]).unwrap();
 		assert!(Ledger::open(path, 7).is_err());
 	}
 
@@ -501,9 +511,8 @@ mod tests {
 				// As it is read from the disk.
 				let mut read = Note::decode(&mut &note[..]).unwrap().on(day);
 				prop_assert_eq!(read.paid, paid);
-				let shards = sizes.iter().zip(0u32..);
-				let due: Vec<Ending> =
-					shards.map(|(bytes, block)| Ending { bytes: *bytes, ..ending(block) }).collect();
+				let sized = |(bytes, block): (&u32, u32)| Ending { bytes: *bytes, ..ending(block) };
+				let due: Vec<Ending> = sizes.iter().zip(0u32..).map(sized).collect();
 				let choice = choose(due.clone(), &PRICE, means(limit - paid, Balance::MAX));
 				let cost = PRICE.of(&choice.now);
 				read.paid += cost;
