@@ -2,9 +2,14 @@
 # Writes the chain specifications of this folder from the runtime's presets.
 #
 #   chain-spec/build.sh                          dev.json, local.json, testnet.json
-#   chain-spec/build.sh testnet OPERATORS.json   a startable test network on standard output:
-#                                                OPERATORS.json is a JSON merge patch for the
-#                                                genesis, with `session.keys` and `balances.balances`
+#   chain-spec/build.sh testnet OPERATORS.json   a startable test network on standard output
+#
+# OPERATORS.json is a JSON merge patch for the genesis; dev.json shows the form of each field:
+#   session.keys          each validator: its account twice, and its keys for BABE and GRANDPA
+#   balances.balances     each account that has something, in 10^-18 BLY
+#   sudo.key              who governs. Without it no parameter can be moved and no model admitted to the
+#                         emission, so that there are no rounds unless anyModelEarns is 1
+#   network.parameters    what differs from runtime/src/params.rs, by the names there
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
