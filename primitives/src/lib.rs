@@ -1,9 +1,9 @@
 //! Formats that the chain and its workers share.
 //!
 //! Everything that is hashed or verified on chain is implemented here, once, without the standard
-//! library: pallets, node and off-chain engine all call this code. The only second copies are the
-//! naive oracles in `tests/` and the vector generator `vectors/generate.py`, which exist to check
-//! this one.
+//! library: pallets, node and off-chain engine all call this code. The second copies exist to check
+//! this one: the naive oracles in `tests/`, the scripts in `vectors/`, and the readers in Python and
+//! JavaScript that `ARCHITECTURE.md` names.
 //!
 //! # Overview
 //!

@@ -118,7 +118,7 @@ parameters! {
 	24 TargetSubmissions "targetSubmissions": 100, 1, 100_000;
 	/// Segments that the verifiers of an update re-run, the last one always among them.
 	25 SegmentsPerUpdate "segmentsPerUpdate": 2, 1, 8;
-	/// Whether rounds of every model are paid (1), or only those of models that governance has
+	/// Whether every model may have rounds, which are paid (1), or only those that governance has
 	/// admitted (0). 1 only in networks whose BLY is worth nothing: anybody can create a model, and
 	/// whoever trains a toy with their own workers would take nearly all of the emission.
 	26 AnyModelEarns "anyModelEarns": 0, 0, 1;

@@ -402,9 +402,9 @@ pub mod pallet {
 		/// Create a model from its first spec and the tile roots of its first weights.
 		///
 		/// Origin: signed; the signer becomes the owner and a deposit is held. The spec starts as a
-		/// draft. `roots` has one entry for each component of the architecture, in its order. Work
-		/// for the model is not paid until `set_earning` admits it to the emission, unless the
-		/// network pays for every model.
+		/// draft. `roots` has one entry for each component of the architecture, in its order. The
+		/// model has no rounds until `set_earning` admits it to the emission, unless every model of
+		/// the network earns.
 		///
 		/// Fails if the name is invalid or taken, the spec is inconsistent, the number of roots is
 		/// not the number of components, or the deposit cannot be held.

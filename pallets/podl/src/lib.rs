@@ -5,9 +5,10 @@
 //! In a round ([`pallet_rounds`]), trainers commit to their updates and reveal them. For every
 //! revealed update a committee of verifiers is drawn by randomness of a later block. Its members
 //! re-run the same drawn segments of the training, commit to a verdict and reveal it. Two thirds of
-//! them, and more than half of those wanted, decide: the update is accepted, or refuted, or the
-//! trainer did not let anybody look. Without a decision the committee is widened once; after that,
-//! two who confirm the update are enough to accept it, and otherwise it stays unverified.
+//! the revealed verdicts decide, if they are more than half of the committee and of those wanted:
+//! the update is accepted, or refuted, or the trainer did not let anybody look. Without a decision
+//! the committee is widened once; after that, two who confirm the update are enough to accept it, or
+//! one where one is wanted, and otherwise it stays unverified.
 //!
 //! Besides, anybody may refute an update by showing two places of it that cannot both be true
 //! ([`DataMisuse`], [`TraceMisfit`]). The runtime alone decides about such a proof, in the call that
@@ -78,6 +79,9 @@
 //!
 //! The last segment is always drawn, because the deltas, which are all that reaches the model, are
 //! compared at its end ([`rules::draw_segments`]).
+//!
+//! How many verifiers and segments are wanted is read when it is needed, so a vote on these
+//! parameters reaches live rounds: committees and segments that are drawn stay, the quorum follows.
 //!
 //! What this cannot see: the training itself is checked by sample. A trainer who cheats in a fraction
 //! `f` of many segments, but not in the last, is missed by honest verifiers with a chance of about

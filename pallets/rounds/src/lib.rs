@@ -79,10 +79,11 @@
 //!
 //! # Implementation notes
 //!
-//! Parameters are copied into the round when it is opened, so a vote on them cannot move the goal
-//! posts of a live round. Every block costs a few small reads per live round; the expensive steps
-//! are the changes of phase, of which a round has about ten. The dearest is the draw of all
-//! committees at once, so at most one round draws them in a block and the others wait for the next.
+//! The parameters of this pallet are copied into the round when it is opened, so a vote on them
+//! cannot move the goal posts of a live round. Those of the pallet behind [`Config::Updates`] are
+//! not. Every block costs a few small reads per live round; the expensive steps are the changes of
+//! phase, of which a round has about ten. The dearest is the draw of all committees at once, so at
+//! most one round draws them in a block and the others wait for the next.
 //!
 //! Owners of components are ordered by keys that contain the round's seed, so nobody can look for an
 //! account that comes first before training begins. While trainers train it is possible: whoever

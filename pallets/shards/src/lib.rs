@@ -7,7 +7,8 @@
 //!
 //! [`Pallet::store`] indexes the data that its extrinsic carries. The data lives in the block body,
 //! not in the state; the node keeps it under its BLAKE2b-256 hash, which is the digest of an IPFS
-//! CID (raw codec, multihash 0xb220), and serves it by bitswap. The state keeps 77 bytes an item.
+//! CID (raw codec, multihash 0xb220), and serves it by bitswap. The state keeps 77 bytes an item,
+//! and an entry that finds it by its CID.
 //! After the retention period the item expires unless somebody called [`Pallet::renew`].
 //!
 //! In every block the author proves that it still holds what was stored one retention period ago:

@@ -78,7 +78,7 @@ parameter_types! {
 	/// No call can make the issuance exceed this.
 	pub const Cap: Balance = 1_000_000_000 * BLY;
 	/// What the first emission epoch mints. With a day's epoch, halving every two years, at most
-	/// 547.6 million BLY are ever minted; the rest of the cap is what genesis may give.
+	/// 547.75 million BLY are ever minted; the rest of the cap is what genesis may give.
 	pub const InitialEmission: Balance = 500_000 * BLY;
 	/// Emission halves every two years of daily epochs.
 	pub const HalvingEpochs: u32 = 730;

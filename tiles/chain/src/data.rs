@@ -48,7 +48,7 @@ impl Parameter {
 	pub const HEARTBEAT_INTERVAL: Self = Self { index: 18, default: 100 };
 	/// Segments that the verifiers of an update re-run.
 	pub const SEGMENTS_PER_UPDATE: Self = Self { index: 25, default: 2 };
-	/// Whether rounds of every model are paid, or only those of models that were admitted.
+	/// Whether every model may have rounds, or only those that were admitted.
 	pub const ANY_MODEL_EARNS: Self = Self { index: 26, default: 0 };
 }
 
