@@ -41,7 +41,7 @@ pub enum Command {
 	/// Contribute data, and look at what others contributed.
 	#[command(subcommand)]
 	Dataset(DatasetCommand),
-	/// Do a worker's roles until stopped: train, verify, audit, merge, evaluate.
+	/// Do a worker's roles until stopped: train, verify, audit, merge, evaluate, publish snapshots.
 	Worker(worker::Options),
 	/// Look at learning rounds, and open one.
 	#[command(subcommand)]
@@ -337,7 +337,8 @@ pub struct RoundOpenArgs {
 	/// An approved dataset and how often it is repeated; may be given several times.
 	#[arg(long = "dataset", required = true, value_name = "DATASET[:WEIGHT]")]
 	pub datasets: Vec<WeightedDataset>,
-	/// TOML file with the recipe; the demo's recipe if not told.
+	/// TOML file with the recipe, with the fields that `round show --json` has under recipe; the
+	/// demo's recipe if not told.
 	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
 	pub recipe: Option<PathBuf>,
 	/// Who signs.
@@ -385,7 +386,8 @@ pub struct ModelInitArgs {
 	/// Folder to write; must not exist yet, or be empty.
 	#[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
 	pub out: PathBuf,
-	/// A TOML or JSON file with the dimensions, or demo for a small model.
+	/// A TOML or JSON file with the dimensions (vocab, d_model, layers, heads, context, experts,
+	/// top_k and d_ff), or demo for a small model.
 	#[arg(long, value_name = "FILE", default_value = "demo", value_hint = ValueHint::FilePath)]
 	pub architecture: String,
 	/// 32 bytes as hexadecimal digits that the weights follow from; drawn if not told.
@@ -454,7 +456,7 @@ pub struct ModelGenerateArgs {
 	/// 32 bytes as hexadecimal digits that the choices follow from; zeros if not told.
 	#[arg(long, value_name = "HEX", value_parser = parse_hash)]
 	pub seed: Option<H256>,
-	/// Where to compute.
+	/// Where to compute: cpu; wgpu, cuda or cuda:1 if the program was built for it.
 	#[arg(long, default_value = "cpu")]
 	pub device: String,
 }
@@ -506,7 +508,7 @@ pub struct ModelRunExpertArgs {
 	/// File for the output, in the form of the input.
 	#[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
 	pub out: Option<PathBuf>,
-	/// Where the engine computes.
+	/// Where the engine computes: cpu; wgpu, cuda or cuda:1 if the program was built for it.
 	#[arg(long, default_value = "cpu")]
 	pub device: String,
 }
