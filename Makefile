@@ -10,7 +10,7 @@ help:
 	@echo 'make test         set up, build, run every test'
 	@echo 'make setup        install what building needs; says what it does'
 	@echo 'make build        the node, the runtime and the workers'
-	@echo 'make lint         formatting, clippy and documentation, warnings denied'
+	@echo 'make lint         dependencies, formatting, clippy and documentation, warnings denied'
 	@echo 'make fmt          format everything'
 	@echo 'make fuzz         fuzz every decoder and verifier (ARGS="RUNS TARGET...")'
 	@echo 'make chain-spec   write the chain specifications again'
