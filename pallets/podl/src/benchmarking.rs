@@ -154,6 +154,7 @@ fn seat<T: Config>(round: u32, trainer: &T::AccountId, revealed: u32) -> Vec<T::
 		.collect();
 	let audit = Audit {
 		segments: BoundedVec::truncate_from((0..MAX_SEGMENTS).collect()),
+		wanted: MAX_COMMITTEE,
 		seats: BoundedVec::truncate_from(seats),
 		stage: 1,
 		waiting: true,

@@ -218,24 +218,21 @@ impl<T: Config> Pallet<T> {
 			.collect()
 	}
 
-	/// Verifiers that an update is to have.
-	fn wanted() -> u32 {
-		T::VerifiersPerUpdate::get().clamp(1, MAX_COMMITTEE)
-	}
-
 	/// What decides a draw for one update.
 	fn draw_seed(seed: &H256, what: &[u8], trainer: &T::AccountId, stage: u8) -> H256 {
 		let account: [u8; 32] = trainer.clone().into();
 		blake2b_256(&(seed, what, account, stage).encode())
 	}
 
-	/// The audit of an update before its first draw.
+	/// The audit of an update before its first draw. What it takes from the parameters is stored with
+	/// it, so that a vote on them changes no audit that has begun.
 	fn new_audit(round: u32, seed: &H256, trainer: &T::AccountId) -> AuditOf<T> {
 		let segments = T::Rounds::recipe(round).map_or(0, |recipe| recipe.checkpoints());
-		let wanted = T::SegmentsPerUpdate::get().clamp(1, MAX_SEGMENTS);
+		let drawn = T::SegmentsPerUpdate::get().clamp(1, MAX_SEGMENTS);
 		let seed = Self::draw_seed(seed, b"segments", trainer, 1);
 		Audit {
-			segments: BoundedVec::truncate_from(rules::draw_segments(&seed, segments, wanted)),
+			segments: BoundedVec::truncate_from(rules::draw_segments(&seed, segments, drawn)),
+			wanted: T::VerifiersPerUpdate::get().clamp(1, MAX_COMMITTEE),
 			seats: BoundedVec::new(),
 			stage: 0,
 			waiting: false,
@@ -249,13 +246,10 @@ impl<T: Config> Pallet<T> {
 		trainer: &T::AccountId,
 		eligible: &[(T::AccountId, u64)],
 	) {
-		let stored = Audits::<T>::get(round, trainer);
-		let size = match stored {
-			Some(_) => MAX_COMMITTEE,
-			None => Self::wanted(),
-		};
-		let mut audit = stored.unwrap_or_else(|| Self::new_audit(round, seed, trainer));
+		let mut audit = Audits::<T>::get(round, trainer)
+			.unwrap_or_else(|| Self::new_audit(round, seed, trainer));
 		audit.stage = audit.stage.saturating_add(1);
+		let size = if audit.stage == 1 { audit.wanted } else { MAX_COMMITTEE };
 		let free: Vec<(T::AccountId, u64)> = eligible
 			.iter()
 			.filter(|(who, _)| audit.seats.iter().all(|seat| seat.verifier != *who))
@@ -311,7 +305,7 @@ impl<T: Config> Pallet<T> {
 	/// What the revealed verdicts say so far; `last` if there will be no wider committee.
 	fn tally(audit: &AuditOf<T>, last: bool) -> Option<Ruling> {
 		let verdicts: Vec<Verdict> = audit.seats.iter().filter_map(|seat| seat.verdict).collect();
-		rules::tally(&verdicts, audit.seats.len(), Self::wanted() as usize, last)
+		rules::tally(&verdicts, audit.seats.len(), audit.wanted as usize, last)
 	}
 
 	/// Nobody may act on the audit any more, until another draw.
@@ -718,6 +712,10 @@ impl<T: Config> Pallet<T> {
 			"an audit goes on after the ruling"
 		);
 		ensure!((1..=2).contains(&audit.stage), "a committee was drawn too often, or never");
+		ensure!(
+			(1..=MAX_COMMITTEE).contains(&audit.wanted),
+			"more verifiers were wanted than there may be, or none"
+		);
 		let segments = &audit.segments;
 		let existing = T::Rounds::recipe(round).map_or(0, |recipe| recipe.checkpoints());
 		ensure!(

@@ -36,6 +36,7 @@
 //! 4. A seat is paid only for a verdict.
 //! 5. Counts are the numbers of what they count.
 //! 6. The last segment is among those drawn for an update.
+//! 7. At least one verifier was wanted for an audit, and at most [`MAX_COMMITTEE`].
 //!
 //! Checked by tests, because the other side is in another pallet: each seat is one engagement of its
 //! verifier, and none is left when the round is over.
@@ -80,8 +81,9 @@
 //! The last segment is always drawn, because the deltas, which are all that reaches the model, are
 //! compared at its end ([`rules::draw_segments`]).
 //!
-//! How many verifiers and segments are wanted is read when it is needed, so a vote on these
-//! parameters reaches live rounds: committees and segments that are drawn stay, the quorum follows.
+//! How many verifiers and segments are wanted is read once, before the first draw, and stored in the
+//! audit: a vote on these parameters changes neither what is drawn nor the quorum of an audit that
+//! has begun.
 //!
 //! What this cannot see: the training itself is checked by sample. A trainer who cheats in a fraction
 //! `f` of many segments, but not in the last, is missed by honest verifiers with a chance of about

@@ -13,7 +13,7 @@ use blyan_primitives::{
 const VOICES_AT_LAST: usize = 2;
 
 /// What the revealed verdicts of a committee of `seats` say, if they decide, where `wanted` verifiers
-/// were to look; `last` if nobody else will.
+/// were to look at first; `last` if nobody else will.
 ///
 /// Two thirds of the revealed verdicts decide. They must also be more than half of the committee, and
 /// more than half of the verifiers that are wanted: who stays silent, or could not be drawn, must

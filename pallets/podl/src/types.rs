@@ -166,6 +166,9 @@ pub struct Seat<AccountId> {
 pub struct Audit<AccountId> {
 	/// Segments that every verifier of the update re-runs, ascending; the last one is among them.
 	pub segments: BoundedVec<u32, ConstU32<MAX_SEGMENTS>>,
+	/// Verifiers that the first draw was to find, 1 to [`MAX_COMMITTEE`]; the quorum counts from it,
+	/// even if fewer were found.
+	pub wanted: u32,
 	/// The committee; each member is engaged once.
 	pub seats: BoundedVec<Seat<AccountId>, ConstU32<MAX_COMMITTEE>>,
 	/// 1 after the first draw, 2 after the second. Only seats of this stage may act.

@@ -869,6 +869,8 @@ pub struct VerifierSeat {
 pub struct UpdateAudit {
 	/// Segments that every verifier of the update re-runs, ascending.
 	pub segments: Vec<u32>,
+	/// Verifiers that the first draw was to find; the quorum counts from it.
+	pub wanted: u32,
 	/// The committee.
 	pub seats: Vec<VerifierSeat>,
 	/// 1 after the first draw, 2 after the second. Only seats of this stage may act.

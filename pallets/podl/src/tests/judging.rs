@@ -290,6 +290,58 @@ fn one_voice_decides_where_one_verifier_is_wanted() {
 }
 
 #[test]
+fn wanting_more_verifiers_leaves_drawn_committees_their_quorum() {
+	ExtBuilder.build_and_execute(|| {
+		audit();
+		VerifiersPerUpdate::set(7);
+		judge(1, &[Verdict::Match; 3]);
+		assert_eq!(standing(1), Standing::Accepted);
+		judge(2, &[mismatch(2); 3]);
+		assert_eq!(standing(2), Standing::Refuted);
+		assert!(close(false));
+	});
+}
+
+#[test]
+fn wanting_fewer_verifiers_lets_no_single_voice_of_a_short_committee_decide() {
+	let verdicts: [fn(u8) -> Verdict; 3] = [|_| Verdict::Match, mismatch, unavailable];
+	for verdict in verdicts {
+		ExtBuilder.build_and_execute(|| {
+			VerifierPool::set(vec![21]);
+			assert_ok!(submit(1, honest_update(1)));
+			RoundPhase::set(Some(Phase::Audit));
+			draw(1);
+			VerifiersPerUpdate::set(1);
+			judge(1, &[verdict(1)]);
+			assert_eq!(standing(1), Standing::Revealed);
+			assert!(!close(false));
+			draw(2);
+			assert!(close(true));
+			assert_eq!(standing(1), Standing::Unverified);
+		});
+	}
+}
+
+#[test]
+fn a_widened_committee_keeps_the_quorum_of_its_first_draw() {
+	ExtBuilder.build_and_execute(|| {
+		VerifiersPerUpdate::set(1);
+		assert_ok!(submit(1, honest_update(1)));
+		RoundPhase::set(Some(Phase::Audit));
+		draw(1);
+		assert!(!close(false));
+		VerifiersPerUpdate::set(3);
+		draw(2);
+		let who = committee(1);
+		assert_eq!(who.len(), 7);
+		judge_from(1, 1, &[Verdict::Match]);
+		// One was wanted, so one is enough at last; of three it would take two.
+		assert!(close(true));
+		assert_eq!(standing(1), Standing::Accepted);
+	});
+}
+
+#[test]
 fn one_accuser_among_silent_ones_does_not_cost_the_trainer_anything() {
 	ExtBuilder.build_and_execute(|| {
 		assert_ok!(submit(1, honest_update(1)));

@@ -399,6 +399,7 @@ pub(crate) mod tests {
 		};
 		let audit = UpdateAudit {
 			segments: vec![0, 2],
+			wanted: 1,
 			seats: vec![seat(1, 1, false), seat(2, 2, true), seat(3, 2, true)],
 			stage: 2,
 			waiting: true,
