@@ -205,12 +205,14 @@ describe('learning', () => {
 		step('an auditor killed after its commitment reveals when it is back', async () => {
 			const [first, second] = checkers;
 			await second.kill();
+			second.describe({ region: 'DE' });
 			const place = join(folder, 'dataset');
 			const submit = ['dataset', 'submit', place, '--no-wait', ...asContributor];
 			({ dataset } = await blyan(node, ...submit));
 			await first.event('report_committed', { dataset });
 			await first.kill();
 			await second.start();
+			await second.event('hardware_set', { region: 'DE' });
 			await second.event('report_revealed', { dataset });
 			const audit = (await client.api.query.datasets.audits(dataset)).unwrap();
 			assert.equal(audit.phase.type, 'Reveal');

@@ -1,7 +1,7 @@
 // Runs `blyan`: commands that answer, and workers that go on until they are killed.
 
 import { execFile } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { binary, Process, temporaryFolder } from './process.js';
@@ -49,6 +49,10 @@ function list(folder) {
 	}
 }
 
+/** The lines of a table of a configuration. */
+const linesOf = (table) =>
+	Object.entries(table).map(([field, value]) => `${field} = ${JSON.stringify(value)}`);
+
 /** A worker: the same configuration and the same folder, however often it is started. */
 export class Worker {
 	#config;
@@ -66,8 +70,6 @@ export class Worker {
 		mkdirSync(folder);
 		this.#config = join(folder, 'worker.toml');
 		this.#data = join(folder, 'data');
-		const fields = (table) =>
-			Object.entries(table).map(([field, value]) => `${field} = ${JSON.stringify(value)}`);
 		const lines = [
 			`urls = ["${node.url}"]`,
 			`dev = "//${account}"`,
@@ -75,13 +77,18 @@ export class Worker {
 			'data_dir = "data"',
 			'threads = 1',
 			'[storage]',
-			...fields(storage),
-			...(renewal === null ? [] : ['[renewal]', ...fields(renewal)]),
+			...linesOf(storage),
+			...(renewal === null ? [] : ['[renewal]', ...linesOf(renewal)]),
 			'[hardware]',
 			'device = "cpu"',
 			`id = "${Buffer.from(account).toString('hex').padEnd(64, '0')}"`,
 		];
 		writeFileSync(this.#config, lines.join('\n'));
+	}
+
+	/** Adds fields to the table `[hardware]` of its configuration, for its next start. */
+	describe(hardware) {
+		appendFileSync(this.#config, ['', ...linesOf(hardware)].join('\n'));
 	}
 
 	/** Starts it and waits until it works. It is killed when the test is done. */

@@ -67,7 +67,9 @@ use crate::{
 	catch_up::published::Published,
 	chain::{
 		calls,
-		types::{bly, AccountId, Device as DeviceOnChain, Profile, WorkerState},
+		types::{
+			bly, AccountId, Device as DeviceOnChain, Profile, Worker as Registered, WorkerState,
+		},
 		Chain, ChainError, View,
 	},
 	context::Context,
@@ -399,7 +401,13 @@ fn profile(config: &Config) -> Profile {
 	}
 }
 
-/// Registers the worker if it is none, and brings its roles up to date.
+/// What the chain is to be told about the machine, if it was told something else.
+fn news(config: &Config, told: &Profile) -> Option<Profile> {
+	let profile = profile(config);
+	(profile != *told).then_some(profile)
+}
+
+/// Registers the worker if it is none, and brings its description and its roles up to date.
 async fn register(worker: &Worker) -> Result<()> {
 	let view = worker.chain.view().await?;
 	let who = AccountId(worker.me);
@@ -433,6 +441,7 @@ async fn register(worker: &Worker) -> Result<()> {
 	if known.hardware_id != hardware_id {
 		tracing::warn!("{who} is registered with another hardware id, which stays");
 	}
+	describe(worker, &known).await;
 	if known.roles.0 == roles {
 		return Ok(());
 	}
@@ -446,6 +455,28 @@ async fn register(worker: &Worker) -> Result<()> {
 			Ok(())
 		}
 		Err(error) => Err(error),
+	}
+}
+
+/// Describes the machine anew if `worker.toml` says something else than the chain. Neither draws
+/// nor pay depend on it, so a worker that cannot pay for it works all the same.
+async fn describe(worker: &Worker, known: &Registered) {
+	let Some(profile) = news(&worker.config, &known.profile) else { return };
+	let fields = json!({
+		"device": worker.config.hardware.device,
+		"vram_mib": profile.vram_mib,
+		"tflops_milli": profile.tflops_milli,
+		"memory_mib_per_s": profile.memory_mib_per_s,
+		"pcie_mib_per_s": profile.pcie_mib_per_s,
+		"region": worker.config.hardware.region,
+	});
+	// Addresses are in no configuration: whoever has set them keeps them.
+	let call = calls::update_worker(profile, known.addresses.clone());
+	match worker.submit(&call).await {
+		Ok(()) => worker.report.event("hardware_set", fields),
+		Err(error) => tracing::warn!(
+			"the chain keeps its old description of this machine until the next start: {error}"
+		),
 	}
 }
 
@@ -723,9 +754,10 @@ mod tests {
 		assert!(matches!(stop.check(), Err(Error::Stopped)));
 	}
 
-	#[test]
-	fn profile_is_that_of_the_configuration() {
-		let text = r#"
+	/// A configuration whose table `[hardware]` ends in `line`.
+	fn configured(line: &str) -> Config {
+		let text = format!(
+			r#"
 			urls = ["ws://127.0.0.1:9944"]
 			dev = "//Alice"
 			roles = ["trainer"]
@@ -733,12 +765,28 @@ mod tests {
 			[hardware]
 			device = "cuda:1"
 			vram_mib = 8192
-			region = "DE"
-		"#;
-		let config = Config::parse(text, std::path::Path::new("worker.toml")).unwrap();
-		let profile = profile(&config);
+			{line}
+			"#
+		);
+		Config::parse(&text, std::path::Path::new("worker.toml")).unwrap()
+	}
+
+	#[test]
+	fn profile_is_that_of_the_configuration() {
+		let profile = profile(&configured(r#"region = "DE""#));
 		assert_eq!(profile.device, DeviceOnChain::Cuda);
 		assert_eq!(profile.vram_mib, 8_192);
 		assert_eq!(profile.region, *b"DE");
+	}
+
+	#[test]
+	fn chain_is_told_about_the_machine_if_it_was_told_something_else() {
+		let told = profile(&configured(r#"region = "DE""#));
+		assert_eq!(news(&configured(r#"region = "DE""#), &told), None);
+		let lines = ["", r#"region = "FR""#, "tflops_milli = 1", "pcie_mib_per_s = 1"];
+		for line in lines {
+			let config = configured(line);
+			assert_eq!(news(&config, &told), Some(profile(&config)), "{line}");
+		}
 	}
 }
