@@ -442,4 +442,11 @@ describe('learning', () => {
 			await blyan(null, 'model', 'verify', place);
 		});
 	});
+
+	describe('the model', () => {
+		step('is given to another account by its owner', async () => {
+			const { to } = await blyan(node, 'model', 'transfer', model, '//Bob', ...asOwner);
+			assert.equal((await blyan(node, 'model', 'show', model)).owner, to);
+		});
+	});
 });

@@ -85,6 +85,8 @@ pub enum DatasetCommand {
 	Show(DatasetShowArgs),
 	/// Vote on a dataset that passed its audit; the first vote of an account holds a deposit.
 	Vote(DatasetVoteArgs),
+	/// Appeal, once, against the rejection or revocation of your dataset: others audit it again.
+	Appeal(DatasetAppealArgs),
 	/// Pay for shards of a dataset that end soon, so that rounds can go on training on them.
 	Renew(DatasetRenewArgs),
 	/// Stop being a voter and get the deposit back, a voting period after the last vote.
@@ -220,6 +222,17 @@ pub struct DatasetVoteArgs {
 	#[arg(long, value_name = "HEX", value_parser = parse_hash)]
 	pub hardware_id: Option<H256>,
 	/// Who signs.
+	#[command(flatten)]
+	pub signer: SignerArgs,
+}
+
+/// Arguments of `dataset appeal`.
+#[derive(Clone, Debug, Args)]
+pub struct DatasetAppealArgs {
+	/// Number of the dataset.
+	#[arg(value_name = "DATASET")]
+	pub id: u32,
+	/// Who signs: the dataset's owner.
 	#[command(flatten)]
 	pub signer: SignerArgs,
 }
@@ -360,6 +373,8 @@ pub enum ModelCommand {
 	/// Unless every model of the network earns, as in development networks, it has no rounds until
 	/// governance admits it to the emission; `model show` tells.
 	Create(ModelCreateArgs),
+	/// Give a model to another account, with the deposit that is held for it.
+	Transfer(ModelTransferArgs),
 	/// Fetch the weights of a snapshot into a folder, each leaf verified.
 	Pull(ModelPullArgs),
 	/// Hash every leaf in a folder and compare with the roots that it states.
@@ -408,6 +423,19 @@ pub struct ModelCreateArgs {
 	#[arg(long, default_value = "0.1.0")]
 	pub spec_version: String,
 	/// Who signs, and will own the model.
+	#[command(flatten)]
+	pub signer: SignerArgs,
+}
+
+/// Arguments of `model transfer`.
+#[derive(Clone, Debug, Args)]
+pub struct ModelTransferArgs {
+	/// Number of the model.
+	#[arg(value_name = "MODEL")]
+	pub id: u32,
+	/// Who gets it: an address, or the name of a key.
+	pub to: String,
+	/// Who signs: the model's owner.
 	#[command(flatten)]
 	pub signer: SignerArgs,
 }

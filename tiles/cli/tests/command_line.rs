@@ -7,15 +7,17 @@ use support::Place;
 #[test]
 fn every_command_has_help() {
 	let place = Place::new();
-	let commands: [&[&str]; 23] = [
+	let commands: [&[&str]; 25] = [
 		&[],
 		&["dataset"],
 		&["dataset", "prepare"],
 		&["dataset", "vote"],
+		&["dataset", "appeal"],
 		&["dataset", "renew"],
 		&["dataset", "leave-voters"],
 		&["worker"],
 		&["round", "open"],
+		&["model", "transfer"],
 		&["model", "pull"],
 		&["model", "export-expert"],
 		&["model", "run-expert"],
@@ -63,6 +65,11 @@ fn misuse_is_told_from_failure() {
 	place
 		.run(&["round", "open", "--model", "0", "--dataset", "x", "--account", "//Alice"])
 		.failure(2, "DATASET:WEIGHT");
+	place.run(&["dataset", "appeal", "0"]).failure(2, "--account");
+	place.run(&["model", "transfer", "0", "--account", "//Alice"]).failure(2, "<TO>");
+	place
+		.run(&["model", "transfer", "0", "nobody", "--account", "//Alice"])
+		.failure(2, "nobody is neither an address nor the name of a key");
 	place.run(&["tile", "inspect", "missing"]).failure(1, "missing");
 }
 

@@ -67,6 +67,7 @@ async fn dispatch_dataset(command: DatasetCommand, context: &Context) -> anyhow:
 		DatasetCommand::List(args) => online::dataset_list(args, context).await,
 		DatasetCommand::Show(args) => online::dataset_show(args, context).await,
 		DatasetCommand::Vote(args) => online::dataset_vote(args, context).await,
+		DatasetCommand::Appeal(args) => online::dataset_appeal(args, context).await,
 		DatasetCommand::Renew(args) => online::dataset_renew(args, context).await,
 		DatasetCommand::LeaveVoters(args) => online::dataset_leave_voters(args, context).await,
 	}
@@ -91,6 +92,7 @@ async fn dispatch_model(command: ModelCommand, context: &Context) -> anyhow::Res
 		ModelCommand::List => online::model_list(context).await,
 		ModelCommand::Show(args) => online::model_show(args, context).await,
 		ModelCommand::Create(args) => online::model_create(args, context).await,
+		ModelCommand::Transfer(args) => online::model_transfer(args, context).await,
 		ModelCommand::Pull(args) => online::model_pull(args, context).await,
 	}
 }

@@ -1,18 +1,20 @@
-//! `dataset submit`, `list`, `show`, `vote` and `leave-voters`.
+//! `dataset submit`, `list`, `show`, `vote`, `appeal` and `leave-voters`.
 
 use super::{account_of, connect, in_time, work};
 use crate::{
 	args::{
-		Ballot, DatasetListArgs, DatasetShowArgs, DatasetSubmitArgs, DatasetVoteArgs, SignerArgs,
+		Ballot, DatasetAppealArgs, DatasetListArgs, DatasetShowArgs, DatasetSubmitArgs,
+		DatasetVoteArgs, SignerArgs,
 	},
 	chain::{
 		api, calls,
-		types::{bly, AuditResult, Dataset, Scores, Status, Upload},
+		types::{bly, AccountId, AuditResult, Dataset, Reason, Scores, Status, Upload},
 		Chain, ChainError, Parameter, View,
 	},
 	context::{usage, Context},
 	keystore::Key,
 	output::{bytes, nats},
+	renewal::{self, Window},
 	worker::config::Hardware,
 };
 use anyhow::{bail, Context as _};
@@ -471,6 +473,63 @@ async fn come_of_age(
 	Ok(())
 }
 
+/// A dataset that is audited again.
+#[derive(Serialize)]
+struct AppealedRow {
+	dataset: u32,
+	owner: String,
+	status: String,
+}
+
+/// Appeals against the rejection or revocation of a dataset.
+pub async fn dataset_appeal(args: DatasetAppealArgs, context: &Context) -> anyhow::Result<()> {
+	let key = context.keystore.key(&args.signer.account)?;
+	let chain = connect(context).await?;
+	let view = chain.view().await?;
+	let dataset = view.existing_dataset(args.id).await?;
+	check_appeal(args.id, &dataset, key.account())?;
+	let window = Window::new(&view, None).await?;
+	// The chain deletes the manifest when it is too late to appeal.
+	let Some(due) = renewal::due(&view, args.id, window).await? else {
+		bail!("the time to appeal is over, so dataset {} stays as it is", args.id);
+	};
+	if due.expired > 0 {
+		bail!(
+			"{} of {} shards of dataset {} have expired, and auditors need all of them; whoever \
+			 has them stores them again with the call shards.store",
+			due.expired,
+			due.shards,
+			args.id
+		);
+	}
+	let submitted = chain.submit(&calls::appeal(args.id), &key).await?;
+	let dataset = chain.view_at(submitted.block_hash).await?.existing_dataset(args.id).await?;
+	context.output.record(&AppealedRow {
+		dataset: args.id,
+		owner: dataset.owner.to_string(),
+		status: dataset.status.to_string(),
+	})
+}
+
+/// Refuses appeals that the chain refuses, as far as the dataset alone tells.
+fn check_appeal(id: u32, dataset: &Dataset, who: AccountId) -> anyhow::Result<()> {
+	if dataset.owner != who {
+		bail!("dataset {id} belongs to {}, and {who} cannot appeal for it", dataset.owner);
+	}
+	match dataset.status {
+		Status::Rejected(Reason::NotUploaded) => bail!(
+			"dataset {id} was not uploaded in time, which nobody can appeal against; prepare it \
+			 again with another name, and submit that"
+		),
+		Status::Rejected(_) | Status::Revoked => {}
+		_ => bail!("dataset {id} is {}, so there is nothing to appeal against", dataset.status),
+	}
+	if dataset.appealed {
+		bail!("dataset {id} was judged after an appeal already, and there is only one");
+	}
+	Ok(())
+}
+
 /// What a voter got back.
 #[derive(Serialize)]
 struct LeftRow {
@@ -544,6 +603,39 @@ mod tests {
 		assert_eq!(missing_shards(&manifest, &upload), [1, 2, 3, 4, 5, 6, 8]);
 		assert_eq!(stored_bytes(&manifest, &upload), 10 + 17 + 19);
 		assert_eq!(missing_shards(&manifest, &Upload::default()).len(), 10);
+	}
+
+	#[test]
+	fn appeals_are_for_owners_of_what_was_turned_down_and_not_appealed_yet() {
+		let (owner, other) = (AccountId::from([1; 32]), AccountId::from([2; 32]));
+		let dataset = |status, appealed| Dataset {
+			owner,
+			manifest_hash: H256::zero(),
+			records_root: H256::zero(),
+			records: 64,
+			shards: 1,
+			status,
+			deadline: None,
+			draws: 0,
+			appealed,
+			held_out_seed: None,
+		};
+		let refused = |status, appealed| {
+			check_appeal(4, &dataset(status, appealed), owner).err().map(|error| error.to_string())
+		};
+		let says = |status, appealed, part: &str| {
+			let error = refused(status, appealed).unwrap();
+			assert!(error.contains("dataset 4") && error.contains(part), "{error}");
+		};
+		let failed = Status::Rejected(Reason::AuditFailed);
+		assert_eq!(refused(failed, false), None);
+		assert_eq!(refused(Status::Revoked, false), None);
+		says(failed, true, "only one");
+		says(Status::Revoked, true, "only one");
+		says(Status::Voting, false, "is voting, so there is nothing");
+		says(Status::Rejected(Reason::NotUploaded), false, "with another name");
+		let error = check_appeal(4, &dataset(failed, false), other).unwrap_err();
+		assert!(error.to_string().contains(&owner.to_string()), "{error}");
 	}
 
 	#[test]

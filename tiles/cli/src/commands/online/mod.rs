@@ -13,8 +13,10 @@ mod work;
 pub use account::{
 	account_balance, account_bond, account_claim, account_leave, account_transfer, account_withdraw,
 };
-pub use dataset::{dataset_leave_voters, dataset_list, dataset_show, dataset_submit, dataset_vote};
-pub use model::{model_create, model_list, model_show};
+pub use dataset::{
+	dataset_appeal, dataset_leave_voters, dataset_list, dataset_show, dataset_submit, dataset_vote,
+};
+pub use model::{model_create, model_list, model_show, model_transfer};
 pub use pull::model_pull;
 pub use renew::dataset_renew;
 pub use round::{round_list, round_open, round_show};

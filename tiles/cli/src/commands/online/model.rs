@@ -1,11 +1,13 @@
-//! `model list`, `show` and `create`.
+//! `model list`, `show`, `create` and `transfer`.
 
-use super::connect;
+use super::{account_of, connect};
 use crate::{
-	args::{ModelCreateArgs, ModelShowArgs},
+	args::{ModelCreateArgs, ModelShowArgs, ModelTransferArgs},
 	chain::{
 		api, calls,
-		types::{bly, Definition, Snapshot, Spec, Static, Version, BLY},
+		types::{
+			bly, AccountBalance, AccountId, Definition, Model, Snapshot, Spec, Static, Version, BLY,
+		},
 		View,
 	},
 	context::{usage, Context},
@@ -280,6 +282,59 @@ pub async fn model_create(args: ModelCreateArgs, context: &Context) -> anyhow::R
 	})
 }
 
+/// A model that has another owner now.
+#[derive(Serialize)]
+struct GivenRow {
+	model: u32,
+	name: String,
+	from: String,
+	to: String,
+	deposit_bly: String,
+}
+
+/// Gives a model to another account, with the deposit that is held for it.
+pub async fn model_transfer(args: ModelTransferArgs, context: &Context) -> anyhow::Result<()> {
+	let to = account_of(&args.to, context)?;
+	let key = context.keystore.key(&args.signer.account)?;
+	let chain = connect(context).await?;
+	let view = chain.view().await?;
+	let model = view.existing_model(args.id).await?;
+	check_transfer(args.id, &model, key.account(), to, view.account(to).await?.data)?;
+	let submitted = chain.submit(&calls::transfer_model(args.id, to), &key).await?;
+	let given = submitted.expected::<api::experts::events::ModelTransferred>()?;
+	context.output.record(&GivenRow {
+		model: given.model,
+		name: model.name(),
+		from: given.from.to_string(),
+		to: given.to.to_string(),
+		deposit_bly: bly(model.deposit),
+	})
+}
+
+/// Refuses to give a model away where the chain does; `has` is what the account `to` has.
+fn check_transfer(
+	id: u32,
+	model: &Model,
+	who: AccountId,
+	to: AccountId,
+	has: AccountBalance,
+) -> anyhow::Result<()> {
+	if model.owner != who {
+		bail!("model {id} belongs to {}, and {who} cannot give it away", model.owner);
+	}
+	if to == who {
+		bail!("{to} is the owner of model {id} already");
+	}
+	// The deposit stays held, which it can be of accounts alone that the chain knows.
+	if has.free == 0 && has.reserved == 0 {
+		bail!(
+			"{to} has no BLY, so it cannot have a model; send it some first with \
+			 `blyan account transfer`"
+		);
+	}
+	Ok(())
+}
+
 /// Refuses names that the chain refuses.
 fn check_name(name: &str) -> anyhow::Result<()> {
 	let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_');
@@ -345,6 +400,30 @@ mod tests {
 		for wrong in ["", "Poems", "a b", "ä", &"a".repeat(65)] {
 			assert!(check_name(wrong).is_err(), "{wrong}");
 		}
+	}
+
+	#[test]
+	fn models_are_given_by_their_owner_to_another_account_that_exists() {
+		let [owner, heir, other] = [1, 2, 3].map(|n| AccountId::from([n; 32]));
+		let model = Model {
+			name: b"orator".to_vec(),
+			owner,
+			deposit: BLY,
+			snapshot: 0,
+			specs: 1,
+			latest_spec: Version { major: 0, minor: 1, patch: 0 },
+			rejected: 0,
+		};
+		let poor = AccountBalance::default();
+		let rich = AccountBalance { free: 1, ..poor };
+		let said = |who, to, has| {
+			check_transfer(7, &model, who, to, has).err().map(|error| error.to_string())
+		};
+		assert_eq!(said(owner, heir, rich), None);
+		assert_eq!(said(owner, heir, AccountBalance { reserved: 1, ..poor }), None);
+		assert!(said(owner, heir, poor).unwrap().contains("has no BLY"));
+		assert!(said(owner, owner, rich).unwrap().contains("owner of model 7 already"));
+		assert!(said(other, heir, rich).unwrap().contains(&owner.to_string()));
 	}
 
 	#[test]
