@@ -14,9 +14,21 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 node="$CARGO_TARGET_DIR/debug/blyan-node"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+
+# Writes the specification of network $1 to $work/spec.json, or ends with what the node said.
+export_spec() {
+	if ! "$node" export-chain-spec --chain "$1" >"$work/spec.json" 2>"$work/said"; then
+		cat "$work/said" >&2
+		echo "chain-spec: the node cannot export $1; \`make build\` builds it" >&2
+		exit 1
+	fi
+}
 
 if [ $# -eq 2 ]; then
-	"$node" export-chain-spec --chain "$1" 2>/dev/null | python3 -c '
+	export_spec "$1"
+	python3 -c '
 import json, sys
 def merge(into, patch):
     for key, value in patch.items():
@@ -27,18 +39,19 @@ def merge(into, patch):
 spec, patch = json.load(sys.stdin), json.load(open(sys.argv[1]))
 merge(spec["genesis"]["runtimeGenesis"].setdefault("patch", {}), patch)
 json.dump(spec, sys.stdout, indent=2)
-' "$2"
+' "$2" <"$work/spec.json"
 	exit
 fi
 
 for network in dev local testnet; do
 	# The WASM code makes a specification megabytes large and is in the node anyway.
-	"$node" export-chain-spec --chain "$network" 2>/dev/null | python3 -c '
+	export_spec "$network"
+	python3 -c '
 import json, sys
 spec = json.load(sys.stdin)
 spec["genesis"]["runtimeGenesis"]["code"] = "0x"
 json.dump(spec, sys.stdout, indent=2)
 print()
-' >"chain-spec/$network.json"
+' <"$work/spec.json" >"chain-spec/$network.json"
 	echo "chain-spec/$network.json"
 done

@@ -1,9 +1,11 @@
 // The node itself: blocks, finality, metadata, databases, specifications, metrics.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { BLY, connect, stranger, wellKnown } from '../support/client.js';
 import { parseExact } from '../support/json.js';
 import { command, developmentChain, Node, temporaryFolder } from '../support/node.js';
@@ -140,4 +142,13 @@ describe('chain specifications', () => {
 			assert.deepEqual(exported, committed, `${network}.json is old: \`make chain-spec\``);
 		});
 	}
+
+	it('tell why a network has none', async () => {
+		const script = join(specifications, 'build.sh');
+		const built = promisify(execFile)(script, ['nowhere', 'operators.json']);
+		const { code, stdout, stderr } = await built.catch((failed) => failed);
+		assert.equal(code, 1);
+		assert.equal(stdout, '');
+		assert.match(stderr, /nowhere.*No such file[^]*cannot export nowhere/);
+	});
 });
