@@ -489,6 +489,8 @@ async fn register_new(worker: &Worker, view: &View, hardware_id: H256) -> Result
 	}
 	let (roles, bond) = (worker.config.roles(), worker.config.bond());
 	let profile = profile(&worker.config);
+	// Neither peer id nor addresses: nobody needs them, either tells where the owner of the bond is,
+	// the nodes of `urls` may be somebody else's, and no call could correct a peer id.
 	let call = calls::register_worker(roles, profile, hardware_id, Vec::new(), Vec::new(), bond);
 	worker.submit(&call).await?;
 	let fields = json!({ "roles": role_names(worker), "bond": bly(bond) });
