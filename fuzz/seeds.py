@@ -69,35 +69,62 @@ def delta_leaves():
 
 
 def delta_blobs():
+	# The target has tensors of its own, so of the vectors those are taken that have none.
 	for case in load("delta.json")["blobs"]:
+		if any(case["tensors"]):
+			continue
 		weights = [bytes([count >> 16]) + u16(count & 0xFFFF) for count in case["weights"]]
 		yield bytes([len(weights)]) + b"".join(weights) + bytes.fromhex(case["blob"])
 	# One component of 5 weights, dense; one of 70, with a sparse chunk.
 	dense = bytes.fromhex("02fe00ff7f8003")
 	sparse = bytes.fromhex("0102000004059000d1")
 	for weights, leaf in ((5, dense), (70, sparse)):
-		yield b"\1\0" + u16(weights) + struct.pack("<I", len(leaf)) + leaf
+		yield b"\1\0" + u16(weights) + packed(leaf)
+	# A vector of 8 weights and a matrix of 3 rows, of rank 1 and 2, between components in chunks.
+	rows, last = bytes(range(7)), low_rank_end((1, (0, 3), range(8)), (2, (-1, 1), range(32)))
+	yield b"\3\0" + u16(5) + b"\4" + u16(60) + b"\0" + u16(70) + packed(dense, rows, last, sparse)
+	# Only the matrix; nothing.
+	last = low_rank_end((0,), (1, (0, 0), range(16)))
+	yield b"\1\4" + u16(60) + packed(bytes([1, 2, 3]), last)
+	yield b"\1\4" + u16(60) + packed(b"", low_rank_end((0,), (0,)))
 
 
-def low_rank(flags, first, rows, cols, after, leaves):
-	data = bytes([flags, first, rows, cols, after])
+def packed(*leaves):
+	return b"".join(struct.pack("<I", len(leaf)) + leaf for leaf in leaves)
+
+
+def low_rank_end(*tensors):
+	"""The last leaf of a low-rank delta: of each tensor the rank, and exponents and right factor."""
+	parts = []
+	for rank, *rest in tensors:
+		exps, right = rest or ((), ())
+		parts.append(struct.pack("<H", rank) + struct.pack(f"{len(exps)}b", *exps) + bytes(right))
+	return b"".join(parts)
+
+
+def low_rank(flags, first, rows, cols, after, vector, leaves):
+	data = bytes([flags, first, rows, cols, after, vector])
 	return data + b"".join(u16(len(leaf)) + leaf for leaf in leaves)
 
 
 def low_ranks():
-	last = lambda rank, exps, right: struct.pack("<Hbb", rank, *exps) + bytes(right)
-	yield low_rank(0, 0, 2, 3, 10, [bytes([3, 250]), last(1, (0, 0), [1, 2, 255])])
+	end = low_rank_end
+	yield low_rank(0, 0, 2, 3, 10, 0, [bytes([3, 250]), end((1, (0, 0), [1, 2, 255]))])
 	left, right = [*range(21)], [*range(100, 112)]
-	yield low_rank(0, 5, 7, 4, 1, [bytes(left), last(3, (-9, 4), right)])
+	yield low_rank(0, 5, 7, 4, 1, 0, [bytes(left), end((3, (-9, 4), right))])
+	# Behind a vector of 4 weights, which changes, does not change, and alone does.
+	both = end((1, (0, 9), range(4)), (3, (-9, 4), right))
+	yield low_rank(0, 5, 7, 4, 1, 4, [bytes([1] + left), both])
+	yield low_rank(0, 5, 7, 4, 1, 4, [bytes(left), end((0,), (3, (-9, 4), right))])
+	yield low_rank(0, 5, 7, 4, 1, 4, [bytes([1]), end((1, (0, 9), range(4)), (0,))])
 	# Rows 0 to 2 begin in the first leaf, 10 weights before its end, and row 2 ends in the second.
 	rows = [bytes([1, 2, 3, 4, 5, 6]), bytes([5, 6, 7, 8, 9, 10])]
 	for flags in (1, 3):
-		yield low_rank(flags, 140, 5, 4, 64, rows + [last(2, (-3, 5), range(8))])
+		yield low_rank(flags, 140, 5, 4, 64, 0, rows + [end((2, (-3, 5), range(8)))])
+	both = end((1, (0, 0), range(30)), (2, (-3, 5), range(8)))
+	yield low_rank(1, 140, 5, 4, 64, 30, [b"\7" + rows[0], rows[1], both])
 	disagree = [rows[0], bytes([5, 7]) + rows[1][2:]]
-	yield low_rank(1, 140, 5, 4, 64, disagree + [last(2, (-3, 5), range(8))])
-	# As a blob.
-	leaves = (bytes([3, 250]), last(1, (0, 0), [1, 2, 255]))
-	yield bytes([0, 0, 2, 3, 10]) + b"".join(struct.pack("<I", len(leaf)) + leaf for leaf in leaves)
+	yield low_rank(1, 140, 5, 4, 64, 0, disagree + [end((2, (-3, 5), range(8)))])
 
 
 def graphs():

@@ -4,9 +4,9 @@ use crate::input::Input;
 use blyan_primitives::delta::{
 	apply, apply_leaf, check_leaf, decode_blob, encode_blob, encode_leaf, leaf_count,
 	leaf_squared_norm,
-	low_rank::{leaf_increments, LowRank, Matrix},
-	max_leaf_bytes, merge, merge_leaf, squared_norm, weights_in_leaf, Chunk, Decoder, Error, CHUNK,
-	LEAF_WEIGHTS, MAX_INCREMENT,
+	low_rank::{self as format, leaf_increments, LowRank, Matrix, Tensors},
+	max_leaf_bytes, merge, merge_deltas, merge_leaf, squared_norm, weights_in_leaf, Chunk, Decoder,
+	Error, Form, Leaves, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT,
 };
 
 /// The increments of a leaf, which has one encoding if it is accepted.
@@ -85,22 +85,39 @@ pub fn delta_leaf(input: &[u8]) {
 
 /// A blob that is accepted has one encoding, and the leaves that its components ask for.
 ///
-/// The input is the number of components, the weights of each, and the blob.
+/// The input is the number of components, for each of them leaves, a flag for low rank and weights, and
+/// the blob. Components of low rank have a vector and a matrix.
 pub fn delta_blob(input: &[u8]) {
 	let mut input = Input::new(input);
 	let components = usize::from(input.u8()) % 4;
-	let weights: Vec<usize> = (0..components)
+	let shapes: Vec<(usize, Option<Tensors>)> = (0..components)
 		.map(|_| {
-			let leaves = usize::from(input.u8()) % 4;
-			leaves * LEAF_WEIGHTS + usize::from(input.u16())
+			let flags = input.u8();
+			let weights = usize::from(flags % 4) * LEAF_WEIGHTS + usize::from(input.u16());
+			let tensors = (flags & 4 != 0).then(|| vector_and_matrix(weights)).flatten();
+			(weights, tensors)
+		})
+		.collect();
+	let forms: Vec<Form<'_>> = shapes
+		.iter()
+		.map(|(weights, tensors)| match tensors {
+			Some(tensors) => Form::LowRank(tensors),
+			None => Form::Chunks(*weights),
 		})
 		.collect();
 	let blob = input.rest();
-	let Ok(unpacked) = decode_blob(blob, &weights) else { return };
+	let Ok(unpacked) = decode_blob(blob, &forms) else { return };
 	assert_eq!(encode_blob(&unpacked), blob);
-	assert_eq!(unpacked.len(), weights.len());
-	for (leaves, weights) in unpacked.iter().zip(weights) {
+	assert_eq!(unpacked.len(), forms.len());
+	for (leaves, form) in unpacked.iter().zip(forms) {
+		let weights = form.weights();
 		assert!(weights > 0);
+		if let Form::LowRank(tensors) = form {
+			assert_eq!(leaves.len(), leaf_count(weights) + 1);
+			let decoded = LowRank::decode(leaves, tensors);
+			assert_eq!(format::check(tensors, leaves), decoded.map(drop));
+			continue;
+		}
 		assert_eq!(leaves.len(), leaf_count(weights));
 		for (leaf, bytes) in leaves.iter().enumerate() {
 			let inside = weights_in_leaf(weights, leaf);
@@ -110,47 +127,74 @@ pub fn delta_blob(input: &[u8]) {
 	}
 }
 
-/// A low-rank delta that is accepted has one encoding, as leaves and as a blob, and each leaf's
-/// increments are those of the whole.
+/// A vector of 8 weights and a matrix of rows of 16, as many as fit behind it; none if that is none.
+fn vector_and_matrix(weights: usize) -> Option<Tensors> {
+	let rows = weights.checked_sub(8)? / 16;
+	let vector = Matrix { weights, first: 0, rows: 1, cols: 8 };
+	Tensors::new(vec![vector, Matrix { weights, first: 8, rows, cols: 16 }]).ok()
+}
+
+/// A low-rank delta that is accepted has one encoding, each leaf's increments are those of the whole,
+/// and merging it and applying it do to weights what the definitions say.
 ///
-/// The input is the matrix, and for each leaf of the delta its length and its bytes.
+/// The input is two tensors, the border of two leaves of the weights within the second or behind them,
+/// and for each leaf of the delta its length and its bytes.
 pub fn low_rank(input: &[u8]) {
 	let mut input = Input::new(input);
 	let flags = input.u8();
-	// Across the border of two leaves of the weights, or within one.
 	let crosses = flags & 1 == 1;
 	let first = usize::from(input.u8()) + if crosses { LEAF_WEIGHTS - 150 } else { 0 };
 	let rows = usize::from(input.u8()) % 25;
 	let cols = usize::from(input.u8()) % 25;
-	let weights = first + rows * cols + usize::from(input.u8());
-	let matrix = Matrix { weights, first, rows, cols };
-	if let Ok(delta) = LowRank::from_blob(input.clone().rest(), &matrix) {
-		assert_eq!(delta.to_blob(&matrix).as_deref(), Ok(input.clone().rest()));
+	let after = usize::from(input.u8());
+	// Before the other one there is a vector, if there is room.
+	let vector = usize::from(input.u8()).min(first);
+	let weights = first + rows * cols + after;
+	let mut matrices = vec![Matrix { weights, first, rows, cols }];
+	if vector > 0 {
+		matrices.insert(0, Matrix { weights, first: first - vector, rows: 1, cols: vector });
 	}
+	let Ok(tensors) = Tensors::new(matrices) else { return };
 	let leaves: Vec<Vec<u8>> = (0..leaf_count(weights) + 1)
 		.map(|_| {
-			let length = input.below(700);
+			let length = input.below(1_000);
 			input.take(length).to_vec()
 		})
 		.collect();
-	let decoded = LowRank::decode(&leaves, &matrix);
-	let blob = encode_blob(std::slice::from_ref(&leaves));
-	let unpacked = LowRank::from_blob(&blob, &matrix);
-	assert_eq!(unpacked.as_ref().ok(), decoded.as_ref().ok());
+	let decoded = LowRank::decode(&leaves, &tensors);
+	assert_eq!(format::check(&tensors, &leaves), decoded.clone().map(drop));
+	let opened = Leaves::open(Form::LowRank(&tensors), &leaves);
+	assert_eq!(opened.as_ref().err(), decoded.as_ref().err());
 	let Ok(delta) = decoded else { return };
-	assert_eq!(delta.encode(&matrix).as_ref(), Ok(&leaves));
-	assert_eq!(delta.to_blob(&matrix), Ok(blob));
+	assert_eq!(delta.encode(&tensors).as_ref(), Ok(&leaves));
+	let blob = encode_blob(std::slice::from_ref(&leaves));
+	assert_eq!(decode_blob(&blob, &[Form::LowRank(&tensors)]), Ok(vec![leaves.clone()]));
 
 	// A whole leaf takes long: not every time.
 	if crosses && flags >> 1 != 0 {
 		return;
 	}
-	let whole = delta.increments(&matrix).expect("what was decoded fits the matrix");
+	let opened = opened.expect("its leaves were accepted");
+	let whole = delta.increments(&tensors).expect("what was decoded fits the tensors");
 	assert_eq!(whole.len(), weights);
 	let (last, row_leaves) = leaves.split_last().expect("there is a last leaf");
 	for (leaf, rows) in row_leaves.iter().enumerate() {
-		let part = leaf_increments(&matrix, leaf, rows, last).expect("its leaves were accepted");
+		let part = leaf_increments(&tensors, leaf, rows, last).expect("its leaves were accepted");
 		let start = leaf * LEAF_WEIGHTS;
 		assert_eq!(part, whole[start..start + weights_in_leaf(weights, leaf)]);
+		// Short leaves are merged in the same way, and sooner.
+		if part.len() > CHUNK {
+			continue;
+		}
+		let own = opened.leaf(leaf).expect("the component has this leaf");
+		assert_eq!(own.squared_norm(part.len()), Ok(squared_norm(&part)));
+		let mut applied = vec![i32::MAX - 5; part.len()];
+		let (mut merged, mut expected) = (applied.clone(), applied.clone());
+		assert_eq!(own.apply(&mut applied), Ok(()));
+		apply(&mut expected, &part);
+		assert_eq!(applied, expected);
+		// The mean of equals is each of them.
+		assert_eq!(merge_deltas(&mut merged, &[(1, Some(own)), (u64::MAX, Some(own))]), Ok(()));
+		assert_eq!(merged, expected);
 	}
 }

@@ -8,7 +8,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 4 | round |
-//! | compact + 38·n | deltas, 1..=512 in ascending order of component: component (2), delta root (32), bytes (4) |
+//! | compact + 39·n | deltas, 1..=512 in ascending order of component: component (2), kind (1), delta root (32), bytes (4) |
 //! | compact + 32·n | CIDs of the delta blob's pieces, 1..=16 |
 //! | 32 | trace root |
 //! | compact + 32·n | CIDs of the trace blob's pieces, 1..=16 |
@@ -17,11 +17,15 @@
 //! | 4 | loss before |
 //! | 4 | loss after |
 //!
+//! The kind of a delta is 0 for chunks, 1 for a low-rank delta ([`crate::delta::low_rank`]); others are
+//! refused.
+//!
 //! # Blobs
 //!
-//! The delta blob is, for each component of the update in order and for each leaf of it, the length
-//! of the leaf's delta as `u32` and its bytes ([`crate::delta::encode_blob`]). `bytes` of a
-//! component is what it takes there, lengths included, so the blob is as long as their sum.
+//! The delta blob is, for each component of the update in order and for each leaf of its delta, the
+//! length of the leaf as `u32` and its bytes ([`crate::delta::encode_blob`]). A low-rank delta has one
+//! leaf more than its component. `bytes` of a component is what it takes there, lengths included, so
+//! the blob is as long as their sum.
 //!
 //! A blob, of deltas or of a trace ([`crate::trace::Trace::encode`]), is cut into *pieces* of
 //! 1,048,576 bytes, the last one shorter if need be, at most 16 of them. A piece is one indexed
@@ -59,6 +63,46 @@ const _: () = assert!(PIECE_BYTES == crate::record::MAX_SHARD_BYTES);
 /// The CIDs of a blob's pieces in order.
 pub type Cids = BoundedVec<H256, ConstU32<MAX_PIECES>>;
 
+/// What the leaves of a delta are made of.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum DeltaKind {
+	/// Chunks: single weights, see [`crate::delta`].
+	#[codec(index = 0)]
+	Chunks,
+	/// Products of thin matrices, see [`crate::delta::low_rank`].
+	#[codec(index = 1)]
+	LowRank,
+}
+
+impl DeltaKind {
+	/// Its name, for people.
+	pub fn name(self) -> &'static str {
+		match self {
+			Self::Chunks => "chunks",
+			Self::LowRank => "low rank",
+		}
+	}
+
+	/// Merkle leaves of a delta of a component that has `leaves` leaves.
+	pub fn leaves(self, leaves: u64) -> u64 {
+		match self {
+			Self::Chunks => leaves,
+			Self::LowRank => leaves.saturating_add(1),
+		}
+	}
+}
+
 /// How one component changes.
 #[derive(
 	Clone,
@@ -75,7 +119,9 @@ pub type Cids = BoundedVec<H256, ConstU32<MAX_PIECES>>;
 pub struct ComponentDelta {
 	/// Index of the component in its architecture's order.
 	pub component: u16,
-	/// List root over the hashes of its leaves' deltas.
+	/// What its leaves are made of.
+	pub kind: DeltaKind,
+	/// List root over the hashes of its delta's leaves.
 	pub delta_root: H256,
 	/// Bytes that it takes in the delta blob.
 	pub bytes: u32,

@@ -12,11 +12,13 @@ use blyan_primitives::{
 	delta::{
 		apply, apply_leaf, check_leaf, component_delta_root, decode_blob, encode_blob, leaf_count,
 		leaf_squared_norm,
-		low_rank::{self, LowRank, Matrix},
-		max_leaf_bytes, merge, merge_leaf, scale, squared_norm, weights_in_leaf, Encoder, Error,
-		ErrorKind, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT, MAX_LEAF_BYTES, MAX_SPARSE,
+		low_rank::{self, Factors, LowRank, Matrix, Tensors, MAX_TENSORS},
+		max_leaf_bytes, merge, merge_deltas, merge_leaf, scale, squared_norm, weights_in_leaf,
+		Encoder, Error, ErrorKind, Form, LeafDelta, Leaves, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT,
+		MAX_LEAF_BYTES, MAX_SPARSE,
 	},
 	hash::{blake2b_256, hash_many},
+	model::Architecture,
 	tree::{verify, Kind, Tree},
 };
 use chunks::{decode, encode, Owned};
@@ -27,21 +29,36 @@ use serde_json::Value;
 
 // ---- oracles and helpers --------------------------------------------------------------------
 
-fn naive_low_rank(delta: &LowRank, matrix: &Matrix) -> Vec<i64> {
-	let rank = usize::from(delta.rank);
-	let exp = i16::from(delta.exp_a) + i16::from(delta.exp_b);
-	let mut result = vec![0; matrix.weights];
-	for row in 0..matrix.rows {
-		for col in 0..matrix.cols {
-			let product = (0..rank)
-				.map(|t| {
-					i32::from(delta.a[row * rank + t]) * i32::from(delta.b[t * matrix.cols + col])
-				})
-				.sum();
-			result[matrix.first + row * matrix.cols + col] = naive_scale(product, exp);
+fn naive_low_rank(delta: &LowRank, tensors: &Tensors) -> Vec<i64> {
+	let mut result = vec![0; tensors.weights()];
+	for (matrix, factors) in tensors.matrices().iter().zip(&delta.factors) {
+		let Some(Factors { rank, exp_a, exp_b, a, b }) = factors else { continue };
+		let (rank, exp) = (usize::from(*rank), i16::from(*exp_a) + i16::from(*exp_b));
+		for row in 0..matrix.rows {
+			for col in 0..matrix.cols {
+				let product = (0..rank)
+					.map(|t| i32::from(a[row * rank + t]) * i32::from(b[t * matrix.cols + col]))
+					.sum();
+				result[matrix.first + row * matrix.cols + col] = naive_scale(product, exp);
+			}
 		}
 	}
 	result
+}
+
+/// The forms of components of these weights in chunks.
+fn in_chunks(weights: &[usize]) -> Vec<Form<'static>> {
+	weights.iter().copied().map(Form::Chunks).collect()
+}
+
+/// The delta whose leaves a blob is packed from.
+fn from_blob(blob: &[u8], tensors: &Tensors) -> Result<LowRank, Error> {
+	let mut components = decode_blob(blob, &[Form::LowRank(tensors)])?;
+	LowRank::decode(&components.pop().unwrap(), tensors)
+}
+
+fn to_blob(delta: &LowRank, tensors: &Tensors) -> Vec<u8> {
+	encode_blob(&[delta.encode(tensors).unwrap()])
 }
 
 /// What an encoder makes of increments.
@@ -166,27 +183,43 @@ fn updates() -> impl Strategy<Value = Vec<(u64, Vec<i64>)>> {
 	prop::collection::vec((samples, raw_increments(0..=20)), 0..=8)
 }
 
-fn low_rank_delta() -> impl Strategy<Value = (Matrix, LowRank)> {
-	let first = prop_oneof![0usize..=40, 65_300usize..=65_600];
-	let shape = (first, 1usize..=20, 1usize..=20, 0usize..=64);
-	shape
-		.prop_flat_map(|(first, rows, cols, after)| {
-			let weights = first + rows * cols + after;
-			(Just(Matrix { weights, first, rows, cols }), 1..=rows.min(cols))
+/// One to three tensors with gaps before them, across the border of two leaves or not.
+fn tensors() -> impl Strategy<Value = Tensors> {
+	let first = prop_oneof![0usize..=40, 65_100usize..=65_600];
+	let shape = (0usize..=30, 1usize..=14, 1usize..=14);
+	(first, prop::collection::vec(shape, 1..=3), 0usize..=64).prop_map(|(first, shapes, after)| {
+		let place = |end: &mut usize, (gap, rows, cols): (usize, usize, usize)| {
+			let place = (*end + gap, rows, cols);
+			*end += gap + rows * cols;
+			Some(place)
+		};
+		let places: Vec<_> = shapes.into_iter().scan(first, place).collect();
+		let (last, rows, cols) = places[places.len() - 1];
+		let weights = last + rows * cols + after;
+		let matrices =
+			places.into_iter().map(|(first, rows, cols)| Matrix { weights, first, rows, cols });
+		Tensors::new(matrices.collect()).unwrap()
+	})
+}
+
+fn factors_for(matrix: Matrix) -> impl Strategy<Value = Option<Factors>> {
+	let exp = || prop_oneof![-12i8..=12, any::<i8>()];
+	(0..=matrix.max_rank()).prop_flat_map(move |rank| {
+		let a = prop::collection::vec(any::<i8>(), matrix.rows * rank);
+		let b = prop::collection::vec(any::<i8>(), rank * matrix.cols);
+		(exp(), exp(), a, b).prop_map(move |(exp_a, exp_b, a, b)| {
+			(rank > 0).then_some(Factors { rank: rank as u16, exp_a, exp_b, a, b })
 		})
-		.prop_flat_map(|(matrix, rank)| {
-			let a = prop::collection::vec(any::<i8>(), matrix.rows * rank);
-			let b = prop::collection::vec(any::<i8>(), rank * matrix.cols);
-			let exp = || prop_oneof![-12i8..=12, any::<i8>()];
-			let delta = (exp(), exp(), a, b).prop_map(move |(exp_a, exp_b, a, b)| LowRank {
-				rank: rank as u16,
-				exp_a,
-				exp_b,
-				a,
-				b,
-			});
-			(Just(matrix), delta)
-		})
+	})
+}
+
+fn low_rank_for(tensors: Tensors) -> impl Strategy<Value = (Tensors, LowRank)> {
+	let factors: Vec<_> = tensors.matrices().iter().map(|matrix| factors_for(*matrix)).collect();
+	(Just(tensors), factors.prop_map(|factors| LowRank { factors }))
+}
+
+fn low_rank_delta() -> impl Strategy<Value = (Tensors, LowRank)> {
+	tensors().prop_flat_map(low_rank_for)
 }
 
 // ---- properties -----------------------------------------------------------------------------
@@ -420,15 +453,15 @@ proptest! {
 	) {
 		let components: Vec<Vec<Vec<u8>>> = sizes.iter().copied().map(unchanged).collect();
 		let blob = encode_blob(&components);
-		prop_assert_eq!(decode_blob(&blob, &sizes), Ok(components.clone()));
+		prop_assert_eq!(decode_blob(&blob, &in_chunks(&sizes)), Ok(components.clone()));
 		for length in 0..blob.len() {
-			let error = decode_blob(&blob[..length], &sizes).unwrap_err();
+			let error = decode_blob(&blob[..length], &in_chunks(&sizes)).unwrap_err();
 			prop_assert!(error.offset <= length);
 		}
 		for at in 0..blob.len() {
 			let mut flipped = blob.clone();
 			flipped[at] ^= 1;
-			if let Ok(other) = decode_blob(&flipped, &sizes) {
+			if let Ok(other) = decode_blob(&flipped, &in_chunks(&sizes)) {
 				prop_assert_ne!(&other, &components);
 				prop_assert_eq!(encode_blob(&other), flipped);
 			}
@@ -436,45 +469,109 @@ proptest! {
 		let mut longer = blob.clone();
 		longer.push(0);
 		let error = Error { offset: blob.len(), kind: ErrorKind::Trailing(1) };
-		prop_assert_eq!(decode_blob(&longer, &sizes), Err(error));
+		prop_assert_eq!(decode_blob(&longer, &in_chunks(&sizes)), Err(error));
 	}
 
 	#[test]
-	fn low_rank_deltas_agree_with_a_naive_product((matrix, delta) in low_rank_delta()) {
-		let leaves = delta.encode(&matrix).unwrap();
-		prop_assert_eq!(LowRank::decode(&leaves, &matrix), Ok(delta.clone()));
-		let whole = naive_low_rank(&delta, &matrix);
-		prop_assert_eq!(&delta.increments(&matrix).unwrap(), &whole);
+	fn low_rank_deltas_agree_with_a_naive_product((tensors, delta) in low_rank_delta()) {
+		let leaves = delta.encode(&tensors).unwrap();
+		prop_assert_eq!(LowRank::decode(&leaves, &tensors), Ok(delta.clone()));
+		prop_assert_eq!(low_rank::check(&tensors, &leaves), Ok(()));
+		let ranks: Vec<usize> = delta
+			.factors
+			.iter()
+			.map(|factors| factors.as_ref().map_or(0, |factors| usize::from(factors.rank)))
+			.collect();
+		let bytes: usize = leaves.iter().map(Vec::len).sum();
+		prop_assert_eq!(tensors.delta_bytes(&ranks), bytes);
+		let whole = naive_low_rank(&delta, &tensors);
+		prop_assert_eq!(&delta.increments(&tensors).unwrap(), &whole);
 		let (last, row_leaves) = leaves.split_last().unwrap();
-		prop_assert_eq!(row_leaves.len(), leaf_count(matrix.weights));
+		prop_assert_eq!(row_leaves.len(), leaf_count(tensors.weights()));
+		let opened = Leaves::open(Form::LowRank(&tensors), &leaves).unwrap();
 		for (leaf, rows) in row_leaves.iter().enumerate() {
 			let start = leaf * LEAF_WEIGHTS;
-			let end = start + weights_in_leaf(matrix.weights, leaf);
-			let part = low_rank::leaf_increments(&matrix, leaf, rows, last).unwrap();
-			prop_assert_eq!(&part[..], &whole[start..end]);
+			let weights = weights_in_leaf(tensors.weights(), leaf);
+			let own = &whole[start..start + weights];
+			let part = low_rank::leaf_increments(&tensors, leaf, rows, last).unwrap();
+			prop_assert_eq!(&part[..], own);
+			// Whoever uses a leaf of any kind sees the same increments.
+			let part = opened.leaf(leaf).unwrap();
+			prop_assert_eq!(part.check(weights), Ok(()));
+			prop_assert_eq!(part.squared_norm(weights), Ok(squared_norm(own)));
+			let mut applied = vec![i32::MAX - 5; weights];
+			let mut expected = applied.clone();
+			prop_assert_eq!(part.apply(&mut applied), Ok(()));
+			apply(&mut expected, own);
+			prop_assert_eq!(applied, expected);
+			let wrong = Err(Error { offset: 0, kind: ErrorKind::Weights(weights + 1) });
+			prop_assert_eq!(part.check(weights + 1), wrong);
+			prop_assert_eq!(part.apply(&mut vec![0; weights + 1]), wrong);
+		}
+		prop_assert!(opened.leaf(row_leaves.len()).is_none());
+	}
+
+	#[test]
+	fn merging_both_kinds_is_merging_their_increments(
+		((tensors, a), (_, b), seed, samples) in tensors().prop_flat_map(|tensors| (
+			low_rank_for(tensors.clone()),
+			low_rank_for(tensors.clone()),
+			any::<u32>(),
+			prop::array::uniform4(prop_oneof![0u64..=5, 1u64..=10_000, any::<u64>()]),
+		)),
+	) {
+		let weights = tensors.weights();
+		let raw = pseudo(u64::from(seed), weights).into_iter();
+		let chunks: Vec<i64> = raw.map(|value| i64::from(value) << 8).collect();
+		let mut decoded = chunks.clone();
+		let mut in_chunks = Vec::new();
+		for (raw, decoded) in chunks.chunks(LEAF_WEIGHTS).zip(decoded.chunks_mut(LEAF_WEIGHTS)) {
+			let result = compress(&mut Encoder::new(), raw, 300);
+			decoded.copy_from_slice(&result.decoded);
+			in_chunks.push(result.bytes);
+		}
+		let (of_a, of_b) = (a.encode(&tensors).unwrap(), b.encode(&tensors).unwrap());
+		let opened = [
+			Leaves::open(Form::LowRank(&tensors), &of_a).unwrap(),
+			Leaves::open(Form::Chunks(weights), &in_chunks).unwrap(),
+			Leaves::open(Form::LowRank(&tensors), &of_b).unwrap(),
+		];
+		let [of_a, of_b] = [&a, &b].map(|delta| naive_low_rank(delta, &tensors));
+		let all = [of_a, decoded, of_b, vec![0; weights]];
+		let updates: Vec<(u64, Vec<i64>)> = samples.into_iter().zip(all).collect();
+		let mean = naive_merge(&updates);
+		for leaf in 0..leaf_count(weights) {
+			let mut merged = vec![-7; weights_in_leaf(weights, leaf)];
+			let mut expected = merged.clone();
+			let parts = opened.iter().map(|leaves| leaves.leaf(leaf)).chain([None]);
+			let updates: Vec<(u64, Option<LeafDelta<'_>>)> =
+				samples.into_iter().zip(parts).collect();
+			prop_assert_eq!(merge_deltas(&mut merged, &updates), Ok(()));
+			apply(&mut expected, &mean[leaf * LEAF_WEIGHTS..]);
+			prop_assert_eq!(merged, expected);
 		}
 	}
 
 	#[test]
-	fn a_low_rank_blob_unpacks_to_what_was_packed((matrix, delta) in low_rank_delta()) {
-		let blob = delta.to_blob(&matrix).unwrap();
-		prop_assert_eq!(LowRank::from_blob(&blob, &matrix), Ok(delta.clone()));
+	fn a_low_rank_blob_unpacks_to_what_was_packed((tensors, delta) in low_rank_delta()) {
+		let blob = to_blob(&delta, &tensors);
+		prop_assert_eq!(from_blob(&blob, &tensors), Ok(delta.clone()));
 		// Neither kind of delta is taken for the other.
-		prop_assert!(decode_blob(&blob, &[matrix.weights]).is_err());
-		let chunks = encode_blob(&[unchanged(matrix.weights)]);
-		prop_assert!(LowRank::from_blob(&chunks, &matrix).is_err());
+		prop_assert!(decode_blob(&blob, &[Form::Chunks(tensors.weights())]).is_err());
+		let chunks = encode_blob(&[unchanged(tensors.weights())]);
+		prop_assert!(from_blob(&chunks, &tensors).is_err());
 
 		for length in 0..blob.len() {
-			let error = LowRank::from_blob(&blob[..length], &matrix).unwrap_err();
+			let error = from_blob(&blob[..length], &tensors).unwrap_err();
 			prop_assert!(error.offset <= length);
 		}
 		for at in 0..blob.len() {
 			let mut flipped = blob.clone();
 			flipped[at] ^= 0x81;
-			match LowRank::from_blob(&flipped, &matrix) {
+			match from_blob(&flipped, &tensors) {
 				Ok(other) => {
 					prop_assert_ne!(&other, &delta);
-					prop_assert_eq!(other.to_blob(&matrix), Ok(flipped));
+					prop_assert_eq!(to_blob(&other, &tensors), flipped);
 				},
 				Err(error) => prop_assert!(error.offset <= blob.len()),
 			}
@@ -482,33 +579,35 @@ proptest! {
 		let mut longer = blob.clone();
 		longer.push(0);
 		let error = Error { offset: blob.len(), kind: ErrorKind::Trailing(1) };
-		prop_assert_eq!(LowRank::from_blob(&longer, &matrix), Err(error));
+		prop_assert_eq!(from_blob(&longer, &tensors), Err(error));
 	}
 
 	#[test]
 	fn damaged_low_rank_leaves_are_refused_or_are_another_delta(
-		(matrix, delta) in low_rank_delta(),
+		(tensors, delta) in low_rank_delta(),
 	) {
-		let leaves = delta.encode(&matrix).unwrap();
+		let leaves = delta.encode(&tensors).unwrap();
 		let bytes: usize = leaves.iter().map(Vec::len).sum();
 		for leaf in 0..leaves.len() {
 			for at in 0..leaves[leaf].len() {
 				let mut cut = leaves.clone();
 				cut[leaf].truncate(at);
-				prop_assert!(LowRank::decode(&cut, &matrix).unwrap_err().offset <= bytes);
+				prop_assert!(LowRank::decode(&cut, &tensors).unwrap_err().offset <= bytes);
 				let mut flipped = leaves.clone();
 				flipped[leaf][at] ^= 0x81;
-				match LowRank::decode(&flipped, &matrix) {
+				let decoded = LowRank::decode(&flipped, &tensors);
+				prop_assert_eq!(low_rank::check(&tensors, &flipped), decoded.clone().map(drop));
+				match decoded {
 					Ok(other) => {
 						prop_assert_ne!(&other, &delta);
-						prop_assert_eq!(other.encode(&matrix), Ok(flipped));
+						prop_assert_eq!(other.encode(&tensors), Ok(flipped));
 					},
 					Err(error) => prop_assert!(error.offset <= bytes),
 				}
 			}
 			let mut longer = leaves.clone();
 			longer[leaf].push(0);
-			prop_assert!(LowRank::decode(&longer, &matrix).is_err());
+			prop_assert!(LowRank::decode(&longer, &tensors).is_err());
 		}
 	}
 }
@@ -765,7 +864,7 @@ fn errors_name_the_byte() {
 #[test]
 fn a_blob_for_other_components_is_refused() {
 	let blob = encode_blob(&[unchanged(10), unchanged(LEAF_WEIGHTS + 1)]);
-	let refused = |weights: &[usize]| decode_blob(&blob, weights).unwrap_err();
+	let refused = |weights: &[usize]| decode_blob(&blob, &in_chunks(weights)).unwrap_err();
 	let end = blob.len();
 	assert_eq!(refused(&[10, 0]), Error { offset: 5, kind: ErrorKind::Weights(0) });
 	assert_eq!(refused(&[10]).kind, ErrorKind::Trailing(end - 5));
@@ -779,39 +878,79 @@ fn a_blob_for_other_components_is_refused() {
 fn blob_lengths_are_bounded_both_ways() {
 	let limit = max_leaf_bytes(1);
 	let with_length = |length: usize| encode_blob(&[vec![vec![0; length]]]);
-	assert!(decode_blob(&with_length(1), &[1]).is_ok());
-	assert!(decode_blob(&with_length(limit), &[1]).is_ok());
+	let decode = |blob: &[u8], weights: usize| decode_blob(blob, &[Form::Chunks(weights)]);
+	assert!(decode(&with_length(1), 1).is_ok());
+	assert!(decode(&with_length(limit), 1).is_ok());
 	let long = Error { offset: 0, kind: ErrorKind::LeafBytes(limit + 1) };
-	assert_eq!(decode_blob(&with_length(limit + 1), &[1]), Err(long));
+	assert_eq!(decode(&with_length(limit + 1), 1), Err(long));
 	let short = Error { offset: 0, kind: ErrorKind::LeafBytes(1) };
-	assert_eq!(decode_blob(&with_length(1), &[CHUNK + 1]), Err(short));
+	assert_eq!(decode(&with_length(1), CHUNK + 1), Err(short));
 	let huge = [0xff, 0xff, 0xff, 0xff, 0];
-	assert!(matches!(decode_blob(&huge, &[1]).unwrap_err().kind, ErrorKind::LeafBytes(_)));
+	assert!(matches!(decode(&huge, 1).unwrap_err().kind, ErrorKind::LeafBytes(_)));
 }
 
-/// A matrix that begins 10 weights before the end of the first leaf.
-fn crossing() -> (Matrix, LowRank) {
+#[test]
+fn lengths_of_low_rank_leaves_are_bounded_both_ways() {
+	// Of rank 2 and 1 at most, so rows take two bytes and one.
+	let tensors = tensors_of(64, &[(0, 3, 2), (10, 1, 5)]);
+	let decode = |rows: usize, last: usize| {
+		let leaves = vec![vec![0; rows], vec![0; last]];
+		decode_blob(&encode_blob(&[leaves]), &[Form::LowRank(&tensors)])
+	};
+	let most = 4 + 2 * 2 + 4 + 5;
+	assert!(decode(0, 4).is_ok());
+	assert!(decode(3 * 2 + 1, most).is_ok());
+	let long = Error { offset: 0, kind: ErrorKind::LeafBytes(8) };
+	assert_eq!(decode(8, 4), Err(long));
+	let long = Error { offset: 4, kind: ErrorKind::LeafBytes(most + 1) };
+	assert_eq!(decode(0, most + 1), Err(long));
+	let short = Error { offset: 4, kind: ErrorKind::LeafBytes(3) };
+	assert_eq!(decode(0, 3), Err(short));
+}
+
+#[test]
+fn blobs_mix_both_kinds() {
+	let (tensors, delta) = crossing();
+	let low_rank = delta.encode(&tensors).unwrap();
+	let components = vec![unchanged(10), low_rank, unchanged(LEAF_WEIGHTS + 1)];
+	let forms = [Form::Chunks(10), Form::LowRank(&tensors), Form::Chunks(LEAF_WEIGHTS + 1)];
+	assert_eq!(decode_blob(&encode_blob(&components), &forms), Ok(components));
+}
+
+/// The tensors of a component of `weights` weights, by their first weight, rows and columns.
+fn tensors_of(weights: usize, places: &[(usize, usize, usize)]) -> Tensors {
+	let matrix =
+		|&(first, rows, cols): &(usize, usize, usize)| Matrix { weights, first, rows, cols };
+	Tensors::new(places.iter().map(matrix).collect()).unwrap()
+}
+
+/// Of three tensors, the first does not change and the second begins 10 weights before the end of the
+/// first leaf.
+fn crossing() -> (Tensors, LowRank) {
 	let first = LEAF_WEIGHTS - 10;
-	let matrix = Matrix { weights: LEAF_WEIGHTS + 64, first, rows: 5, cols: 4 };
-	let a = (1..=10).collect();
-	let b = (-4..4).collect();
-	(matrix, LowRank { rank: 2, exp_a: -3, exp_b: 5, a, b })
+	let tensors = tensors_of(LEAF_WEIGHTS + 64, &[(0, 3, 7), (first, 5, 4), (first + 20, 1, 6)]);
+	let (a, b) = ((1..=10).collect(), (-4..4).collect());
+	let matrix = Factors { rank: 2, exp_a: -3, exp_b: 5, a, b };
+	let b_of_vector = vec![3, 0, -128, 127, 1, 2];
+	let vector = Factors { rank: 1, exp_a: 0, exp_b: 7, a: vec![1], b: b_of_vector };
+	(tensors, LowRank { factors: vec![None, Some(matrix), Some(vector)] })
 }
 
 #[test]
 fn two_leaves_and_their_paths_prove_the_change_of_one_leaf() {
-	let (matrix, delta) = crossing();
-	let leaves = delta.encode(&matrix).unwrap();
+	let (tensors, delta) = crossing();
+	let leaves = delta.encode(&tensors).unwrap();
 	assert_eq!(leaves.len(), 3);
-	// Rows 0 to 2 begin in the first leaf, and row 2 ends in the second.
-	assert_eq!(leaves[0].len(), 3 * 2);
-	assert_eq!(leaves[1].len(), 3 * 2);
+	// Rows 0 to 2 begin in the first leaf, and row 2 ends in the second, where the vector is.
+	assert_eq!(leaves[0], [1, 2, 3, 4, 5, 6]);
+	assert_eq!(leaves[1], [5, 6, 7, 8, 9, 10, 1]);
+	assert_eq!(leaves[2].len(), 2 + (4 + 2 * 4) + (4 + 6));
 
 	let root = component_delta_root(&leaves);
 	let slices: Vec<&[u8]> = leaves.iter().map(Vec::as_slice).collect();
 	let tree = Tree::from_leaf_hashes(Kind::List, 3, hash_many(&slices)).unwrap();
 	assert_eq!(tree.root(), root);
-	let whole = delta.increments(&matrix).unwrap();
+	let whole = delta.increments(&tensors).unwrap();
 	for (index, leaf) in leaves.iter().enumerate() {
 		let proof = tree.prove(index).unwrap();
 		let hash = blake2b_256(leaf);
@@ -819,81 +958,122 @@ fn two_leaves_and_their_paths_prove_the_change_of_one_leaf() {
 	}
 	for (leaf, rows) in leaves[..2].iter().enumerate() {
 		let start = leaf * LEAF_WEIGHTS;
-		let end = start + weights_in_leaf(matrix.weights, leaf);
-		let proven = low_rank::leaf_increments(&matrix, leaf, rows, &leaves[2]);
+		let end = start + weights_in_leaf(tensors.weights(), leaf);
+		let proven = low_rank::leaf_increments(&tensors, leaf, rows, &leaves[2]);
 		assert_eq!(proven.unwrap(), &whole[start..end]);
 	}
 }
 
 #[test]
-fn low_rank_leaves_must_agree_about_the_row_that_both_hold() {
-	let (matrix, delta) = crossing();
-	let mut leaves = delta.encode(&matrix).unwrap();
-	leaves[1][1] ^= 1;
-	let error = Error { offset: 6 + 1, kind: ErrorKind::SharedRow };
-	assert_eq!(LowRank::decode(&leaves, &matrix), Err(error));
+fn vectors_of_rank_one_are_values_of_eight_bits() {
+	let (tensors, delta) = crossing();
+	let increments = delta.increments(&tensors).unwrap();
+	let first = tensors.matrices()[2].first;
+	assert_eq!(increments[first..first + 6], [3 << 7, 0, -(128 << 7), 127 << 7, 1 << 7, 2 << 7]);
+	assert!(increments[first + 6..].iter().all(|increment| *increment == 0));
 }
 
 #[test]
-fn errors_of_a_low_rank_blob_name_its_byte() {
-	let matrix = Matrix { weights: 20, first: 0, rows: 4, cols: 5 };
-	let (a, b) = (vec![1, 2, 3, 4], vec![5; 5]);
-	let delta = LowRank { rank: 1, exp_a: 0, exp_b: 0, a, b };
-	let blob = delta.to_blob(&matrix).unwrap();
-	assert_eq!(blob.len(), 4 + 4 + 4 + 9);
-	let said = |blob: &[u8]| LowRank::from_blob(blob, &matrix).unwrap_err();
-	assert_eq!(said(&blob[..7]), Error { offset: 7, kind: ErrorKind::Truncated(1) });
-	assert_eq!(said(&blob[..20]), Error { offset: 20, kind: ErrorKind::Truncated(1) });
-	// The rank stands behind both lengths and the rows.
-	let mut other = blob.clone();
-	other[12] = 9;
-	assert_eq!(said(&other), Error { offset: 12, kind: ErrorKind::Rank(9) });
-	// The rows are short of one: they end where the next length begins.
-	let short = [&[3, 0, 0, 0][..], &blob[4..7], &blob[8..]].concat();
-	assert_eq!(said(&short), Error { offset: 7, kind: ErrorKind::Truncated(1) });
-	let vast = Matrix { weights: usize::MAX, ..matrix };
-	let refused = LowRank::from_blob(&blob, &vast).unwrap_err();
-	assert!(matches!(refused.kind, ErrorKind::Truncated(_)));
-	let absent = Matrix { rows: 5, ..matrix };
-	let refused = LowRank::from_blob(&blob, &absent);
-	assert_eq!(refused, Err(Error { offset: 0, kind: ErrorKind::Matrix }));
+fn low_rank_leaves_must_agree_about_the_row_that_both_hold() {
+	let (tensors, delta) = crossing();
+	let mut leaves = delta.encode(&tensors).unwrap();
+	leaves[1][1] ^= 1;
+	let error = Error { offset: 6 + 1, kind: ErrorKind::SharedRow };
+	assert_eq!(LowRank::decode(&leaves, &tensors), Err(error));
+	assert_eq!(low_rank::check(&tensors, &leaves), Err(error));
+	assert_eq!(Leaves::open(Form::LowRank(&tensors), &leaves).err(), Some(error));
+
+	// A row that is longer than a leaf is in all that hold a part of it.
+	let long = tensors_of(3 * LEAF_WEIGHTS, &[(0, 1, 5), (100, 1, 3 * LEAF_WEIGHTS - 100)]);
+	let b = vec![1; 3 * LEAF_WEIGHTS - 100];
+	let row = Factors { rank: 1, exp_a: 0, exp_b: 0, a: vec![9], b };
+	let leaves = LowRank { factors: vec![None, Some(row)] }.encode(&long).unwrap();
+	assert_eq!(leaves[..3], [vec![9], vec![9], vec![9]]);
+	for leaf in 0..3 {
+		let mut other = leaves.clone();
+		other[leaf][0] = 8;
+		let error = Error { offset: leaf.max(1), kind: ErrorKind::SharedRow };
+		assert_eq!(low_rank::check(&long, &other), Err(error));
+	}
+}
+
+#[test]
+fn tensors_lie_apart_within_their_component() {
+	let matrix = |first, rows, cols| Matrix { weights: 100, first, rows, cols };
+	let refused = |matrices: &[Matrix]| Tensors::new(matrices.to_vec()).unwrap_err().kind;
+	assert!(Tensors::new(vec![matrix(0, 2, 5), matrix(10, 1, 90)]).is_ok());
+	assert_eq!(refused(&[]), ErrorKind::Tensors(0));
+	assert_eq!(refused(&[matrix(0, 2, 5); MAX_TENSORS + 1]), ErrorKind::Tensors(17));
+	assert_eq!(refused(&[matrix(0, 2, 5), matrix(9, 1, 1)]), ErrorKind::Matrix);
+	assert_eq!(refused(&[matrix(10, 1, 90), matrix(0, 2, 5)]), ErrorKind::Matrix);
+	assert_eq!(refused(&[matrix(10, 1, 91)]), ErrorKind::Matrix);
+	assert_eq!(refused(&[matrix(0, 0, 5)]), ErrorKind::Matrix);
+	assert_eq!(refused(&[matrix(0, 5, 0)]), ErrorKind::Matrix);
+	assert_eq!(refused(&[matrix(0, usize::MAX, 2)]), ErrorKind::Matrix);
+	let other = Matrix { weights: 101, ..matrix(20, 1, 1) };
+	assert_eq!(refused(&[matrix(0, 2, 5), other]), ErrorKind::Matrix);
+}
+
+#[test]
+fn tensors_of_a_model_are_those_of_its_components() {
+	let architecture = Architecture {
+		vocab: 300,
+		d_model: 24,
+		layers: 1,
+		heads: 2,
+		context: 9,
+		experts: 3,
+		top_k: 2,
+		d_ff: 40,
+	};
+	for (place, component) in architecture.components().iter().enumerate() {
+		let tensors = Tensors::try_from(component).unwrap();
+		assert_eq!(tensors.weights() as u64, architecture.payload_weights(place).unwrap());
+		assert_eq!(tensors.matrices().len(), component.tensors.len());
+		for (matrix, tensor) in tensors.matrices().iter().zip(&component.tensors) {
+			assert_eq!(4 * matrix.first as u64, tensor.offset_bytes);
+			assert_eq!([matrix.rows as u32, matrix.cols as u32], tensor.shape);
+		}
+	}
 }
 
 #[test]
 fn low_rank_deltas_of_another_shape_are_refused() {
-	let (matrix, delta) = crossing();
-	let leaves = delta.encode(&matrix).unwrap();
+	let (tensors, delta) = crossing();
+	let leaves = delta.encode(&tensors).unwrap();
 	let kind = |result: Result<LowRank, Error>| result.unwrap_err().kind;
-	assert_eq!(kind(LowRank::decode(&[], &matrix)), ErrorKind::Leaves(0));
-	assert_eq!(kind(LowRank::decode(&leaves[1..], &matrix)), ErrorKind::Leaves(2));
-	let outside = Matrix { weights: matrix.first + 19, ..matrix };
-	assert_eq!(kind(LowRank::decode(&leaves, &outside)), ErrorKind::Matrix);
-	let empty = Matrix { rows: 0, ..matrix };
-	assert_eq!(kind(LowRank::decode(&leaves, &empty)), ErrorKind::Matrix);
-	let endless = Matrix { rows: usize::MAX, ..matrix };
-	assert_eq!(kind(LowRank::decode(&leaves, &endless)), ErrorKind::Matrix);
+	assert_eq!(kind(LowRank::decode(&[], &tensors)), ErrorKind::Leaves(0));
+	assert_eq!(kind(LowRank::decode(&leaves[1..], &tensors)), ErrorKind::Leaves(2));
+	let open = |form: Form<'_>| Leaves::open(form, &leaves).err().map(|error| error.kind);
+	assert_eq!(open(Form::Chunks(tensors.weights())), Some(ErrorKind::Leaves(3)));
+	assert_eq!(open(Form::Chunks(0)), Some(ErrorKind::Weights(0)));
 
-	for rank in [0u16, 5, 257, u16::MAX] {
+	// The rank of the second tensor stands behind that of the first, which is zero.
+	for rank in [5u16, 257, u16::MAX] {
 		let mut other = leaves.clone();
-		other[2][..2].copy_from_slice(&rank.to_le_bytes());
-		let error = Error { offset: 12, kind: ErrorKind::Rank(rank) };
-		assert_eq!(LowRank::decode(&other, &matrix), Err(error));
-		let proven = low_rank::leaf_increments(&matrix, 0, &other[0], &other[2]);
-		assert_eq!(proven, Err(Error { offset: 6, kind: ErrorKind::Rank(rank) }));
-		assert_eq!(
-			LowRank { rank, ..delta.clone() }.encode(&matrix).unwrap_err().kind,
-			ErrorKind::Rank(rank)
-		);
+		other[2][2..4].copy_from_slice(&rank.to_le_bytes());
+		let error = Error { offset: 6 + 7 + 2, kind: ErrorKind::Rank(rank) };
+		assert_eq!(LowRank::decode(&other, &tensors), Err(error));
+		let proven = low_rank::leaf_increments(&tensors, 0, &other[0], &other[2]);
+		assert_eq!(proven, Err(Error { offset: 6 + 2, kind: ErrorKind::Rank(rank) }));
 	}
-
-	let beyond = low_rank::leaf_increments(&matrix, 2, &leaves[0], &leaves[2]);
+	let changed = |change: fn(&mut Factors)| {
+		let mut other = delta.clone();
+		change(other.factors[1].as_mut().unwrap());
+		other.encode(&tensors).unwrap_err().kind
+	};
+	for rank in [0u16, 5, 257] {
+		let mut other = delta.clone();
+		other.factors[1].as_mut().unwrap().rank = rank;
+		assert_eq!(other.encode(&tensors).unwrap_err().kind, ErrorKind::Rank(rank));
+	}
+	let beyond = low_rank::leaf_increments(&tensors, 2, &leaves[0], &leaves[2]);
 	assert_eq!(beyond.unwrap_err().kind, ErrorKind::Leaf(2));
-	let mut thin = delta.clone();
-	thin.a.pop();
-	assert_eq!(thin.encode(&matrix).unwrap_err().kind, ErrorKind::Factor(9));
-	let mut thin = delta;
-	thin.b.pop();
-	assert_eq!(thin.increments(&matrix).unwrap_err().kind, ErrorKind::Factor(7));
+	assert_eq!(changed(|factors| factors.a.truncate(9)), ErrorKind::Factor(9));
+	assert_eq!(changed(|factors| factors.b.truncate(7)), ErrorKind::Factor(7));
+	let mut fewer = delta;
+	fewer.factors.pop();
+	assert_eq!(fewer.increments(&tensors).unwrap_err().kind, ErrorKind::Tensors(2));
 }
 
 // ---- golden vectors -------------------------------------------------------------------------
@@ -1008,39 +1188,54 @@ fn pseudo(seed: u64, count: usize) -> Vec<i8> {
 	(0..count).map(next).map(|value| value as i8).collect()
 }
 
-#[test]
-fn low_rank_deltas_agree_with_the_vectors() {
-	for (seed, case) in (0u64..).zip(list(&vectors()["low_rank"])) {
-		let matrix = Matrix {
-			weights: int(&case["weights"]),
-			first: int(&case["first"]),
-			rows: int(&case["rows"]),
-			cols: int(&case["cols"]),
-		};
-		let rank: u16 = int(&case["rank"]);
-		let delta = LowRank {
+/// The tensors whose first weights, rows and columns are listed.
+fn places_of(weights: usize, places: &Value) -> Tensors {
+	let place = |place: &Value| (int(&place[0]), int(&place[1]), int(&place[2]));
+	let places: Vec<(usize, usize, usize)> = list(places).iter().map(place).collect();
+	tensors_of(weights, &places)
+}
+
+fn low_rank_case(case: &Value) -> (Tensors, LowRank) {
+	let places: Vec<(usize, usize, usize)> = list(&case["tensors"])
+		.iter()
+		.map(|tensor| (int(&tensor["first"]), int(&tensor["rows"]), int(&tensor["cols"])))
+		.collect();
+	let tensors = tensors_of(int(&case["weights"]), &places);
+	let factors = |(matrix, tensor): (&Matrix, &Value)| {
+		let (rank, seed): (u16, u64) = (int(&tensor["rank"]), int(&tensor["seed"]));
+		(rank > 0).then(|| Factors {
 			rank,
-			exp_a: int(&case["exp_a"]),
-			exp_b: int(&case["exp_b"]),
+			exp_a: int(&tensor["exp_a"]),
+			exp_b: int(&tensor["exp_b"]),
 			a: pseudo(2 * seed, matrix.rows * usize::from(rank)),
 			b: pseudo(2 * seed + 1, usize::from(rank) * matrix.cols),
-		};
-		let leaves = delta.encode(&matrix).unwrap();
+		})
+	};
+	let factors = tensors.matrices().iter().zip(list(&case["tensors"])).map(factors).collect();
+	(tensors, LowRank { factors })
+}
+
+#[test]
+fn low_rank_deltas_agree_with_the_vectors() {
+	for (number, case) in list(&vectors()["low_rank"]).iter().enumerate() {
+		let (tensors, delta) = low_rank_case(case);
+		let leaves = delta.encode(&tensors).unwrap();
 		if !case["bytes"].is_null() {
-			assert_eq!(leaves.concat(), from_hex(&case["bytes"]), "{seed}");
+			assert_eq!(leaves.concat(), from_hex(&case["bytes"]), "{number}");
 		}
+		assert_eq!(component_delta_root(&leaves).as_bytes(), from_hex(&case["root"]), "{number}");
 		let hashes = list(&case["leaf_hashes"]);
-		assert_eq!(leaves.len(), hashes.len(), "{seed}");
+		assert_eq!(leaves.len(), hashes.len(), "{number}");
 		for (leaf, hash) in leaves.iter().zip(hashes) {
-			assert_eq!(blake2b_256(leaf).as_bytes(), from_hex(hash), "{seed}");
+			assert_eq!(blake2b_256(leaf).as_bytes(), from_hex(hash), "{number}");
 		}
 		let expected = list(&case["increment_hashes"]);
-		assert_eq!(expected.len(), leaf_count(matrix.weights), "{seed}");
+		assert_eq!(expected.len(), leaf_count(tensors.weights()), "{number}");
 		let last = leaves.last().unwrap();
 		for (leaf, hash) in expected.iter().enumerate() {
-			let part = low_rank::leaf_increments(&matrix, leaf, &leaves[leaf], last).unwrap();
+			let part = low_rank::leaf_increments(&tensors, leaf, &leaves[leaf], last).unwrap();
 			let bytes: Vec<u8> = part.iter().flat_map(|inc| inc.to_le_bytes()).collect();
-			assert_eq!(blake2b_256(&bytes).as_bytes(), from_hex(hash), "{seed}");
+			assert_eq!(blake2b_256(&bytes).as_bytes(), from_hex(hash), "{number}");
 		}
 	}
 }
@@ -1059,7 +1254,21 @@ fn roots_and_blobs_agree_with_the_vectors() {
 			.collect();
 		let blob = from_hex(&case["blob"]);
 		assert_eq!(encode_blob(&components), blob);
-		assert_eq!(decode_blob(&blob, &ints::<usize>(&case["weights"])), Ok(components));
+		let weights = ints::<usize>(&case["weights"]);
+		let tensors: Vec<Option<Tensors>> = weights
+			.iter()
+			.zip(list(&case["tensors"]))
+			.map(|(weights, places)| (!places.is_null()).then(|| places_of(*weights, places)))
+			.collect();
+		let forms: Vec<Form<'_>> = weights
+			.iter()
+			.zip(&tensors)
+			.map(|(weights, tensors)| match tensors {
+				Some(tensors) => Form::LowRank(tensors),
+				None => Form::Chunks(*weights),
+			})
+			.collect();
+		assert_eq!(decode_blob(&blob, &forms), Ok(components));
 	}
 }
 

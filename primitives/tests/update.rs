@@ -7,15 +7,16 @@ use blyan_primitives::{commit::commitment, hash::blake2b_256, update::*, H256};
 use codec::Encode;
 use proptest::prelude::*;
 
+fn delta(component: u16, kind: DeltaKind, root: u8, bytes: u32) -> ComponentDelta {
+	ComponentDelta { component, kind, delta_root: H256([root; 32]), bytes }
+}
+
 fn update() -> Update {
 	Update {
 		round: 7,
-		deltas: vec![
-			ComponentDelta { component: 0, delta_root: H256([1; 32]), bytes: 100 },
-			ComponentDelta { component: 3, delta_root: H256([2; 32]), bytes: 200 },
-		]
-		.try_into()
-		.unwrap(),
+		deltas: vec![delta(0, DeltaKind::Chunks, 1, 100), delta(3, DeltaKind::LowRank, 2, 200)]
+			.try_into()
+			.unwrap(),
 		delta_cids: vec![H256([3; 32])].try_into().unwrap(),
 		trace_root: H256([4; 32]),
 		trace_cids: vec![H256([5; 32])].try_into().unwrap(),
@@ -35,14 +36,14 @@ fn after(change: impl Fn(&mut Update)) -> Result<(), UpdateError> {
 
 #[test]
 fn update_has_its_golden_hash() {
-	assert_eq!(update().encode().len(), 195);
+	assert_eq!(update().encode().len(), 197);
 	assert_eq!(
 		format!("{:x}", update().hash()),
-		"358d0b704c0bf5768386f6341ff288802e2d827fcb5ce18548d6287f81c2153e"
+		"1ca18a91f6e552de03c2c505a1062ddcd7c19bacdf723445fac66a774c395b20"
 	);
 	assert_eq!(
 		format!("{:x}", update().commitment(&H256([6; 32]), &[7; 32])),
-		"01bf09b46f10f94417800c84d4223f4b34cd8a0cc15816b518207d4fc27148e7"
+		"f55fc0be6c2eec5b6c28531a79dcd762b481b705ba217b0432759b743ceb1979"
 	);
 	assert_eq!(update().delta_bytes(), 300);
 }
@@ -58,6 +59,20 @@ fn update_refuses_every_cut_and_flip() {
 		|other| other.encode(),
 		|other| assert_ne!(other.hash(), update().hash()),
 	);
+}
+
+#[test]
+fn kinds_of_deltas_have_their_numbers_and_there_are_no_others() {
+	assert_eq!(DeltaKind::Chunks.encode(), [0]);
+	assert_eq!(DeltaKind::LowRank.encode(), [1]);
+	// Behind the round, the number of deltas and the first component.
+	let mut bytes = update().encode();
+	for kind in 0..=u8::MAX {
+		bytes[7] = kind;
+		assert_eq!(Update::from_bytes(&bytes).is_ok(), kind < 2, "{kind}");
+	}
+	assert_eq!((DeltaKind::Chunks.leaves(3), DeltaKind::LowRank.leaves(3)), (3, 4));
+	assert_eq!(DeltaKind::LowRank.leaves(u64::MAX), u64::MAX);
 }
 
 #[test]

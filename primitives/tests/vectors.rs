@@ -408,8 +408,9 @@ fn updates_agree_with_the_vectors() {
 	assert_eq!(update.deltas.len(), deltas.len());
 	for (found, expected) in update.deltas.iter().zip(deltas) {
 		assert_eq!(found.component, int::<u16>(&expected[0]));
-		assert_eq!(found.delta_root, hash(&expected[1]));
-		assert_eq!(found.bytes, int::<u32>(&expected[2]));
+		assert_eq!(found.kind.encode(), [int::<u8>(&expected[1])]);
+		assert_eq!(found.delta_root, hash(&expected[2]));
+		assert_eq!(found.bytes, int::<u32>(&expected[3]));
 	}
 	assert_eq!(update.delta_cids.to_vec(), hashes(&case["delta_cids"]));
 	assert_eq!(update.trace_root, hash(&case["trace_root"]));

@@ -193,47 +193,62 @@ def pseudo(seed, count, low, high):
 	return values
 
 
-def low_ranks():
-	"""Factors are pseudo(2 * seed) and pseudo(2 * seed + 1); seed is the place in the list."""
-	results = []
-	for seed, (weights, first, rows, cols, rank, exp_a, exp_b) in enumerate([
-		(64, 0, 2, 3, 1, 0, 0),
-		(64, 5, 7, 4, 3, -9, 4),
-		(66048, 256, 131, 500, 2, -128, 122),
-		(3 * LEAF, 1000, 3, 50000, 3, 127, -110),
-		(2 * LEAF, 100, 2, 2, 2, 127, 127),
-	]):
+def low_rank(weights, tensors):
+	"""A component's delta. A tensor is first weight, rows, columns, rank, exponents and the seed of its
+	factors, which are pseudo(2 * seed) and pseudo(2 * seed + 1)."""
+	increments = [0] * weights
+	starts = range(0, weights, LEAF)
+	parts, last = [b""] * len(starts), b""
+	for first, rows, cols, rank, exp_a, exp_b, seed in tensors:
+		last += struct.pack("<H", rank)
+		if rank == 0:
+			continue
 		a = pseudo(2 * seed, rows * rank, -128, 127)
 		b = pseudo(2 * seed + 1, rank * cols, -128, 127)
-		increments = [0] * weights
+		last += struct.pack(f"<bb{len(b)}b", exp_a, exp_b, *b)
 		for row in range(rows):
 			left = a[row * rank : (row + 1) * rank]
 			for col in range(cols):
 				total = sum(left[t] * b[t * cols + col] for t in range(rank))
 				increments[first + row * cols + col] = scale(total, exp_a + exp_b)
-		parts, hashes = [], []
-		for start in range(0, weights, LEAF):
-			end = min(start + LEAF, weights)
-			inside = (w for w in range(start, end) if first <= w < first + rows * cols)
+		for leaf, start in enumerate(starts):
+			inside = (w for w in range(start, start + LEAF) if first <= w < first + rows * cols)
 			touched = sorted({(w - first) // cols for w in inside})
 			left = [a[r * rank : (r + 1) * rank] for r in touched]
-			parts.append(b"".join(struct.pack(f"<{rank}b", *row) for row in left))
-			hashes.append(blake(struct.pack(f"<{end - start}q", *increments[start:end])).hex())
-		parts.append(struct.pack(f"<Hbb{len(b)}b", rank, exp_a, exp_b, *b))
-		whole = b"".join(parts)
-		results.append({
-			"weights": weights,
-			"first": first,
-			"rows": rows,
-			"cols": cols,
-			"rank": rank,
-			"exp_a": exp_a,
-			"exp_b": exp_b,
-			"leaf_hashes": [blake(part).hex() for part in parts],
-			"bytes": whole.hex() if len(whole) < 100 else None,
-			"increment_hashes": hashes,
-		})
-	return results
+			parts[leaf] += b"".join(struct.pack(f"<{rank}b", *row) for row in left)
+	parts.append(last)
+	leaves = [increments[start : start + LEAF] for start in starts]
+	whole = b"".join(parts)
+	names = ["first", "rows", "cols", "rank", "exp_a", "exp_b", "seed"]
+	return {
+		"weights": weights,
+		"tensors": [dict(zip(names, tensor)) for tensor in tensors],
+		"leaf_hashes": [blake(part).hex() for part in parts],
+		"bytes": whole.hex() if len(whole) < 100 else None,
+		"root": root(parts),
+		"increment_hashes": [blake(struct.pack(f"<{len(leaf)}q", *leaf)).hex() for leaf in leaves],
+	}
+
+
+def low_ranks():
+	return [
+		low_rank(weights, tensors)
+		for weights, tensors in [
+			(64, [(0, 2, 3, 1, 0, 0, 0)]),
+			(64, [(5, 7, 4, 3, -9, 4, 1)]),
+			(66048, [(256, 131, 500, 2, -128, 122, 2)]),
+			(3 * LEAF, [(1000, 3, 50000, 3, 127, -110, 3)]),
+			(2 * LEAF, [(100, 2, 2, 2, 127, 127, 4)]),
+			# A vector, a matrix that does not change, and two that do; each behind some padding.
+			(192, [(0, 1, 8, 1, 0, 9, 5), (64, 2, 4, 0, 0, 0, 0), (72, 4, 3, 2, -2, 3, 6),
+				(128, 3, 5, 1, 1, 1, 7)]),
+			# The border of two leaves is in the second matrix.
+			(LEAF + 4096, [(0, 256, 200, 2, 1, 2, 8), (51200, 300, 60, 3, -4, 1, 9),
+				(69632 - 64, 1, 64, 1, 3, 3, 10)]),
+			# Nothing changes.
+			(64, [(0, 4, 4, 0, 0, 0, 0), (16, 1, 4, 0, 0, 0, 0)]),
+		]
+	]
 
 
 def root(parts):
@@ -259,14 +274,23 @@ def roots():
 
 
 def blobs():
-	components = [([b"\x00" * 16, b"\x00"], LEAF + 1), ([b"\x02\x00\x05"], 1)]
-	blob = b"".join(struct.pack("<I", len(leaf)) + leaf for parts, _ in components for leaf in parts)
+	"""Components with their weights and, if they are of low rank, their tensors' firsts, rows and columns."""
+	low_rank_parts = [bytes([3, 250]), struct.pack("<Hbb3bH", 1, 0, -1, 1, 2, -1, 0)]
+	tensors = [[0, 2, 3], [6, 1, 4]]
+	cases = [
+		[([b"\x00" * 16, b"\x00"], LEAF + 1, None), ([b"\x02\x00\x05"], 1, None)],
+		[([b"\x00"], 7, None), (low_rank_parts, 64, tensors), ([b"\x02\x00\x05"], 1, None)],
+	]
 	return [
 		{
-			"weights": [weights for _, weights in components],
-			"components": [[leaf.hex() for leaf in parts] for parts, _ in components],
-			"blob": blob.hex(),
+			"weights": [weights for _, weights, _ in components],
+			"tensors": [tensors for _, _, tensors in components],
+			"components": [[leaf.hex() for leaf in parts] for parts, _, _ in components],
+			"blob": b"".join(
+				struct.pack("<I", len(leaf)) + leaf for parts, _, _ in components for leaf in parts
+			).hex(),
 		}
+		for components in cases
 	]
 
 

@@ -586,17 +586,22 @@ def trace_section(seed):
 
 def update_section(trace_root):
 	salt = blake(b"salt")
-	deltas = [(0, blake(b"delta0"), 1000), (7, blake(b"delta7"), 2**20), (511, blake(b"last"), 5)]
+	# Component, kind, root, bytes.
+	deltas = [
+		(0, 0, blake(b"delta0"), 1000),
+		(7, 1, blake(b"delta7"), 2**20),
+		(511, 0, blake(b"last"), 5),
+	]
 	cids = [blake(b"piece0"), blake(b"piece1")]
 	trace_cids = [blake(b"trace")]
 	data = u32(3) + compact(len(deltas))
-	data += b"".join(u16(c) + r + u32(n) for c, r, n in deltas)
+	data += b"".join(u16(c) + bytes([kind]) + r + u32(n) for c, kind, r, n in deltas)
 	data += compact(len(cids)) + b"".join(cids) + bytes.fromhex(trace_root)
 	data += compact(len(trace_cids)) + b"".join(trace_cids)
 	data += u32(11) + u32(45) + u32(5_000_000) + u32(4_900_000)
 	return {
 		"round": 3,
-		"deltas": [[c, r.hex(), n] for c, r, n in deltas],
+		"deltas": [[c, kind, r.hex(), n] for c, kind, r, n in deltas],
 		"delta_cids": [cid.hex() for cid in cids],
 		"trace_root": trace_root,
 		"trace_cids": [cid.hex() for cid in trace_cids],

@@ -9,7 +9,7 @@ use blyan_primitives::{
 	sampling::sample,
 	trace::Step,
 	tree::{Kind, Proof, Tree},
-	update::{ComponentDelta, Update, MAX_DELTAS},
+	update::{ComponentDelta, DeltaKind, Update, MAX_DELTAS},
 	H256,
 };
 use frame_benchmarking::v2::*;
@@ -79,6 +79,7 @@ fn update(round: u32, deltas: u32, trace_root: H256) -> Update {
 	let deltas: Vec<ComponentDelta> = (0..deltas)
 		.map(|component| ComponentDelta {
 			component: component as u16,
+			kind: DeltaKind::Chunks,
 			delta_root: H256::repeat_byte(1),
 			bytes: 8,
 		})

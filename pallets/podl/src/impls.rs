@@ -86,7 +86,8 @@ impl<T: Config> Pallet<T> {
 			let weights = architecture
 				.payload_weights(usize::from(delta.component))
 				.ok_or(Error::<T>::UnknownComponent)?;
-			let most = rules::max_delta_bytes(weights, recipe.delta_bytes_per_chunk);
+			let budget = recipe.delta_bytes_per_chunk;
+			let most = rules::max_delta_bytes(weights, budget, delta.kind);
 			ensure!(u64::from(delta.bytes) <= most, Error::<T>::DeltaTooLarge);
 		}
 		Ok(())

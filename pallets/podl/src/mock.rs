@@ -12,7 +12,7 @@ use blyan_primitives::{
 	sampling::{sample, MixtureEntry},
 	trace::{Checkpoint, Step},
 	tree::{Kind, Tree},
-	update::{ComponentDelta, Update},
+	update::{ComponentDelta, DeltaKind, Update},
 	H256,
 };
 use codec::Encode;
@@ -416,6 +416,7 @@ pub fn update_of(trace: &MockTrace) -> Update {
 		.into_iter()
 		.map(|component| ComponentDelta {
 			component,
+			kind: DeltaKind::Chunks,
 			delta_root: H256::repeat_byte(component as u8),
 			bytes: 100,
 		})

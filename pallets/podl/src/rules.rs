@@ -6,8 +6,12 @@ use alloc::vec::Vec;
 use blyan_primitives::{
 	delta::{CHUNK, LEAF_WEIGHTS},
 	hash::blake2b_256,
+	update::DeltaKind,
 	H256,
 };
+
+/// Bytes of the length that a blob has before each leaf.
+const LENGTH_BYTES: u64 = 4;
 
 /// Voices that accept an update when no others can follow, if so many verifiers are wanted at all.
 const VOICES_AT_LAST: usize = 2;
@@ -63,11 +67,13 @@ fn number(seed: &H256, step: u32) -> u64 {
 }
 
 /// The most bytes that the delta of a component of `weights` weights may take in an update's blob,
-/// if the recipe allows `bytes_per_chunk`: so much for each chunk, and a length for each leaf.
-pub fn max_delta_bytes(weights: u64, bytes_per_chunk: u16) -> u64 {
+/// if the recipe allows `bytes_per_chunk`: so much for each chunk, and a length for each leaf of the
+/// delta. Both kinds of delta have the same bytes to say something with.
+pub fn max_delta_bytes(weights: u64, bytes_per_chunk: u16, kind: DeltaKind) -> u64 {
 	let chunks = weights.div_ceil(CHUNK as u64);
-	let leaves = weights.div_ceil(LEAF_WEIGHTS as u64);
-	chunks.saturating_mul(u64::from(bytes_per_chunk)).saturating_add(leaves.saturating_mul(4))
+	let leaves = kind.leaves(weights.div_ceil(LEAF_WEIGHTS as u64));
+	let lengths = leaves.saturating_mul(LENGTH_BYTES);
+	chunks.saturating_mul(u64::from(bytes_per_chunk)).saturating_add(lengths)
 }
 
 #[cfg(test)]
@@ -170,9 +176,19 @@ mod tests {
 
 	#[test]
 	fn a_delta_may_take_its_bytes_per_chunk_and_a_length_per_leaf() {
-		assert_eq!(max_delta_bytes(4_096, 112), 112 + 4);
-		assert_eq!(max_delta_bytes(4_097, 112), 2 * 112 + 4);
-		assert_eq!(max_delta_bytes(65_537, 112), 17 * 112 + 2 * 4);
+		let most = |weights: u64| max_delta_bytes(weights, 112, DeltaKind::Chunks);
+		assert_eq!(most(4_096), 112 + 4);
+		assert_eq!(most(4_097), 2 * 112 + 4);
+		assert_eq!(most(65_537), 17 * 112 + 2 * 4);
+	}
+
+	#[test]
+	fn a_low_rank_delta_may_take_the_length_of_one_leaf_more() {
+		for (weights, bytes) in [(1, 8), (4_096, 112), (65_537, 112), (1 << 29, u16::MAX)] {
+			let [chunks, low_rank] = [DeltaKind::Chunks, DeltaKind::LowRank]
+				.map(|kind| max_delta_bytes(weights, bytes, kind));
+			assert_eq!(low_rank, chunks + 4);
+		}
 	}
 
 	fn verdict() -> impl Strategy<Value = Verdict> {

@@ -1,11 +1,15 @@
 //! What a delta does: increments, merge, apply. Pure functions on one leaf.
 //!
-//! [`apply_leaf`] and [`merge_leaf`] take deltas as the bytes that were sent. They decode a chunk,
-//! use it while it is in the cache and go on to the next, so that a leaf is passed over once
-//! however many updates there are. [`apply`] and [`merge`] are the same on lists of increments,
-//! which is what [`super::low_rank`] gives.
+//! [`apply_leaf`], [`merge_leaf`] and [`merge_deltas`] take deltas as the bytes that were sent. They
+//! decode a chunk, or multiply the factors of one, use it while it is in the cache and go on to the
+//! next, so that a leaf is passed over once however many updates there are. [`apply`] and [`merge`]
+//! are the same on lists of increments.
 
-use super::{Chunk, Decoder, Error, CHUNK};
+use super::{
+	leaves::{check_weights, LeafDelta},
+	low_rank::Product,
+	Chunk, Decoder, Error, CHUNK,
+};
 use alloc::{vec, vec::Vec};
 
 /// The largest size of an increment, in units: the distance between the smallest and the largest
@@ -127,6 +131,13 @@ pub fn apply_leaf(leaf: &mut [i32], bytes: &[u8]) -> Result<(), Error> {
 	Ok(())
 }
 
+/// Adds a product to its leaf.
+pub(super) fn apply_product(leaf: &mut [i32], product: &Product<'_>) {
+	product.for_each(0, leaf, &mut Vec::new(), |weight, increment| {
+		*weight = moved(*weight, increment);
+	});
+}
+
 /// Refuses bytes that are not the delta of a leaf of `weights` weights.
 pub fn check_leaf(bytes: &[u8], weights: usize) -> Result<(), Error> {
 	let mut decoder = Decoder::new(bytes, weights)?;
@@ -151,16 +162,26 @@ pub fn merge(updates: &[(u64, Vec<i64>)]) -> Vec<i64> {
 	sums.into_iter().map(|sum| sum.mean(&divisor)).collect()
 }
 
+/// Merges updates in chunks into a leaf: [`merge_deltas`] of bytes.
+pub fn merge_leaf(leaf: &mut [i32], updates: &[(u64, Option<&[u8]>)]) -> Result<(), Error> {
+	let updates: Vec<(u64, Option<LeafDelta<'_>>)> =
+		updates.iter().map(|(samples, bytes)| (*samples, bytes.map(LeafDelta::Chunks))).collect();
+	merge_deltas(leaf, &updates)
+}
+
 /// Merges updates into a leaf: adds the [`merge`] of their increments to it. This is the
 /// computation that decides a dispute about a merge.
 ///
-/// An update is its number of samples and the bytes of its delta for this leaf. One that does not
-/// change the leaf's component has no bytes: it counts with its samples and increments of zero.
-/// Give the updates in ascending order of trainer account.
+/// An update is its number of samples and its delta for this leaf. One that does not change the
+/// leaf's component has none: it counts with its samples and increments of zero. Give the updates
+/// in ascending order of trainer account.
 ///
-/// If the bytes of one are refused, a part of the leaf may have been changed already. The offset
-/// that the error names is within those bytes.
-pub fn merge_leaf(leaf: &mut [i32], updates: &[(u64, Option<&[u8]>)]) -> Result<(), Error> {
+/// If one is refused, a part of the leaf may have been changed already. The offset that the error
+/// names is within its bytes.
+pub fn merge_deltas(
+	leaf: &mut [i32],
+	updates: &[(u64, Option<LeafDelta<'_>>)],
+) -> Result<(), Error> {
 	let divisor = Divisor::new(updates.iter().map(|(samples, _)| *samples));
 	// The same numbers either way. Sums of 128 bits take twice the memory, and dividing them ten
 	// times as long.
@@ -173,24 +194,38 @@ pub fn merge_leaf(leaf: &mut [i32], updates: &[(u64, Option<&[u8]>)]) -> Result<
 
 fn merge_chunks<S: Sum>(
 	leaf: &mut [i32],
-	updates: &[(u64, Option<&[u8]>)],
+	updates: &[(u64, Option<LeafDelta<'_>>)],
 	divisor: &Divisor,
 ) -> Result<(), Error> {
-	let mut decoders = Vec::with_capacity(updates.len());
-	for (samples, bytes) in updates {
-		if let Some(bytes) = bytes {
-			decoders.push((*samples, Decoder::new(bytes, leaf.len())?));
+	let (mut decoders, mut products) = (Vec::new(), Vec::new());
+	for (samples, delta) in updates {
+		match delta {
+			None => {}
+			Some(LeafDelta::Chunks(bytes)) => {
+				decoders.push((*samples, Decoder::new(bytes, leaf.len())?));
+			}
+			Some(LeafDelta::LowRank(product)) => {
+				check_weights(product, leaf.len())?;
+				products.push((*samples, product));
+			}
 		}
 	}
 	let mut sums = vec![S::default(); leaf.len().min(CHUNK)];
-	for weights in leaf.chunks_mut(CHUNK) {
+	let mut room = Vec::new();
+	for (number, weights) in leaf.chunks_mut(CHUNK).enumerate() {
 		sums.fill(S::default());
+		// The last chunk may be short.
+		let sums = sums.get_mut(..weights.len()).unwrap_or_default();
 		for (samples, decoder) in &mut decoders {
 			if let Some(chunk) = decoder.read()? {
-				for_each(chunk, &mut sums, |sum, increment| sum.add(*samples, increment));
+				for_each(chunk, sums, |sum, increment| sum.add(*samples, increment));
 			}
 		}
-		for (weight, sum) in weights.iter_mut().zip(&sums) {
+		for (samples, product) in &products {
+			let add = |sum: &mut S, increment: i64| sum.add(*samples, increment);
+			product.for_each(number * CHUNK, sums, &mut room, add);
+		}
+		for (weight, sum) in weights.iter_mut().zip(sums.iter()) {
 			// Most weights of a sparse merge.
 			if *sum != S::default() {
 				*weight = moved(*weight, sum.mean(divisor));

@@ -1,20 +1,19 @@
 //! The commitment to a component's delta, and the blob that carries the deltas of an update.
 //!
-//! The blob is, for each component of the update in ascending order and for each leaf of it, the
-//! length of the leaf's delta as `u32` and its bytes. Which components there are, and how many
-//! weights they have, the update and the model say; the blob does not repeat it. Deltas of
-//! [`super::low_rank`] have another number of leaves and do not travel in it; one alone is packed in
-//! the same way, see [`LowRank::to_blob`](super::low_rank::LowRank::to_blob).
+//! The blob is, for each component of the update in ascending order and for each leaf of its delta,
+//! the length of the leaf as `u32` and its bytes. Which components there are, how many weights or
+//! which tensors they have and which kind of delta follows ([`Form`]), the update and the model say;
+//! the blob does not repeat it. A low-rank delta has one leaf more than its component has.
 
 use super::{
-	leaf_count, packed_bytes, weights_in_leaf, Error, ErrorKind, Reader, CHUNK, DENSE_HEADER_BYTES,
-	INDEX_BITS, MAX_SPARSE, SPARSE_HEADER_BYTES,
+	leaf_count, packed_bytes, weights_in_leaf, Error, ErrorKind, Form, Reader, CHUNK,
+	DENSE_HEADER_BYTES, INDEX_BITS, MAX_SPARSE, SPARSE_HEADER_BYTES,
 };
 use crate::{hash::hash_many, tree::list_root, H256};
 use alloc::vec::Vec;
 
 /// Bytes of a length in the blob.
-pub(super) const LENGTH_BYTES: usize = 4;
+const LENGTH_BYTES: usize = 4;
 
 /// The root of the tree whose leaves are the hashes of each leaf's delta bytes.
 ///
@@ -24,7 +23,7 @@ pub fn component_delta_root(leaves: &[Vec<u8>]) -> H256 {
 	list_root(&hash_many(&bytes)).unwrap_or_default()
 }
 
-/// Most bytes that the delta of a leaf of `weights` weights can take.
+/// Most bytes that the chunks of a leaf of `weights` weights can take.
 pub fn max_leaf_bytes(weights: usize) -> usize {
 	let full = weights / CHUNK;
 	let short = match weights % CHUNK {
@@ -44,7 +43,7 @@ pub(super) fn max_chunk_bytes(weights: usize) -> usize {
 
 /// Packs the leaves of each component.
 ///
-/// Leaves longer than [`super::MAX_LEAF_BYTES`] are no deltas; [`decode_blob`] refuses them.
+/// Leaves that are longer than their kind of delta allows, [`decode_blob`] refuses.
 pub fn encode_blob(components: &[Vec<Vec<u8>>]) -> Vec<u8> {
 	let leaves = || components.iter().flatten();
 	let mut blob = Vec::with_capacity(leaves().map(|leaf| LENGTH_BYTES + leaf.len()).sum());
@@ -57,28 +56,33 @@ pub fn encode_blob(components: &[Vec<Vec<u8>>]) -> Vec<u8> {
 	blob
 }
 
-/// Unpacks the leaves of each component. `weights` is the number of weights of each component of
-/// the update, in ascending order of component.
+/// Unpacks the leaves of each component. `forms` says what the delta of each component of the update
+/// is, in ascending order of component.
 ///
-/// Checks only lengths: each leaf has at least a byte for each chunk and at most
-/// [`max_leaf_bytes`]. What a leaf says is up to [`super::Decoder`].
-pub fn decode_blob(blob: &[u8], weights: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, Error> {
+/// Checks only lengths: a leaf of chunks has at least a byte for each chunk and at most
+/// [`max_leaf_bytes`], one of a low-rank delta what [`super::low_rank::MAX_RANK`] and the tensors
+/// allow. What leaves say is up to [`super::Leaves`].
+pub fn decode_blob(blob: &[u8], forms: &[Form<'_>]) -> Result<Vec<Vec<Vec<u8>>>, Error> {
 	let mut reader = Reader::new(blob);
-	let mut components = Vec::with_capacity(weights.len());
-	for weights in weights {
-		components.push(decode_component(&mut reader, *weights)?);
+	let mut components = Vec::with_capacity(forms.len());
+	for form in forms {
+		components.push(decode_component(&mut reader, *form)?);
 	}
 	reader.finish()?;
 	Ok(components)
 }
 
-fn decode_component(reader: &mut Reader<'_>, weights: usize) -> Result<Vec<Vec<u8>>, Error> {
+fn decode_component(reader: &mut Reader<'_>, form: Form<'_>) -> Result<Vec<Vec<u8>>, Error> {
+	let weights = form.weights();
 	if weights == 0 {
 		return Err(Error::new(reader.offset, ErrorKind::Weights(weights)));
 	}
-	let count = leaf_count(weights);
-	// Every leaf takes a length and a byte, which bounds what is allocated for them.
-	let least = count.saturating_mul(LENGTH_BYTES + 1);
+	let (count, least_bytes) = match form {
+		Form::Chunks(_) => (leaf_count(weights), LENGTH_BYTES + 1),
+		Form::LowRank(_) => (leaf_count(weights).saturating_add(1), LENGTH_BYTES),
+	};
+	// Every leaf takes a length, and one of chunks a byte, which bounds what is allocated for them.
+	let least = count.saturating_mul(least_bytes);
 	let rest = reader.rest().len();
 	if rest < least {
 		let end = reader.offset + rest;
@@ -86,14 +90,25 @@ fn decode_component(reader: &mut Reader<'_>, weights: usize) -> Result<Vec<Vec<u
 	}
 	let mut leaves = Vec::with_capacity(count);
 	for leaf in 0..count {
-		let in_leaf = weights_in_leaf(weights, leaf);
+		let (least, most) = leaf_bytes(form, leaf);
 		let offset = reader.offset;
 		// A length that no usize holds is refused like any other that is too large.
 		let length = usize::try_from(reader.u32()?).unwrap_or(usize::MAX);
-		if length < in_leaf.div_ceil(CHUNK) || length > max_leaf_bytes(in_leaf) {
+		if length < least || length > most {
 			return Err(Error::new(offset, ErrorKind::LeafBytes(length)));
 		}
 		leaves.push(reader.take(length)?.to_vec());
 	}
 	Ok(leaves)
+}
+
+/// The least and the most bytes of leaf `leaf` of a delta.
+fn leaf_bytes(form: Form<'_>, leaf: usize) -> (usize, usize) {
+	match form {
+		Form::Chunks(weights) => {
+			let inside = weights_in_leaf(weights, leaf);
+			(inside.div_ceil(CHUNK), max_leaf_bytes(inside))
+		}
+		Form::LowRank(tensors) => tensors.leaf_bytes(leaf),
+	}
 }

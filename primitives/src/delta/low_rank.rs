@@ -1,29 +1,34 @@
-//! The low-rank delta: one matrix of a component changes by a product of two thin ones.
+//! The low-rank delta: the tensors of a component change by products of two thin matrices each.
 //!
 //! # Bytes
 //!
-//! The increments of a matrix of `rows × cols` weights are `(A·B) · 2^(expA+expB)` units, where `A`
-//! has `rows × rank` and `B` has `rank × cols` values of 8 bits, row-major, see [`super::scale`].
-//! The component's other weights do not change.
+//! The increments of a tensor of `rows × cols` weights are `(A·B) · 2^(expA+expB)` units, where `A`
+//! has `rows × rank` and `B` has `rank × cols` values of 8 bits, row-major, see [`super::scale`]. A
+//! rank of 0 says that the tensor does not change. A vector is a tensor of one row: of rank 1, its
+//! increments are values of 8 bits. What is beside the tensors, their padding, never changes.
 //!
 //! | Merkle leaf of the delta | bytes |
 //! |---|---|
-//! | one for each leaf of the weights | the rows of `A` that this leaf needs; none if the leaf is apart from the matrix |
-//! | the last | `rank:u16`, `expA:i8`, `expB:i8`, then `B` |
+//! | one for each leaf of the weights | for each tensor of a rank above 0, in order, the rows of its `A` of which this leaf holds at least a part |
+//! | the last | for each tensor `rank:u16` and, if that is above 0, `expA:i8`, `expB:i8`, then `B` |
 //!
-//! So two leaves prove the change of one leaf of the weights: [`leaf_increments`]. A row of the
-//! matrix that crosses from one leaf into the next is in both; [`LowRank::decode`], which sees all
-//! leaves, refuses a delta that says two things about it.
+//! Which tensors there are, the component says ([`Tensors`]). So two leaves prove the change of one
+//! leaf of the weights: [`leaf_increments`]. A row of a tensor that crosses from one leaf into the
+//! next is in both; [`check`], which sees all leaves, refuses a delta that says two things about it.
 //!
 //! # Bounds
 //!
-//! The rank is 1..=[`MAX_RANK`] and at most `rows` and `cols`, beyond which it would say nothing
-//! more. Products are summed in `i32`: 256 of at most 2^14 each stay far below its limit.
+//! A rank is at most [`MAX_RANK`], `rows` and `cols`, beyond which it would say nothing more, and a
+//! component has at most [`MAX_TENSORS`] tensors. Products are summed in `i32`: 256 of at most 2^14
+//! each stay far below its limit. The increments of a leaf take rank times weights multiplications,
+//! at most 16.8 million. A rank costs a byte for each row and column, so what bounds the bytes of a
+//! delta bounds the work as well: at 112 bytes for 4,096 weights, a square matrix of 512 rows has at
+//! most rank 6.
 
 use super::{
-	blob::LENGTH_BYTES, encode_blob, leaf_count, scale, weights_in_leaf, Error, ErrorKind, Reader,
-	LEAF_WEIGHTS,
+	leaf_count, scale, squared_norm, weights_in_leaf, Error, ErrorKind, Reader, LEAF_WEIGHTS,
 };
+use crate::{model::Component, tensor::WEIGHT_BYTES};
 use alloc::{vec, vec::Vec};
 use core::ops::Range;
 
@@ -31,8 +36,14 @@ use core::ops::Range;
 /// as many as a runtime can do in one extrinsic.
 pub const MAX_RANK: usize = 256;
 
+/// The most tensors of a component.
+pub const MAX_TENSORS: usize = 16;
+
+/// Bytes of a rank in the last leaf.
+const RANK_BYTES: usize = 2;
+
 /// Bytes before `B` in the last leaf: rank and two exponents.
-const HEADER_BYTES: usize = 4;
+const HEADER_BYTES: usize = RANK_BYTES + 2;
 
 // Two values of 8 bits multiply to at most 2^14.
 const _: () = assert!((MAX_RANK << 14) < i32::MAX as usize);
@@ -44,7 +55,7 @@ pub struct Matrix {
 	pub weights: usize,
 	/// Weights of the component before the matrix.
 	pub first: usize,
-	/// Rows of the matrix.
+	/// Rows of the matrix; a vector has one.
 	pub rows: usize,
 	/// Columns of the matrix.
 	pub cols: usize,
@@ -53,8 +64,7 @@ pub struct Matrix {
 impl Matrix {
 	/// Refuses a matrix that is empty or does not lie within its component.
 	pub fn validate(&self) -> Result<(), Error> {
-		let end = self.rows.checked_mul(self.cols).and_then(|size| self.first.checked_add(size));
-		let fits = end.is_some_and(|end| end <= self.weights);
+		let fits = self.end().is_some_and(|end| end <= self.weights);
 		if self.rows == 0 || self.cols == 0 || !fits {
 			return Err(Error::new(0, ErrorKind::Matrix));
 		}
@@ -63,22 +73,122 @@ impl Matrix {
 
 	/// The rows of the matrix of which leaf `leaf` of the component holds at least a part.
 	pub fn leaf_rows(&self, leaf: usize) -> Range<usize> {
-		let leaf_start = leaf.saturating_mul(LEAF_WEIGHTS);
-		let leaf_end = leaf_start.saturating_add(weights_in_leaf(self.weights, leaf));
-		let end = self.first.saturating_add(self.rows.saturating_mul(self.cols));
-		let from = leaf_start.saturating_sub(self.first);
-		let to = leaf_end.min(end).saturating_sub(self.first);
+		let start = leaf.saturating_mul(LEAF_WEIGHTS);
+		self.rows_within(start, start.saturating_add(weights_in_leaf(self.weights, leaf)))
+	}
+
+	/// The largest rank that a delta of the matrix can have.
+	pub fn max_rank(&self) -> usize {
+		MAX_RANK.min(self.rows).min(self.cols)
+	}
+
+	/// Bytes that each rank of a delta of the matrix takes in all leaves together. A row that several
+	/// leaves need is in each of them.
+	pub fn rank_bytes(&self) -> usize {
+		let leaves = 0..leaf_count(self.weights);
+		let rows = leaves.fold(0usize, |sum, leaf| sum.saturating_add(self.leaf_rows(leaf).len()));
+		rows.saturating_add(self.cols)
+	}
+
+	/// The rows of which at least a part is among the weights `start..end` of the component.
+	fn rows_within(&self, start: usize, end: usize) -> Range<usize> {
+		let from = start.saturating_sub(self.first);
+		let to = end.min(self.end().unwrap_or(usize::MAX)).saturating_sub(self.first);
 		if from >= to || self.cols == 0 {
 			return 0..0;
 		}
 		from / self.cols..to.div_ceil(self.cols)
 	}
+
+	/// Weights of the component before the end of the matrix, if a number can tell.
+	fn end(&self) -> Option<usize> {
+		self.rows.checked_mul(self.cols).and_then(|size| self.first.checked_add(size))
+	}
 }
 
-/// A low-rank delta. Its matrix is known from elsewhere.
+/// The tensors of a component in order: what the bytes of a low-rank delta do not repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LowRank {
-	/// Columns of `a` and rows of `b`.
+pub struct Tensors {
+	weights: usize,
+	matrices: Vec<Matrix>,
+}
+
+impl Tensors {
+	/// The tensors that lie so. Refuses more than [`MAX_TENSORS`], none, and those that are not within
+	/// one component, in ascending order and apart from each other.
+	pub fn new(matrices: Vec<Matrix>) -> Result<Self, Error> {
+		if matrices.is_empty() || matrices.len() > MAX_TENSORS {
+			return Err(Error::new(0, ErrorKind::Tensors(matrices.len())));
+		}
+		let weights = matrices.first().map_or(0, |matrix| matrix.weights);
+		let mut free = 0;
+		for matrix in &matrices {
+			matrix.validate()?;
+			if matrix.weights != weights || matrix.first < free {
+				return Err(Error::new(0, ErrorKind::Matrix));
+			}
+			free = matrix.end().unwrap_or(usize::MAX);
+		}
+		Ok(Self { weights, matrices })
+	}
+
+	/// Weights of the component.
+	pub fn weights(&self) -> usize {
+		self.weights
+	}
+
+	/// Where each tensor lies.
+	pub fn matrices(&self) -> &[Matrix] {
+		&self.matrices
+	}
+
+	/// Bytes that all leaves of a delta with these ranks take together. What is missing counts as 0.
+	pub fn delta_bytes(&self, ranks: &[usize]) -> usize {
+		let ranks = ranks.iter().copied().chain(core::iter::repeat(0));
+		self.matrices.iter().zip(ranks).fold(0usize, |sum, (matrix, rank)| {
+			let own = match rank {
+				0 => RANK_BYTES,
+				_ => HEADER_BYTES.saturating_add(rank.saturating_mul(matrix.rank_bytes())),
+			};
+			sum.saturating_add(own)
+		})
+	}
+
+	/// The least and the most bytes that leaf `leaf` of a delta can have; `leaf_count` is the last.
+	pub(super) fn leaf_bytes(&self, leaf: usize) -> (usize, usize) {
+		let is_last = leaf >= leaf_count(self.weights);
+		let most = self.matrices.iter().fold(0usize, |sum, matrix| {
+			let rows = matrix.leaf_rows(leaf).len();
+			let own = match is_last {
+				true => HEADER_BYTES.saturating_add(matrix.max_rank().saturating_mul(matrix.cols)),
+				false => rows.saturating_mul(matrix.max_rank()),
+			};
+			sum.saturating_add(own)
+		});
+		(if is_last { self.matrices.len().saturating_mul(RANK_BYTES) } else { 0 }, most)
+	}
+}
+
+impl TryFrom<&Component> for Tensors {
+	type Error = Error;
+
+	fn try_from(component: &Component) -> Result<Self, Error> {
+		// What no usize holds is beyond every component.
+		let place = |bytes: u64| usize::try_from(bytes / WEIGHT_BYTES as u64).unwrap_or(usize::MAX);
+		let extent = |extent: u32| usize::try_from(extent).unwrap_or(usize::MAX);
+		let matrices = component.tensors.iter().map(|tensor| {
+			let [rows, cols] = tensor.shape.map(extent);
+			let first = place(tensor.offset_bytes);
+			Matrix { weights: place(component.bytes), first, rows, cols }
+		});
+		Self::new(matrices.collect())
+	}
+}
+
+/// How one tensor changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Factors {
+	/// Columns of `a` and rows of `b`, above 0.
 	pub rank: u16,
 	/// First part of the exponent, by custom the scale of `a`.
 	pub exp_a: i8,
@@ -90,95 +200,9 @@ pub struct LowRank {
 	pub b: Vec<i8>,
 }
 
-impl LowRank {
-	/// The bytes of the delta's leaves: one for each leaf of the component, and the last.
-	pub fn encode(&self, matrix: &Matrix) -> Result<Vec<Vec<u8>>, Error> {
-		let rank = self.validate(matrix)?;
-		let mut leaves = Vec::with_capacity(leaf_count(matrix.weights) + 1);
-		for leaf in 0..leaf_count(matrix.weights) {
-			let rows = self.rows_of(matrix, leaf, rank);
-			leaves.push(rows.iter().map(|value| *value as u8).collect());
-		}
-		let mut last = Vec::with_capacity(HEADER_BYTES + self.b.len());
-		last.extend_from_slice(&self.rank.to_le_bytes());
-		last.extend_from_slice(&self.exp_a.to_le_bytes());
-		last.extend_from_slice(&self.exp_b.to_le_bytes());
-		last.extend(self.b.iter().map(|value| *value as u8));
-		leaves.push(last);
-		Ok(leaves)
-	}
-
-	/// The delta that `leaves` are the bytes of.
-	pub fn decode(leaves: &[Vec<u8>], matrix: &Matrix) -> Result<Self, Error> {
-		matrix.validate()?;
-		let wrong_count = Error::new(0, ErrorKind::Leaves(leaves.len()));
-		let (last, row_leaves) = leaves.split_last().ok_or(wrong_count)?;
-		if row_leaves.len() != leaf_count(matrix.weights) {
-			return Err(wrong_count);
-		}
-		let last_offset = row_leaves.iter().map(Vec::len).sum();
-		let (rank, exp_a, exp_b, b) = decode_last(last, matrix, last_offset)?;
-		let columns = usize::from(rank);
-		let mut a: Vec<i8> = Vec::new();
-		let mut offset = 0;
-		for (leaf, bytes) in row_leaves.iter().enumerate() {
-			let rows = matrix.leaf_rows(leaf);
-			check_length(bytes, rows.len() * columns, offset)?;
-			// The row that crosses into this leaf is known from the leaf before.
-			let from = rows.start * columns;
-			let known = a.get(from..).unwrap_or_default();
-			let differs = known.iter().zip(bytes).position(|(known, byte)| *known != *byte as i8);
-			if let Some(at) = differs {
-				return Err(Error::new(offset + at, ErrorKind::SharedRow));
-			}
-			let new = bytes.get(known.len()..).unwrap_or_default();
-			a.extend(new.iter().map(|byte| *byte as i8));
-			offset += bytes.len();
-		}
-		Ok(Self { rank, exp_a, exp_b, a, b })
-	}
-
-	/// The delta's leaves packed into one blob, each after its length, as those of other deltas are.
-	/// It has a leaf more than another delta of the component, so neither is taken for the other.
-	pub fn to_blob(&self, matrix: &Matrix) -> Result<Vec<u8>, Error> {
-		Ok(encode_blob(&[self.encode(matrix)?]))
-	}
-
-	/// The delta that a blob was packed from. Errors name a byte of the blob.
-	pub fn from_blob(blob: &[u8], matrix: &Matrix) -> Result<Self, Error> {
-		matrix.validate()?;
-		let count = leaf_count(matrix.weights).saturating_add(1);
-		// Every leaf takes a length, which bounds what is allocated for them.
-		let least = count.saturating_mul(LENGTH_BYTES);
-		if blob.len() < least {
-			return Err(Error::new(blob.len(), ErrorKind::Truncated(least - blob.len())));
-		}
-		let mut reader = Reader::new(blob);
-		let mut leaves = Vec::with_capacity(count);
-		for _ in 0..count {
-			// A length that no usize holds is one that the blob is too short for.
-			let length = usize::try_from(reader.u32()?).unwrap_or(usize::MAX);
-			leaves.push(reader.take(length)?.to_vec());
-		}
-		reader.finish()?;
-		Self::decode(&leaves, matrix).map_err(|error| in_blob(error, &leaves))
-	}
-
-	/// The increment of every weight of the component.
-	pub fn increments(&self, matrix: &Matrix) -> Result<Vec<i64>, Error> {
-		let rank = self.validate(matrix)?;
-		let exp = i16::from(self.exp_a) + i16::from(self.exp_b);
-		let mut increments = Vec::with_capacity(matrix.weights);
-		for leaf in 0..leaf_count(matrix.weights) {
-			let a = self.rows_of(matrix, leaf, rank);
-			increments.extend(multiply(matrix, leaf, rank, exp, a, &self.b));
-		}
-		Ok(increments)
-	}
-
-	/// The rank, if everything fits the matrix.
-	fn validate(&self, matrix: &Matrix) -> Result<usize, Error> {
-		matrix.validate()?;
+impl Factors {
+	/// Refuses a rank that the matrix cannot have, and factors of another length.
+	fn validate(&self, matrix: &Matrix) -> Result<(), Error> {
 		let rank = validate_rank(self.rank, matrix, 0)?;
 		if self.a.len() != matrix.rows * rank {
 			return Err(Error::new(0, ErrorKind::Factor(self.a.len())));
@@ -186,111 +210,326 @@ impl LowRank {
 		if self.b.len() != rank * matrix.cols {
 			return Err(Error::new(0, ErrorKind::Factor(self.b.len())));
 		}
-		Ok(rank)
+		Ok(())
+	}
+}
+
+/// A low-rank delta. Its tensors are known from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LowRank {
+	/// For each tensor of the component how it changes, if it does.
+	pub factors: Vec<Option<Factors>>,
+}
+
+impl LowRank {
+	/// The bytes of the delta's leaves: one for each leaf of the component, and the last.
+	pub fn encode(&self, tensors: &Tensors) -> Result<Vec<Vec<u8>>, Error> {
+		if self.factors.len() != tensors.matrices.len() {
+			return Err(Error::new(0, ErrorKind::Tensors(self.factors.len())));
+		}
+		let mut leaves = vec![Vec::new(); leaf_count(tensors.weights)];
+		let mut last = Vec::new();
+		for (matrix, factors) in tensors.matrices.iter().zip(&self.factors) {
+			let Some(factors) = factors else {
+				last.extend_from_slice(&0u16.to_le_bytes());
+				continue;
+			};
+			factors.validate(matrix)?;
+			let rank = usize::from(factors.rank);
+			for (leaf, bytes) in leaves.iter_mut().enumerate() {
+				let rows = matrix.leaf_rows(leaf);
+				// `validate` has checked that there are all rows of the matrix.
+				let a = factors.a.get(rows.start * rank..rows.end * rank).unwrap_or_default();
+				bytes.extend(a.iter().map(|value| *value as u8));
+			}
+			last.extend_from_slice(&factors.rank.to_le_bytes());
+			last.extend_from_slice(&factors.exp_a.to_le_bytes());
+			last.extend_from_slice(&factors.exp_b.to_le_bytes());
+			last.extend(factors.b.iter().map(|value| *value as u8));
+		}
+		leaves.push(last);
+		Ok(leaves)
 	}
 
-	fn rows_of(&self, matrix: &Matrix, leaf: usize, rank: usize) -> &[i8] {
-		let rows = matrix.leaf_rows(leaf);
-		// `validate` has checked that `a` has all rows of the matrix.
-		self.a.get(rows.start * rank..rows.end * rank).unwrap_or_default()
+	/// The delta that `leaves` are the bytes of.
+	pub fn decode(leaves: &[Vec<u8>], tensors: &Tensors) -> Result<Self, Error> {
+		let (last, row_leaves) = read(tensors, leaves)?;
+		let mut factors: Vec<Option<Factors>> =
+			last.factors.iter().map(|right| right.as_ref().map(Right::factors)).collect();
+		for (leaf, bytes) in row_leaves.iter().enumerate() {
+			for part in last.parts(leaf) {
+				let Some(Some(factors)) = factors.get_mut(part.place) else { continue };
+				// The row that crosses into this leaf is known from the leaf before.
+				let known = factors.a.len().saturating_sub(part.rows.start * part.right.rank);
+				let new = part.bytes_of(bytes).get(known..).unwrap_or_default();
+				factors.a.extend(new.iter().map(|byte| *byte as i8));
+			}
+		}
+		Ok(Self { factors })
 	}
+
+	/// The increment of every weight of the component.
+	pub fn increments(&self, tensors: &Tensors) -> Result<Vec<i64>, Error> {
+		let leaves = self.encode(tensors)?;
+		let (last, row_leaves) = read(tensors, &leaves)?;
+		let mut increments = Vec::with_capacity(tensors.weights);
+		for (leaf, rows) in row_leaves.iter().enumerate() {
+			increments.extend(Product { last: &last, leaf, rows }.increments());
+		}
+		Ok(increments)
+	}
+}
+
+/// Refuses leaves that are not those of a low-rank delta of these tensors.
+pub fn check(tensors: &Tensors, leaves: &[Vec<u8>]) -> Result<(), Error> {
+	read(tensors, leaves).map(drop)
 }
 
 /// The increments of leaf `leaf` of the component from the two leaves of the delta that it needs:
 /// the one of the same index, and the last.
 pub fn leaf_increments(
-	matrix: &Matrix,
+	tensors: &Tensors,
 	leaf: usize,
 	row_leaf: &[u8],
 	last_leaf: &[u8],
 ) -> Result<Vec<i64>, Error> {
-	matrix.validate()?;
-	if leaf >= leaf_count(matrix.weights) {
-		return Err(Error::new(0, ErrorKind::Leaf(leaf)));
-	}
-	let (rank, exp_a, exp_b, b) = decode_last(last_leaf, matrix, row_leaf.len())?;
-	let rank = usize::from(rank);
-	check_length(row_leaf, matrix.leaf_rows(leaf).len() * rank, 0)?;
-	let a: Vec<i8> = row_leaf.iter().map(|byte| *byte as i8).collect();
-	let exp = i16::from(exp_a) + i16::from(exp_b);
-	Ok(multiply(matrix, leaf, rank, exp, &a, &b))
+	let last = LastLeaf::new(tensors, last_leaf).map_err(|error| error.after(row_leaf.len()))?;
+	Ok(last.product(leaf, row_leaf)?.increments())
 }
 
 fn validate_rank(rank: u16, matrix: &Matrix, offset: usize) -> Result<usize, Error> {
 	let found = usize::from(rank);
-	if found == 0 || found > MAX_RANK.min(matrix.rows).min(matrix.cols) {
+	if found == 0 || found > matrix.max_rank() {
 		return Err(Error::new(offset, ErrorKind::Rank(rank)));
 	}
 	Ok(found)
 }
 
-/// Rank, exponents and `B`. `before` bytes precede this leaf.
-fn decode_last(
-	bytes: &[u8],
-	matrix: &Matrix,
-	before: usize,
-) -> Result<(u16, i8, i8, Vec<i8>), Error> {
-	let moved = |error: Error| Error::new(before + error.offset, error.kind);
-	let mut reader = Reader::new(bytes);
-	let rank = reader.u16().map_err(moved)?;
-	let found = validate_rank(rank, matrix, before)?;
-	let exp_a = reader.i8().map_err(moved)?;
-	let exp_b = reader.i8().map_err(moved)?;
-	let b = reader.take(found * matrix.cols).map_err(moved)?;
-	let b = b.iter().map(|byte| *byte as i8).collect();
-	reader.finish().map_err(moved)?;
-	Ok((rank, exp_a, exp_b, b))
+/// The last leaf of the delta, read, and the others, whose lengths and shared rows were checked.
+pub(super) fn read<'a>(
+	tensors: &'a Tensors,
+	leaves: &'a [Vec<u8>],
+) -> Result<(LastLeaf<'a>, &'a [Vec<u8>]), Error> {
+	let wrong_count = Error::new(0, ErrorKind::Leaves(leaves.len()));
+	let (last, row_leaves) = leaves.split_last().ok_or(wrong_count)?;
+	if row_leaves.len() != leaf_count(tensors.weights) {
+		return Err(wrong_count);
+	}
+	let before: usize = row_leaves.iter().map(Vec::len).sum();
+	let last = LastLeaf::new(tensors, last).map_err(|error| error.after(before))?;
+	let (mut offset, mut previous) = (0, None);
+	for (leaf, bytes) in row_leaves.iter().enumerate() {
+		last.check_length(leaf, bytes).map_err(|error| error.after(offset))?;
+		if let Some(previous) = previous {
+			last.check_shared_rows(leaf, previous, bytes).map_err(|error| error.after(offset))?;
+		}
+		offset += bytes.len();
+		previous = Some(bytes.as_slice());
+	}
+	Ok((last, row_leaves))
 }
 
-/// An error of the bytes of `leaves` as one of the blob in which each follows its length.
-fn in_blob(error: Error, leaves: &[Vec<u8>]) -> Error {
-	// What is missing is named where its leaf ends.
-	let is_end = matches!(error.kind, ErrorKind::Truncated(_));
-	let (mut end, mut lengths) = (0, 0);
-	for leaf in leaves {
-		lengths += LENGTH_BYTES;
-		end += leaf.len();
-		if error.offset < end || (is_end && error.offset == end) {
-			break;
+/// What the last leaf of a delta says of one tensor.
+#[derive(Clone, Copy, Debug)]
+struct Right<'a> {
+	rank: usize,
+	exp_a: i8,
+	exp_b: i8,
+	b: &'a [u8],
+}
+
+impl Right<'_> {
+	/// The factors, of which the left one is still empty.
+	fn factors(&self) -> Factors {
+		Factors {
+			// Read from a u16.
+			rank: self.rank as u16,
+			exp_a: self.exp_a,
+			exp_b: self.exp_b,
+			a: Vec::new(),
+			b: self.b.iter().map(|byte| *byte as i8).collect(),
 		}
 	}
-	Error::new(error.offset + lengths, error.kind)
 }
 
-/// Refuses a leaf, before which are `before` bytes, that is not of the expected length.
-fn check_length(bytes: &[u8], expected: usize, before: usize) -> Result<(), Error> {
-	let found = bytes.len();
-	if found < expected {
-		return Err(Error::new(before + found, ErrorKind::Truncated(expected - found)));
-	}
-	if found > expected {
-		return Err(Error::new(before + expected, ErrorKind::Trailing(found - expected)));
-	}
-	Ok(())
+/// What a leaf needs of one tensor that changes.
+struct Part<'a> {
+	/// The tensor's place among those of its component.
+	place: usize,
+	matrix: &'a Matrix,
+	right: Right<'a>,
+	/// The rows that the leaf needs.
+	rows: Range<usize>,
+	/// Where they begin among the leaf's bytes.
+	start: usize,
 }
 
-/// The increments of leaf `leaf`. `a` are the rows that it needs, `b` is the whole right factor;
-/// matrix, rank and the lengths of both have been checked.
-fn multiply(matrix: &Matrix, leaf: usize, rank: usize, exp: i16, a: &[i8], b: &[i8]) -> Vec<i64> {
-	let leaf_start = leaf * LEAF_WEIGHTS;
-	let mut increments = vec![0i64; weights_in_leaf(matrix.weights, leaf)];
-	let mut sums = vec![0i32; matrix.cols];
-	// Neither rank nor columns are zero, as `chunks` demands.
-	for (row, a_row) in matrix.leaf_rows(leaf).zip(a.chunks(rank)) {
-		sums.fill(0);
-		for (left, b_row) in a_row.iter().zip(b.chunks(matrix.cols)) {
-			for (sum, right) in sums.iter_mut().zip(b_row) {
-				*sum += i32::from(*left) * i32::from(*right);
+impl Part<'_> {
+	fn bytes(&self) -> usize {
+		self.rows.len().saturating_mul(self.right.rank)
+	}
+
+	/// The part among the bytes of its leaf, whose length has been checked.
+	fn bytes_of<'b>(&self, leaf: &'b [u8]) -> &'b [u8] {
+		leaf.get(self.start..self.start.saturating_add(self.bytes())).unwrap_or_default()
+	}
+}
+
+/// The last leaf of a low-rank delta, which every other leaf needs: ranks, exponents and right
+/// factors. It was read once and refers to the leaf's bytes.
+#[derive(Clone, Debug)]
+pub struct LastLeaf<'a> {
+	tensors: &'a Tensors,
+	factors: Vec<Option<Right<'a>>>,
+}
+
+impl<'a> LastLeaf<'a> {
+	/// Reads the last leaf of a delta of these tensors.
+	pub fn new(tensors: &'a Tensors, bytes: &'a [u8]) -> Result<Self, Error> {
+		let mut reader = Reader::new(bytes);
+		let mut factors = Vec::with_capacity(tensors.matrices.len());
+		for matrix in &tensors.matrices {
+			let offset = reader.offset;
+			let rank = reader.u16()?;
+			if rank == 0 {
+				factors.push(None);
+				continue;
+			}
+			let rank = validate_rank(rank, matrix, offset)?;
+			let (exp_a, exp_b) = (reader.i8()?, reader.i8()?);
+			let b = reader.take(rank.saturating_mul(matrix.cols))?;
+			factors.push(Some(Right { rank, exp_a, exp_b, b }));
+		}
+		reader.finish()?;
+		Ok(Self { tensors, factors })
+	}
+
+	/// What the delta says about leaf `leaf` of the component, for which `rows` are the bytes of its
+	/// leaf of the same index.
+	pub fn product<'b>(&'b self, leaf: usize, rows: &'b [u8]) -> Result<Product<'b>, Error> {
+		if leaf >= leaf_count(self.tensors.weights) {
+			return Err(Error::new(0, ErrorKind::Leaf(leaf)));
+		}
+		self.check_length(leaf, rows)?;
+		Ok(Product { last: self, leaf, rows })
+	}
+
+	/// The tensors that change, in order, with what leaf `leaf` needs of them.
+	fn parts(&self, leaf: usize) -> impl Iterator<Item = Part<'_>> + '_ {
+		let mut start = 0usize;
+		let tensors = self.tensors.matrices.iter().zip(&self.factors).enumerate();
+		tensors.filter_map(move |(place, (matrix, right))| {
+			let right = (*right)?;
+			let part = Part { place, matrix, right, rows: matrix.leaf_rows(leaf), start };
+			start = start.saturating_add(part.bytes());
+			Some(part)
+		})
+	}
+
+	/// Refuses a leaf of rows that is not of the length that it must have.
+	fn check_length(&self, leaf: usize, bytes: &[u8]) -> Result<(), Error> {
+		let found = bytes.len();
+		let parts = self.parts(leaf);
+		let expected = parts.fold(0usize, |sum, part| sum.saturating_add(part.bytes()));
+		if found < expected {
+			return Err(Error::new(found, ErrorKind::Truncated(expected - found)));
+		}
+		if found > expected {
+			return Err(Error::new(expected, ErrorKind::Trailing(found - expected)));
+		}
+		Ok(())
+	}
+
+	/// Refuses a leaf that says of a row something else than the leaf before it.
+	fn check_shared_rows(&self, leaf: usize, before: &[u8], bytes: &[u8]) -> Result<(), Error> {
+		let pairs = self.parts(leaf.saturating_sub(1)).zip(self.parts(leaf));
+		for (old, new) in pairs.filter(|(old, new)| new.rows.start < old.rows.end) {
+			// Both have rows, and only the last one before can be the first one here.
+			let at = old.bytes().saturating_sub(old.right.rank);
+			let known = old.bytes_of(before).get(at..).unwrap_or_default();
+			let mut both = known.iter().zip(new.bytes_of(bytes));
+			if let Some(at) = both.position(|(known, found)| known != found) {
+				return Err(Error::new(new.start + at, ErrorKind::SharedRow));
 			}
 		}
-		let row_start = matrix.first + row * matrix.cols;
-		for (col, sum) in sums.iter().enumerate() {
-			// The first and last row may be partly in the neighbouring leaves.
-			let at = (row_start + col).checked_sub(leaf_start);
-			if let Some(slot) = at.and_then(|at| increments.get_mut(at)) {
-				*slot = scale(*sum, exp);
+		Ok(())
+	}
+}
+
+/// What a low-rank delta says about one leaf of its component.
+#[derive(Clone, Copy, Debug)]
+pub struct Product<'a> {
+	pub(super) last: &'a LastLeaf<'a>,
+	pub(super) leaf: usize,
+	pub(super) rows: &'a [u8],
+}
+
+impl Product<'_> {
+	/// Weights of the leaf.
+	pub fn weights(&self) -> usize {
+		weights_in_leaf(self.last.tensors.weights, self.leaf)
+	}
+
+	/// The increment of every weight of the leaf.
+	pub fn increments(&self) -> Vec<i64> {
+		let mut increments = vec![0; self.weights()];
+		self.for_each(0, &mut increments, &mut Vec::new(), |slot, increment| *slot = increment);
+		increments
+	}
+
+	/// The sum of the squares of the leaf's increments, in square units.
+	pub fn squared_norm(&self) -> u128 {
+		squared_norm(&self.increments())
+	}
+
+	/// Shows `visit` each of `targets` that a tensor moves, with its increment. They are the weights
+	/// of the leaf from `start` on. Takes rank times targets multiplications; `sums` is room for it.
+	pub(super) fn for_each<T>(
+		&self,
+		start: usize,
+		targets: &mut [T],
+		sums: &mut Vec<i32>,
+		mut visit: impl FnMut(&mut T, i64),
+	) {
+		let from = self.leaf.saturating_mul(LEAF_WEIGHTS).saturating_add(start);
+		let end = from.saturating_add(targets.len());
+		for part in self.last.parts(self.leaf) {
+			let (matrix, rank) = (part.matrix, part.right.rank);
+			let exp = i16::from(part.right.exp_a) + i16::from(part.right.exp_b);
+			let rows = matrix.rows_within(from, end);
+			// Rows of the targets are rows of the leaf.
+			let skipped = rows.start.saturating_sub(part.rows.start) * rank;
+			let a = part.bytes_of(self.rows).get(skipped..).unwrap_or_default();
+			// A rank is above zero, as `chunks` demands.
+			for (row, a) in rows.zip(a.chunks(rank)) {
+				let row_start = matrix.first + row * matrix.cols;
+				let (low, high) = (row_start.max(from), (row_start + matrix.cols).min(end));
+				sum_products(&part.right, a, matrix.cols, low - row_start..high - row_start, sums);
+				let moved = targets.get_mut(low - from..high - from).unwrap_or_default();
+				for (target, sum) in moved.iter_mut().zip(sums.iter()) {
+					visit(target, scale(*sum, exp));
+				}
 			}
 		}
 	}
-	increments
+}
+
+/// The products of one row of the left factor with these columns of the right one, into `sums`.
+fn sum_products(
+	right: &Right<'_>,
+	a: &[u8],
+	cols: usize,
+	columns: Range<usize>,
+	sums: &mut Vec<i32>,
+) {
+	sums.clear();
+	sums.resize(columns.len(), 0);
+	// Columns are not zero, as `chunks` demands.
+	for (left, b) in a.iter().zip(right.b.chunks(cols)) {
+		let left = i32::from(*left as i8);
+		let b = b.get(columns.clone()).unwrap_or_default();
+		for (sum, value) in sums.iter_mut().zip(b) {
+			*sum += left * i32::from(*value as i8);
+		}
+	}
 }

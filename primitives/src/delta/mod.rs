@@ -7,10 +7,11 @@
 //! the delta root, so the change of a single leaf can be proven, decoded, merged and applied alone.
 //! All of it is integer arithmetic: the same bits everywhere.
 //!
-//! An [`Encoder`] makes a delta from increments. [`apply_leaf`] and [`merge_leaf`] use the bytes of
-//! deltas, [`component_delta_root`] commits to them and [`encode_blob`] packs them for transport.
-//! [`Decoder`] and [`encode_leaf`] are the format itself, chunk by chunk. [`low_rank`] is the
-//! alternative for a whole matrix; it gives increments, for [`apply()`] and [`merge`].
+//! A delta is of one of two kinds. *Chunks*, described here, name single weights: an [`Encoder`] makes
+//! them from increments, [`Decoder`] and [`encode_leaf`] are the format itself. [`low_rank`] is the
+//! alternative for a whole component: products of thin matrices. [`Leaves`] reads either kind leaf by
+//! leaf, [`merge_deltas`] merges both, [`component_delta_root`] commits to the leaves and
+//! [`encode_blob`] packs them for transport. [`apply_leaf`] and [`merge_leaf`] are for chunks alone.
 //!
 //! # Terminology
 //!
@@ -69,15 +70,17 @@ mod apply;
 mod blob;
 mod compress;
 mod leaf;
+mod leaves;
 pub mod low_rank;
 
 pub use apply::{
-	apply, apply_leaf, check_leaf, leaf_squared_norm, merge, merge_leaf, scale, squared_norm,
-	MAX_INCREMENT,
+	apply, apply_leaf, check_leaf, leaf_squared_norm, merge, merge_deltas, merge_leaf, scale,
+	squared_norm, MAX_INCREMENT,
 };
 pub use blob::{component_delta_root, decode_blob, encode_blob, max_leaf_bytes};
 pub use compress::{Encoder, DEFAULT_BYTES_PER_CHUNK};
 pub use leaf::{encode_leaf, Chunk, Decoder};
+pub use leaves::{Form, LeafDelta, Leaves};
 
 use core::fmt;
 
@@ -93,7 +96,7 @@ pub const LEAF_WEIGHTS: usize = CHUNK * LEAF_CHUNKS;
 /// Most values a sparse chunk may keep.
 pub const MAX_SPARSE: usize = 1_024;
 
-/// Most bytes a leaf's delta may take: every chunk dense.
+/// Most bytes a leaf's chunks may take: all of them dense.
 pub const MAX_LEAF_BYTES: usize = LEAF_CHUNKS * (DENSE_HEADER_BYTES + CHUNK);
 
 /// Bits of an index within a chunk.
@@ -157,9 +160,11 @@ pub enum ErrorKind {
 	Leaves(usize),
 	/// The component has no leaf of this index.
 	Leaf(usize),
-	/// The matrix is empty or does not lie within its component.
+	/// A tensor is empty, does not lie within its component or not behind the one before it.
 	Matrix,
-	/// A low-rank delta of this matrix cannot have this rank.
+	/// A low-rank delta of this component does not say something of this many tensors.
+	Tensors(usize),
+	/// A low-rank delta of this tensor cannot have this rank.
 	Rank(u16),
 	/// A factor has this many values, which is not rows times rank or rank times columns.
 	Factor(usize),
@@ -170,6 +175,11 @@ pub enum ErrorKind {
 impl Error {
 	fn new(offset: usize, kind: ErrorKind) -> Self {
 		Self { offset, kind }
+	}
+
+	/// The same, counted from `bytes` bytes before.
+	fn after(self, bytes: usize) -> Self {
+		Self { offset: bytes.saturating_add(self.offset), ..self }
 	}
 }
 
@@ -202,8 +212,13 @@ impl fmt::Display for ErrorKind {
 				write!(f, "a delta of this component does not have {found} leaves")
 			}
 			Self::Leaf(found) => write!(f, "the component has no leaf {found}"),
-			Self::Matrix => f.write_str("the matrix does not lie within its component"),
-			Self::Rank(found) => write!(f, "a delta of this matrix cannot have rank {found}"),
+			Self::Matrix => {
+				f.write_str("a tensor does not lie within its component, behind the one before it")
+			}
+			Self::Tensors(found) => {
+				write!(f, "a delta of this component is not of {found} tensors")
+			}
+			Self::Rank(found) => write!(f, "a delta of this tensor cannot have rank {found}"),
 			Self::Factor(found) => write!(f, "a factor cannot have {found} values"),
 			Self::SharedRow => f.write_str("two leaves disagree about a row that both need"),
 		}

@@ -14,7 +14,7 @@ use blyan_primitives::{
 	record::{Availability, DatasetKind, Manifest, Record, Shard, MANIFEST_VERSION},
 	roles::{Role, Roles},
 	tensor::FRACTION_BITS,
-	update::{ComponentDelta, Update},
+	update::{ComponentDelta, DeltaKind, Update},
 	H256,
 };
 use blyan_runtime::{params, AccountId, Balance, BlockNumber, Bly, Datasets, Podl, Rounds};
@@ -210,6 +210,7 @@ pub fn update(round: u32, trainer: &AccountId) -> Update {
 		.into_iter()
 		.map(|component| ComponentDelta {
 			component,
+			kind: DeltaKind::Chunks,
 			delta_root: blake2b_256(&(round, trainer, component).encode()),
 			bytes: 100,
 		})

@@ -887,16 +887,18 @@ pub struct DeltaEncodeArgs {
 	/// The most bytes for each 4,096 weights, on average over 65,536 of them.
 	#[arg(long, value_name = "BYTES", default_value_t = 112)]
 	pub bytes_per_chunk: u16,
-	/// Whether the delta is a product of two thin matrices instead: never, auto (if one that takes no
-	/// more bytes leaves a smaller error), or always of this rank, whatever it takes.
+	/// Whether the delta is a product of two thin matrices for each tensor instead: never, auto (if one
+	/// for as many bytes leaves a smaller error, as in rounds), or always with this rank, or the largest
+	/// below it that the tensor can have, whatever it takes.
 	#[arg(long, value_name = "never|auto|RANK", default_value = "never")]
 	pub low_rank: LowRankChoice,
-	/// Where the matrix of a low-rank delta lies in the component: weights before it, rows and columns.
-	#[arg(long, value_name = "FIRST:ROWS:COLS")]
-	pub matrix: Option<MatrixPlace>,
+	/// Where a tensor lies in the component: weights before it, rows (a vector has one) and columns. For a
+	/// low-rank delta, once for each of its tensors, in order.
+	#[arg(long = "matrix", value_name = "FIRST:ROWS:COLS")]
+	pub matrices: Vec<MatrixPlace>,
 }
 
-/// Whether a delta is a product of two thin matrices.
+/// Whether a delta is made of products of two thin matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LowRankChoice {
 	/// It is not.
@@ -920,7 +922,7 @@ impl FromStr for LowRankChoice {
 	}
 }
 
-/// Where a matrix lies in its component.
+/// Where a tensor lies in its component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MatrixPlace {
 	/// Weights before it.
@@ -955,9 +957,9 @@ pub struct DeltaApplyArgs {
 	/// Tile file to write.
 	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
 	pub out: PathBuf,
-	/// Where the matrix lies if the delta is a low-rank one.
-	#[arg(long, value_name = "FIRST:ROWS:COLS")]
-	pub matrix: Option<MatrixPlace>,
+	/// Where the tensors of the component lie if the delta is a low-rank one: once for each, in order.
+	#[arg(long = "matrix", value_name = "FIRST:ROWS:COLS")]
+	pub matrices: Vec<MatrixPlace>,
 }
 
 /// A delta and the samples that it was learned from.
@@ -995,9 +997,9 @@ pub struct DeltaMergeArgs {
 	/// Tile file to write.
 	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
 	pub out: PathBuf,
-	/// Where the matrix lies that low-rank deltas among them are of.
-	#[arg(long, value_name = "FIRST:ROWS:COLS")]
-	pub matrix: Option<MatrixPlace>,
+	/// Where the tensors of the component lie if there are low-rank deltas: once for each, in order.
+	#[arg(long = "matrix", value_name = "FIRST:ROWS:COLS")]
+	pub matrices: Vec<MatrixPlace>,
 }
 
 /// Arguments of `delta inspect`.
@@ -1018,9 +1020,9 @@ pub struct DeltaInspectArgs {
 	/// How many weights the component has.
 	#[arg(long)]
 	pub weights: Option<usize>,
-	/// Where the matrix lies if the delta is a low-rank one.
-	#[arg(long, value_name = "FIRST:ROWS:COLS")]
-	pub matrix: Option<MatrixPlace>,
+	/// Where the tensors of the component lie if the delta is a low-rank one: once for each, in order.
+	#[arg(long = "matrix", value_name = "FIRST:ROWS:COLS")]
+	pub matrices: Vec<MatrixPlace>,
 }
 
 /// Arguments of `sample`.

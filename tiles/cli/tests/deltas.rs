@@ -2,12 +2,13 @@
 
 mod support;
 
-use blyan_engine::low_rank::{fit, rank_within, Matrix};
+use blyan_engine::low_rank::{fit, Matrix, Tensors};
 use blyan_primitives::{
 	delta::{self, merge_leaf, Encoder},
 	H256,
 };
 use blyan_tiles::TileFile;
+use serde_json::json;
 use support::Place;
 
 const WEIGHTS: usize = delta::LEAF_WEIGHTS + 640;
@@ -122,6 +123,10 @@ fn merging_is_what_the_primitives_say() {
 const MATRIX: Matrix = Matrix { weights: WEIGHTS, first: 512, rows: 255, cols: 257 };
 const MATRIX_PLACE: &str = "512:255:257";
 
+fn tensors() -> Tensors {
+	Tensors::new(vec![MATRIX]).unwrap()
+}
+
 /// The base with rows of a matrix moved by multiples of one another, and every weight by some more.
 fn moved_in_rows() -> Vec<i32> {
 	let mut weights = base();
@@ -153,17 +158,17 @@ fn low_rank_is_taken_where_it_leaves_less() {
 		encoded["error_left"].as_str().unwrap().trim_end_matches(" %").parse().unwrap()
 	};
 	let chunks = encode(&place, "target", "chunks", "112");
-	assert!(chunks["rank"].is_null());
+	assert_eq!((&chunks["kind"], &chunks["ranks"]), (&json!("chunks"), &json!([])));
 	let auto = encode_low_rank(&place, "target", "auto", "auto");
-	let taken = chunks["bytes"].as_u64().unwrap() as usize - 2 * 4;
-	assert_eq!(auto["rank"], rank_within(&MATRIX, taken));
+	// 17 chunks of 112 bytes are for three ranks of 513 bytes: a row is in both leaves.
+	assert_eq!((&auto["kind"], &auto["ranks"]), (&json!("low rank"), &json!([3])));
 	assert!(percent(&auto) < percent(&chunks) / 10.0, "{auto} {chunks}");
-	assert!(auto["bytes"].as_u64().unwrap() as usize <= taken + 3 * 4);
+	assert_eq!(auto["bytes"], 4 + 3 * 513 + 3 * 4);
 	assert_eq!(auto["bytes"], place.read("auto").len());
 	// The same input, the same bytes; and the rank that was taken can be asked for.
 	encode_low_rank(&place, "target", "again", "auto");
 	assert_eq!(place.read("again"), place.read("auto"));
-	encode_low_rank(&place, "target", "asked", &auto["rank"].to_string());
+	encode_low_rank(&place, "target", "asked", "3");
 	assert_eq!(place.read("asked"), place.read("auto"));
 
 	// Single weights are what chunks are for.
@@ -171,7 +176,7 @@ fn low_rank_is_taken_where_it_leaves_less() {
 	let chunks = encode(&place, "single", "chunks", "112");
 	let auto = encode_low_rank(&place, "single", "auto", "auto");
 	assert_eq!(auto["error_left"], chunks["error_left"]);
-	assert!(auto["rank"].is_null());
+	assert_eq!(auto["kind"], "chunks");
 	assert_eq!(place.read("auto"), place.read("chunks"));
 }
 
@@ -183,8 +188,9 @@ fn low_rank_deltas_apply_merge_and_are_inspected() {
 	create(&place, "single", &moved(50, 100));
 	let encoded = encode_low_rank(&place, "rows", "rows.delta", "2");
 	encode(&place, "single", "single.delta", "112");
-	let fitted = fit(&MATRIX, &difference(&moved_in_rows()), 2).unwrap();
-	assert_eq!(place.read("rows.delta"), fitted.delta.to_blob(&MATRIX).unwrap());
+	let fitted = fit(&tensors(), &difference(&moved_in_rows()), &[2]).unwrap();
+	let leaves = fitted.delta.encode(&tensors()).unwrap();
+	assert_eq!(place.read("rows.delta"), delta::encode_blob(&[leaves]));
 
 	let run = |args: &[&str]| place.run(&[args, &["--matrix", MATRIX_PLACE]].concat());
 	run(&["delta", "apply", "base", "rows.delta", "--out", "applied"]).success();
@@ -205,8 +211,10 @@ fn low_rank_deltas_apply_merge_and_are_inspected() {
 
 	let inspect = ["--json", "delta", "inspect", "rows.delta", "--base", "base"];
 	let inspected = run(&inspect).json();
-	assert_eq!((&inspected["rank"], &inspected["rows"]), (&2.into(), &255.into()));
-	assert_eq!(inspected["changes"], encoded["kept"]);
+	assert_eq!(inspected["kind"], "low rank");
+	let tensor = &inspected["tensors"][0];
+	assert_eq!((&tensor["rank"], &tensor["rows"]), (&json!(2), &json!(255)));
+	assert_eq!(tensor["changes"], encoded["kept"]);
 	assert_eq!(inspected["delta_root"], encoded["delta_root"]);
 	// Chunks are chunks, whatever matrix is named.
 	let inspect = ["--json", "delta", "inspect", "single.delta", "--base", "base"];
@@ -214,7 +222,31 @@ fn low_rank_deltas_apply_merge_and_are_inspected() {
 }
 
 #[test]
-fn low_rank_deltas_of_no_or_another_matrix_are_refused() {
+fn low_rank_deltas_are_of_all_tensors_that_are_named() {
+	let place = Place::new();
+	create(&place, "base", &base());
+	create(&place, "target", &moved_in_rows());
+	let both = ["--matrix", "0:1:512", "--matrix", MATRIX_PLACE];
+	let run = |args: &[&str]| place.run(&[args, &both].concat());
+	let encode = ["--json", "delta", "encode", "base", "target", "--out", "x", "--low-rank", "2"];
+	let encoded = run(&encode).json();
+	// A vector has no second rank.
+	assert_eq!(encoded["ranks"], json!([1, 2]));
+
+	let vector = Matrix { weights: WEIGHTS, first: 0, rows: 1, cols: 512 };
+	let tensors = Tensors::new(vec![vector, MATRIX]).unwrap();
+	let fitted = fit(&tensors, &difference(&moved_in_rows()), &[1, 2]).unwrap();
+	run(&["delta", "apply", "base", "x", "--out", "applied"]).success();
+	let mut expected = base();
+	delta::apply(&mut expected, &fitted.decoded);
+	assert_eq!(weights_of(&place, "applied"), expected);
+	let inspected = run(&["--json", "delta", "inspect", "x", "--base", "base"]).json();
+	assert_eq!(inspected["tensors"].as_array().unwrap().len(), 2);
+	assert_eq!(inspected["tensors"][0]["rank"], 1);
+}
+
+#[test]
+fn low_rank_deltas_of_no_or_other_tensors_are_refused() {
 	let place = Place::new();
 	create(&place, "base", &base());
 	create(&place, "target", &moved_in_rows());
@@ -225,15 +257,17 @@ fn low_rank_deltas_of_no_or_another_matrix_are_refused() {
 	encode(&["--low-rank", "auto"]).failure(2, "--matrix");
 	encode(&["--low-rank", "often", "--matrix", MATRIX_PLACE]).failure(2, "never, auto");
 	encode(&["--low-rank", "2", "--matrix", "512:255"]).failure(2, "FIRST:ROWS:COLS");
-	encode(&["--low-rank", "2", "--matrix", "1000:255:257"]).failure(2, "not within");
-	encode(&["--low-rank", "256", "--matrix", MATRIX_PLACE]).failure(1, "1 to 255");
+	encode(&["--low-rank", "2", "--matrix", "1000:255:257"]).failure(2, "do not overlap");
+	let twice = ["--low-rank", "2", "--matrix", MATRIX_PLACE, "--matrix", MATRIX_PLACE];
+	encode(&twice).failure(2, "do not overlap");
+	encode(&["--low-rank", "256", "--matrix", MATRIX_PLACE]).failure(2, "1 to 255");
 
 	let apply = |args: &[&str]| {
 		place.run(&[&["delta", "apply", "base", "delta", "--out", "x"], args].concat())
 	};
 	apply(&[]).failure(1, "--matrix");
 	apply(&["--matrix", "512:257:255"]).failure(1, "no delta of this component");
-	apply(&["--matrix", "512:257:256"]).failure(2, "not within");
+	apply(&["--matrix", "512:257:256"]).failure(2, "do not overlap");
 	let whole = place.read("delta");
 	place.write("delta", &whole[..whole.len() - 1]);
 	apply(&["--matrix", MATRIX_PLACE]).failure(1, "no delta of this component");

@@ -1,10 +1,10 @@
 //! What it takes to catch up with many versions of a model: all deltas, or a snapshot and the deltas
 //! behind it, for several rules of when a snapshot is published.
 //!
-//! The versions are made by the real encoder and the real merge, two updates each, of increments with
-//! a heavy tail; files lie in a temporary folder, about 0.6 MB a version. A newcomer reads everything
-//! from there, and checks the roots of each version on the way, as `blyan` does. A rule is measured
-//! where it is worst: just before the next snapshot is due.
+//! The versions are made by the real encoder of chunks and the real merge, two updates each, of
+//! increments with a heavy tail; files lie in a temporary folder, about 0.6 MB a version. A newcomer
+//! reads everything from there, and checks the roots of each version on the way, as `blyan` does. A
+//! rule is measured where it is worst: just before the next snapshot is due.
 //!
 //! ```text
 //! cargo run --example catch_up -- [VERSIONS]
@@ -17,7 +17,7 @@ use blyan_engine::{
 	delta::{self, Delta, Residual},
 	demo, Weights,
 };
-use blyan_primitives::{model::Architecture, tree::list_root, H256};
+use blyan_primitives::{model::Architecture, tree::list_root, update::DeltaKind, H256};
 use blyan_tiles::Store;
 use std::{
 	collections::BTreeSet,
@@ -89,7 +89,7 @@ impl History {
 			let mut updates = Vec::new();
 			for (trainer, residual) in (0u64..).zip(&mut residuals) {
 				let seed = u64::from(version) * TRAINERS + trainer;
-				let deltas = delta::encode(&increments(&weights, seed), residual, BUDGET)?;
+				let deltas = delta::in_chunks(&increments(&weights, seed), residual, BUDGET)?;
 				history.delta_bytes += history.write(version, trainer, &deltas)?;
 				updates.push(deltas);
 			}
@@ -121,7 +121,8 @@ impl History {
 		let bytes = fs::read(self.path(version, trainer))?;
 		let number = |bytes: &[u8]| u16::from_le_bytes([bytes[0], bytes[1]]);
 		let (head, blob) = bytes[2..].split_at(2 * usize::from(number(&bytes)));
-		let components: Vec<u16> = head.chunks_exact(2).map(number).collect();
+		let in_chunks = |entry| (number(entry), DeltaKind::Chunks);
+		let components: Vec<(u16, DeltaKind)> = head.chunks_exact(2).map(in_chunks).collect();
 		let deltas = delta::from_blob(&self.architecture, &components, blob)?;
 		Ok((deltas, blob.len() as u64))
 	}

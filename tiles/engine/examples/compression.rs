@@ -15,13 +15,14 @@
 //! Methods are numbers from 1, in the order of `METHODS`; without any, the first five.
 
 use blyan_engine::{
-	batch, demo,
-	low_rank::{fit, Matrix},
+	batch,
+	delta::{component_in_chunks, encode_component, Encoded},
+	demo,
+	low_rank::{fit_within, Tensors},
 	Batch, Device, FloatRecipe, Recipe, Weights,
 };
 use blyan_primitives::{
-	delta::{self, Encoder, CHUNK, LEAF_WEIGHTS},
-	model::Component,
+	delta::{self, CHUNK},
 	sampling, H256,
 };
 use std::{
@@ -43,7 +44,7 @@ const LARGEST: usize = 64;
 const BYTES_PER_WEIGHT: usize = 4;
 const PERMILLE: i64 = 1_000;
 
-static METHODS: [Method; 10] = [
+static METHODS: [Method; 12] = [
 	method("uncompressed", Codec::Uncompressed, 0),
 	method("4,098 bytes (8 bits)", Codec::Chunks(4_098), 1_000),
 	method("largest 64, 2 bits", Codec::Largest, 1_000),
@@ -54,6 +55,8 @@ static METHODS: [Method; 10] = [
 	method("112 bytes, no residual", Codec::Chunks(112), 0),
 	method("112 bytes, low rank", Codec::LowRank(112), 1_000),
 	method("1,040 bytes, low rank", Codec::LowRank(1_040), 1_000),
+	method("112 bytes, either", Codec::Either(112), 1_000),
+	method("1,040 bytes, either", Codec::Either(1_040), 1_000),
 ];
 const DEFAULT_METHODS: usize = 5;
 
@@ -78,32 +81,51 @@ enum Codec {
 	Largest,
 	/// The reference encoder with so many bytes a chunk.
 	Chunks(u16),
-	/// Each matrix as a product of two thin ones of 8 bits that take so many bytes for 4,096
-	/// weights, what is no matrix as it is.
+	/// Tensors as products of two thin matrices in as many bytes; nothing where none fits.
 	LowRank(u16),
+	/// Of these two the one that leaves less of a component: what rounds send.
+	Either(u16),
 }
 
 impl Codec {
 	/// What arrives of a component's increments, and how many bytes it took.
-	fn send(self, component: &Component, wanted: &[i64]) -> (Vec<i64>, usize) {
+	fn send(self, tensors: &Tensors, wanted: &[i64]) -> blyan_engine::Result<(Vec<i64>, usize)> {
+		let mut rest = wanted.to_vec();
 		match self {
-			Self::Uncompressed => (wanted.to_vec(), BYTES_PER_WEIGHT * wanted.len()),
-			Self::Largest => send_largest(wanted),
-			Self::Chunks(budget) => send_chunks(wanted, budget),
-			Self::LowRank(budget) => send_low_rank(component, wanted, budget),
+			Self::Uncompressed => Ok((rest, BYTES_PER_WEIGHT * wanted.len())),
+			Self::Largest => Ok(send_largest(wanted)),
+			Self::Chunks(budget) => {
+				let encoded = component_in_chunks(&mut rest, budget);
+				Ok(sent(wanted, &rest, &encoded))
+			}
+			Self::LowRank(budget) => send_low_rank(tensors, wanted, budget),
+			Self::Either(budget) => {
+				let encoded = encode_component(tensors, &mut rest, budget)?;
+				Ok(sent(wanted, &rest, &encoded))
+			}
 		}
 	}
 }
 
-fn send_chunks(wanted: &[i64], budget: u16) -> (Vec<i64>, usize) {
-	let mut encoder = Encoder::new();
-	let mut bytes = Vec::new();
-	let mut rest = wanted.to_vec();
-	for leaf in rest.chunks_mut(LEAF_WEIGHTS) {
-		encoder.encode(leaf, budget, &mut bytes);
-	}
-	let sent = wanted.iter().zip(&rest).map(|(wanted, rest)| wanted - rest).collect();
-	(sent, bytes.len())
+/// What arrives if `rest` is left out, and the bytes of all leaves.
+fn sent(wanted: &[i64], rest: &[i64], encoded: &Encoded) -> (Vec<i64>, usize) {
+	let sent = wanted.iter().zip(rest).map(|(wanted, rest)| wanted - rest).collect();
+	(sent, encoded.leaves.iter().map(Vec::len).sum())
+}
+
+fn send_low_rank(
+	tensors: &Tensors,
+	wanted: &[i64],
+	budget: u16,
+) -> blyan_engine::Result<(Vec<i64>, usize)> {
+	let bytes = wanted.len().div_ceil(CHUNK) * usize::from(budget);
+	Ok(match fit_within(tensors, wanted, bytes)? {
+		Some(fitted) => {
+			let taken = tensors.delta_bytes(&fitted.ranks());
+			(fitted.decoded, taken)
+		}
+		None => (vec![0; wanted.len()], 0),
+	})
 }
 
 fn send_largest(wanted: &[i64]) -> (Vec<i64>, usize) {
@@ -125,42 +147,23 @@ fn send_largest(wanted: &[i64]) -> (Vec<i64>, usize) {
 	(sent, bytes)
 }
 
-fn send_low_rank(component: &Component, wanted: &[i64], budget: u16) -> (Vec<i64>, usize) {
-	let mut sent = wanted.to_vec();
-	let mut bytes = 0;
-	for tensor in &component.tensors {
-		let first = tensor.offset_bytes as usize / BYTES_PER_WEIGHT;
-		let [rows, cols] = tensor.shape.map(|extent| extent as usize);
-		let room = rows * cols * usize::from(budget) / CHUNK;
-		let rank = (room / (rows + cols)).min(rows).min(cols);
-		if rank == 0 || rows == 1 {
-			bytes += rows * cols * BYTES_PER_WEIGHT;
-			continue;
-		}
-		let matrix = Matrix { weights: wanted.len(), first, rows, cols };
-		let fitted = fit(&matrix, wanted, rank).expect("the matrix is one of the component's");
-		let range = first..first + rows * cols;
-		sent[range.clone()].copy_from_slice(&fitted.decoded[range]);
-		bytes += 4 + rank * (rows + cols);
-	}
-	(sent, bytes)
-}
-
 /// A text, and how it is trained on.
 struct Bench {
 	text: Vec<u8>,
 	held_out: Batch,
 	recipe: FloatRecipe,
-	components: Vec<Component>,
+	components: Vec<Tensors>,
 }
 
 impl Bench {
-	fn new(mut text: Vec<u8>) -> blyan_engine::Result<Self> {
+	fn new(mut text: Vec<u8>) -> Result<Self, Box<dyn Error>> {
 		let recipe = FloatRecipe::new(demo::RECIPE, Device::named("cpu")?)?;
 		let held_out = text.split_off(text.len() - text.len() / HELD_OUT_PARTS);
 		let count = u32::from(demo::RECIPE.evaluation_records);
 		let held_out = windows(&held_out, &EVALUATION_SEED, &sampling::EVALUATOR, 0, count)?;
-		Ok(Self { text, held_out, recipe, components: demo::ARCHITECTURE.components() })
+		let components = demo::ARCHITECTURE.components();
+		let components = components.iter().map(Tensors::try_from).collect::<Result<_, _>>()?;
+		Ok(Self { text, held_out, recipe, components })
 	}
 
 	fn loss(&self, weights: &Weights) -> blyan_engine::Result<f64> {
@@ -196,7 +199,7 @@ impl Bench {
 			let mut updates = Vec::new();
 			for (trainer, residual) in TRAINERS.iter().zip(&mut residuals) {
 				let increments = self.trained(&weights, &seed, trainer, round)?;
-				updates.push(self.update(method, &increments, residual));
+				updates.push(self.update(method, &increments, residual)?);
 			}
 			weights = weights.moved(&merged(&updates))?;
 			losses.push(self.loss(&weights)?);
@@ -212,20 +215,20 @@ impl Bench {
 		method: &Method,
 		increments: &[Vec<i32>],
 		residual: &mut [Vec<i64>],
-	) -> Vec<Vec<i64>> {
+	) -> blyan_engine::Result<Vec<Vec<i64>>> {
 		let mut update = Vec::new();
 		let components = self.components.iter().zip(increments).zip(residual);
-		for ((component, increments), rest) in components {
+		for ((tensors, increments), rest) in components {
 			for (rest, increment) in rest.iter_mut().zip(increments) {
 				*rest = i64::from(*increment) + *rest * method.residual_permille / PERMILLE;
 			}
-			let (sent, _) = method.codec.send(component, rest);
+			let (sent, _) = method.codec.send(tensors, rest)?;
 			for (rest, sent) in rest.iter_mut().zip(&sent) {
 				*rest -= sent;
 			}
 			update.push(sent);
 		}
-		update
+		Ok(update)
 	}
 
 	/// Prints how much of one trainer's first update arrives, without a residual.
@@ -238,9 +241,9 @@ impl Bench {
 		for method in methods {
 			let (mut bytes, mut weights) = (0, 0);
 			let (mut whole, mut left) = (0f64, 0f64);
-			for (component, increments) in self.components.iter().zip(&increments) {
+			for (tensors, increments) in self.components.iter().zip(&increments) {
 				let wanted: Vec<i64> = increments.iter().map(|inc| i64::from(*inc)).collect();
-				let (sent, taken) = method.codec.send(component, &wanted);
+				let (sent, taken) = method.codec.send(tensors, &wanted)?;
 				bytes += taken;
 				weights += wanted.len();
 				whole += wanted.iter().map(|wanted| (*wanted as f64).powi(2)).sum::<f64>();
@@ -322,9 +325,9 @@ fn print_losses(curves: &[Curve], rounds: usize) {
 /// A line for each method from the first round on: the mean over the seeds, and at each round a bar
 /// from the lowest to the highest.
 fn plot(curves: &[Curve], rounds: usize) -> Result<String, fmt::Error> {
-	const COLOURS: [&str; 10] = [
+	const COLOURS: [&str; 12] = [
 		"#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c564b",
-		"#7f7f7f", "#9467bd",
+		"#7f7f7f", "#9467bd", "#bcbd22", "#17becf",
 	];
 	let (width, height) = (900.0, 480.0);
 	let (left, right, top, bottom) = (60.0, 250.0, 20.0, 50.0);

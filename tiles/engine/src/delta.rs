@@ -6,20 +6,29 @@
 //! its next update. It sends the deltas as one [`blob`]. Whoever merges takes them out again with
 //! [`from_blob`], and [`merge`]s the accepted updates into the base.
 //!
-//! Everything here is integer arithmetic of `blyan_primitives::delta`, leaf by leaf, so it gives the
-//! same bits on every machine and inside the runtime.
+//! Everything that decodes is integer arithmetic of `blyan_primitives::delta`, leaf by leaf, so it gives
+//! the same bits on every machine and inside the runtime. So does everything that encodes, but for one
+//! thing: low-rank deltas are found with floats ([`low_rank`]), on whose last bits machines may
+//! disagree. A trainer alone decides with them what it sends; what was sent says the same to everybody.
+//! Whoever must come to the same result as others encodes [`in_chunks`].
+//!
+//! # Kinds
+//!
+//! For each component the encoder makes chunks and a low-rank delta for the same bytes, decodes both and
+//! takes the one that leaves the smaller squared error; chunks if they are equal. Training moves a
+//! matrix in few directions, which low rank says in few bytes; single weights are what chunks are for.
 //!
 //! An update need not change every component. In the merge of a component that it does not change
 //! it counts with its samples and with increments of zero.
 
-use crate::{container::Kind, layout::Layout, weights::Weights, Error, Result};
+use crate::{container::Kind, layout::Layout, low_rank, weights::Weights, Error, Result};
 use blyan_primitives::{
 	delta::{
-		self, apply_leaf, check_leaf, component_delta_root, decode_blob, encode_blob, leaf_count,
-		leaf_squared_norm, merge_leaf, weights_in_leaf, Encoder, CHUNK, LEAF_WEIGHTS,
+		self, component_delta_root, decode_blob, encode_blob, leaf_count, low_rank::Tensors,
+		merge_deltas, weights_in_leaf, Encoder, Form, LeafDelta, Leaves, CHUNK, LEAF_WEIGHTS,
 	},
 	model::Architecture,
-	update::ComponentDelta,
+	update::{ComponentDelta, DeltaKind},
 	H256,
 };
 use std::path::Path;
@@ -30,12 +39,15 @@ const LENGTH_BYTES: usize = 4;
 const RESIDUAL_FILE: Kind =
 	Kind { magic: *b"BLYRESD", name: "residual of deltas", bytes_per_weight: 2 * 4 };
 
-/// How one component changes: the bytes of each leaf's delta.
+/// How one component changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delta {
 	/// Place of the component in its architecture.
 	pub component: u16,
-	/// For each leaf of the component the bytes of its delta.
+	/// What the leaves are made of.
+	pub kind: DeltaKind,
+	/// The bytes of each leaf of the delta: one for each leaf of the component, and of a low-rank delta
+	/// one more.
 	pub leaves: Vec<Vec<u8>>,
 }
 
@@ -54,11 +66,34 @@ impl Delta {
 	pub fn entry(&self) -> ComponentDelta {
 		ComponentDelta {
 			component: self.component,
+			kind: self.kind,
 			delta_root: self.root(),
-			// A component of 2^31 bytes, every chunk dense, takes a quarter of that and some more.
+			// A component of 2^31 bytes, every chunk dense, takes a quarter of that and some more. No
+			// encoder makes a low-rank delta that is longer.
 			bytes: self.bytes() as u32,
 		}
 	}
+
+	/// The leaves of the delta of a component with these tensors, ready to be read.
+	fn open<'a>(&'a self, tensors: &'a Tensors) -> Result<Leaves<'a>> {
+		let component = usize::from(self.component);
+		Leaves::open(form(self.kind, tensors), &self.leaves)
+			.map_err(|source| Error::LowRank { component, source })
+	}
+}
+
+/// What the leaves of a delta of a component with these tensors are.
+fn form(kind: DeltaKind, tensors: &Tensors) -> Form<'_> {
+	match kind {
+		DeltaKind::Chunks => Form::Chunks(tensors.weights()),
+		DeltaKind::LowRank => Form::LowRank(tensors),
+	}
+}
+
+/// The tensors of a component of a checked architecture.
+fn tensors_of(layout: &Layout, component: usize) -> Result<Tensors> {
+	Tensors::try_from(&layout.components()[component])
+		.map_err(|source| Error::LowRank { component, source })
 }
 
 /// What compression left out so far, in units of 2^−24: it is added to the next increments, so that
@@ -101,8 +136,24 @@ impl Residual {
 	}
 }
 
+/// The delta of one component as an encoder made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+	/// What the leaves are made of.
+	pub kind: DeltaKind,
+	/// The bytes of each leaf of the delta.
+	pub leaves: Vec<Vec<u8>>,
+	/// How many weights it moves.
+	pub changes: usize,
+	/// The rank of each tensor; none of chunks.
+	pub ranks: Vec<usize>,
+	/// The sum of the squares of what it leaves out, in square units.
+	pub squared_error: u128,
+}
+
 /// Compresses increments, and what was left out before, to at most `bytes_per_chunk` bytes for each
-/// 4,096 weights, on average over each leaf. What is left out this time takes the residual's place.
+/// 4,096 weights: on average over each leaf in chunks, over each component as a low-rank delta. What is
+/// left out this time takes the residual's place.
 ///
 /// `increments` has one entry for each weight of each component, as [`crate::Recipe::delta`] gives
 /// them. Components of which nothing is kept are not in the result, so it may be empty.
@@ -111,30 +162,86 @@ pub fn encode(
 	residual: &mut Residual,
 	bytes_per_chunk: u16,
 ) -> Result<Vec<Delta>> {
+	encode_with(increments, residual, |tensors, rest| {
+		encode_component(tensors, rest, bytes_per_chunk)
+	})
+}
+
+/// The same in chunks alone: integer arithmetic, so that everybody gets the same bytes.
+pub fn in_chunks(
+	increments: &[Vec<i32>],
+	residual: &mut Residual,
+	bytes_per_chunk: u16,
+) -> Result<Vec<Delta>> {
+	encode_with(increments, residual, |_, rest| Ok(component_in_chunks(rest, bytes_per_chunk)))
+}
+
+fn encode_with(
+	increments: &[Vec<i32>],
+	residual: &mut Residual,
+	encode: impl Fn(&Tensors, &mut [i64]) -> Result<Encoded>,
+) -> Result<Vec<Delta>> {
 	let layout = Layout::new(&residual.architecture)?;
 	layout.check("increments", increments.iter().map(Vec::len))?;
-	let mut encoder = Encoder::new();
 	let mut deltas = Vec::new();
 	let components = increments.iter().zip(&mut residual.components);
 	for (component, (increments, rest)) in components.enumerate() {
-		let mut leaves = Vec::with_capacity(leaf_count(increments.len()));
-		let mut changes = 0;
-		let pairs = increments.chunks(LEAF_WEIGHTS).zip(rest.chunks_mut(LEAF_WEIGHTS));
-		for (increments, rest) in pairs {
-			for (rest, increment) in rest.iter_mut().zip(increments) {
-				*rest = rest.saturating_add(i64::from(*increment));
-			}
-			let chunks = increments.len().div_ceil(CHUNK);
-			let mut bytes = Vec::with_capacity(chunks * usize::from(bytes_per_chunk));
-			changes += encoder.encode(rest, bytes_per_chunk, &mut bytes);
-			leaves.push(bytes);
+		for (rest, increment) in rest.iter_mut().zip(increments) {
+			*rest = rest.saturating_add(i64::from(*increment));
 		}
-		if changes > 0 {
+		let encoded = encode(&tensors_of(&layout, component)?, rest)?;
+		if encoded.changes > 0 {
+			let Encoded { kind, leaves, .. } = encoded;
 			// At most 512 components.
-			deltas.push(Delta { component: component as u16, leaves });
+			deltas.push(Delta { component: component as u16, kind, leaves });
 		}
 	}
 	Ok(deltas)
+}
+
+/// Compresses what one component has learned, to at most `bytes_per_chunk` bytes for each 4,096 weights,
+/// lengths of leaves aside. `rest` has one entry for each weight; what is left out stays in it.
+pub fn encode_component(
+	tensors: &Tensors,
+	rest: &mut [i64],
+	bytes_per_chunk: u16,
+) -> Result<Encoded> {
+	let wanted = rest.to_vec();
+	let chunks = component_in_chunks(rest, bytes_per_chunk);
+	if chunks.squared_error == 0 {
+		return Ok(chunks);
+	}
+	let bytes = wanted.len().div_ceil(CHUNK) * usize::from(bytes_per_chunk);
+	let fitted = low_rank::fit_within(tensors, &wanted, bytes)?;
+	let better = |fitted: &low_rank::Fitted| fitted.squared_error < chunks.squared_error;
+	let Some(fitted) = fitted.filter(better) else { return Ok(chunks) };
+	let leaves =
+		fitted.delta.encode(tensors).expect("what was decoded to count its error has leaves");
+	for ((rest, wanted), decoded) in rest.iter_mut().zip(&wanted).zip(&fitted.decoded) {
+		*rest = wanted.saturating_sub(*decoded);
+	}
+	Ok(Encoded {
+		kind: DeltaKind::LowRank,
+		leaves,
+		changes: fitted.decoded.iter().filter(|increment| **increment != 0).count(),
+		ranks: fitted.ranks(),
+		squared_error: fitted.squared_error,
+	})
+}
+
+/// The same in chunks alone.
+pub fn component_in_chunks(rest: &mut [i64], bytes_per_chunk: u16) -> Encoded {
+	let mut encoder = Encoder::new();
+	let mut leaves = Vec::with_capacity(leaf_count(rest.len()));
+	let (mut changes, mut squared_error) = (0, 0u128);
+	for rest in rest.chunks_mut(LEAF_WEIGHTS) {
+		let chunks = rest.len().div_ceil(CHUNK);
+		let mut bytes = Vec::with_capacity(chunks * usize::from(bytes_per_chunk));
+		changes += encoder.encode(rest, bytes_per_chunk, &mut bytes);
+		squared_error = squared_error.saturating_add(delta::squared_norm(rest));
+		leaves.push(bytes);
+	}
+	Encoded { kind: DeltaKind::Chunks, leaves, changes, ranks: Vec::new(), squared_error }
 }
 
 /// Packs deltas for transport. Give them in ascending order of component.
@@ -143,25 +250,30 @@ pub fn blob(deltas: &[Delta]) -> Vec<u8> {
 	encode_blob(&leaves)
 }
 
-/// Unpacks the deltas of these components, which an update lists, and checks that each decodes.
+/// Unpacks the deltas of these components, which an update lists with their kinds, and checks that each
+/// decodes.
 pub fn from_blob(
 	architecture: &Architecture,
-	components: &[u16],
+	components: &[(u16, DeltaKind)],
 	blob: &[u8],
 ) -> Result<Vec<Delta>> {
 	let layout = Layout::new(architecture)?;
-	check_order(&layout, components.iter().copied())?;
-	let weights: Vec<usize> =
-		components.iter().map(|component| layout.weights(usize::from(*component))).collect();
-	let unpacked = decode_blob(blob, &weights).map_err(Error::Blob)?;
+	check_order(&layout, components.iter().map(|(component, _)| *component))?;
+	let tensors: Vec<Tensors> = components
+		.iter()
+		.map(|(component, _)| tensors_of(&layout, usize::from(*component)))
+		.collect::<Result<_>>()?;
+	let kinds = components.iter().zip(&tensors);
+	let forms: Vec<Form<'_>> = kinds.map(|((_, kind), tensors)| form(*kind, tensors)).collect();
+	let unpacked = decode_blob(blob, &forms).map_err(Error::Blob)?;
 	let deltas: Vec<Delta> = components
 		.iter()
 		.zip(unpacked)
-		.map(|(component, leaves)| Delta { component: *component, leaves })
+		.map(|((component, kind), leaves)| Delta { component: *component, kind: *kind, leaves })
 		.collect();
-	for (delta, weights) in deltas.iter().zip(weights) {
-		for_each_leaf(delta, weights, |leaf, bytes| {
-			check_leaf(bytes, weights_in_leaf(weights, leaf))
+	for (delta, tensors) in deltas.iter().zip(&tensors) {
+		for_each_leaf(delta, tensors, |leaf, part| {
+			part.check(weights_in_leaf(tensors.weights(), leaf))
 		})?;
 	}
 	Ok(deltas)
@@ -173,10 +285,11 @@ pub fn squared_norm(architecture: &Architecture, deltas: &[Delta]) -> Result<u12
 	check_order(&layout, deltas.iter().map(|delta| delta.component))?;
 	let mut sum = 0u128;
 	for delta in deltas {
-		let weights = layout.weights(usize::from(delta.component));
-		for_each_leaf(delta, weights, |leaf, bytes| {
+		let tensors = tensors_of(&layout, usize::from(delta.component))?;
+		for_each_leaf(delta, &tensors, |leaf, part| {
+			let weights = weights_in_leaf(tensors.weights(), leaf);
 			// Saturates far beyond what any recipe allows.
-			sum = sum.saturating_add(leaf_squared_norm(bytes, weights_in_leaf(weights, leaf))?);
+			sum = sum.saturating_add(part.squared_norm(weights)?);
 			Ok(())
 		})?;
 	}
@@ -191,12 +304,12 @@ pub fn decoded(architecture: &Architecture, deltas: &[Delta]) -> Result<Vec<Vec<
 	let mut components: Vec<Vec<i32>> =
 		(0..count).map(|component| vec![0; layout.weights(component)]).collect();
 	for delta in deltas {
-		let weights = &mut components[usize::from(delta.component)];
-		let count = weights.len();
-		let mut leaves = weights.chunks_mut(LEAF_WEIGHTS);
-		for_each_leaf(delta, count, |_, bytes| {
+		let component = usize::from(delta.component);
+		let tensors = tensors_of(&layout, component)?;
+		let mut leaves = components[component].chunks_mut(LEAF_WEIGHTS);
+		for_each_leaf(delta, &tensors, |_, part| {
 			// Applied to zeros, increments clamp to what an i32 holds. Both have as many leaves.
-			apply_leaf(leaves.next().unwrap_or_default(), bytes)
+			part.apply(leaves.next().unwrap_or_default())
 		})?;
 	}
 	Ok(components)
@@ -215,22 +328,21 @@ pub fn merge(base: &Weights, updates: &[(u64, &[Delta])]) -> Result<Weights> {
 	}
 	let mut merged = base.clone();
 	for (component, weights) in merged.components_mut().iter_mut().enumerate() {
-		let of_component: Vec<(u64, Option<&Delta>)> = updates
-			.iter()
-			.map(|(samples, deltas)| {
-				let own = deltas.iter().find(|delta| usize::from(delta.component) == component);
-				(*samples, own)
-			})
-			.collect();
-		if of_component.iter().all(|(_, delta)| delta.is_none()) {
+		let tensors = tensors_of(&layout, component)?;
+		let mut of_component: Vec<(u64, Option<Leaves<'_>>)> = Vec::with_capacity(updates.len());
+		for (samples, deltas) in updates {
+			let own = deltas.iter().find(|delta| usize::from(delta.component) == component);
+			of_component.push((*samples, own.map(|delta| delta.open(&tensors)).transpose()?));
+		}
+		if of_component.iter().all(|(_, leaves)| leaves.is_none()) {
 			continue;
 		}
 		for (leaf, weights) in weights.chunks_mut(LEAF_WEIGHTS).enumerate() {
-			let of_leaf: Vec<(u64, Option<&[u8]>)> = of_component
+			let of_leaf: Vec<(u64, Option<LeafDelta<'_>>)> = of_component
 				.iter()
-				.map(|(samples, delta)| (*samples, delta.map(|d| d.leaves[leaf].as_slice())))
+				.map(|(samples, leaves)| (*samples, leaves.as_ref().and_then(|l| l.leaf(leaf))))
 				.collect();
-			merge_leaf(weights, &of_leaf).map_err(|source| Error::Delta {
+			merge_deltas(weights, &of_leaf).map_err(|source| Error::Delta {
 				component,
 				leaf,
 				source,
@@ -240,24 +352,27 @@ pub fn merge(base: &Weights, updates: &[(u64, &[Delta])]) -> Result<Weights> {
 	Ok(merged)
 }
 
-/// Calls `visit` with the place and the bytes of each leaf of a delta of a component of `weights`
-/// weights.
+/// Calls `visit` with the place of each leaf of a component with these tensors, and what its delta says
+/// about it.
 fn for_each_leaf(
 	delta: &Delta,
-	weights: usize,
-	mut visit: impl FnMut(usize, &[u8]) -> std::result::Result<(), delta::Error>,
+	tensors: &Tensors,
+	mut visit: impl FnMut(usize, &LeafDelta<'_>) -> std::result::Result<(), delta::Error>,
 ) -> Result<()> {
-	check_leaves(delta, weights)?;
+	check_leaves(delta, tensors.weights())?;
 	let component = usize::from(delta.component);
-	for (leaf, bytes) in delta.leaves.iter().enumerate() {
-		visit(leaf, bytes).map_err(|source| Error::Delta { component, leaf, source })?;
+	let leaves = delta.open(tensors)?;
+	let parts = (0..leaf_count(tensors.weights())).filter_map(|leaf| leaves.leaf(leaf));
+	for (leaf, part) in parts.enumerate() {
+		visit(leaf, &part).map_err(|source| Error::Delta { component, leaf, source })?;
 	}
 	Ok(())
 }
 
-/// Refuses a delta that has not one entry for each leaf of a component of `weights` weights.
+/// Refuses a delta that has not as many leaves as one of its kind for `weights` weights.
 fn check_leaves(delta: &Delta, weights: usize) -> Result<()> {
-	let (expected, found) = (leaf_count(weights), delta.leaves.len());
+	let expected = delta.kind.leaves(leaf_count(weights) as u64) as usize;
+	let found = delta.leaves.len();
 	if expected == found {
 		return Ok(());
 	}
@@ -319,8 +434,36 @@ mod tests {
 			.collect()
 	}
 
+	/// Increments of which every row of a tensor is a multiple of every other.
+	fn moved_in_rows(seed: i32) -> Vec<Vec<i32>> {
+		let layout = Layout::new(&tiny()).unwrap();
+		let mut components: Vec<Vec<i32>> =
+			base().components().iter().map(|weights| vec![0; weights.len()]).collect();
+		for (component, moved) in components.iter_mut().enumerate() {
+			for tensor in 0..layout.components()[component].tensors.len() {
+				let [_, cols] = layout.shape(component, tensor);
+				let range = layout.range(component, tensor);
+				for (place, moved) in moved[range].iter_mut().enumerate() {
+					let (row, col) = ((place / cols) as i32, (place % cols) as i32);
+					*moved = ((row * 3 + seed) % 101 - 50) * ((col * 5 + seed) % 83 - 41);
+				}
+			}
+		}
+		components
+	}
+
+	/// An update in chunks.
 	fn encoded(seed: u32) -> Vec<Delta> {
-		encode(&moved(seed), &mut Residual::zero(&tiny()).unwrap(), 112).unwrap()
+		in_chunks(&moved(seed), &mut Residual::zero(&tiny()).unwrap(), 112).unwrap()
+	}
+
+	/// An update of both kinds.
+	fn mixed(seed: i32) -> Vec<Delta> {
+		encode(&moved_in_rows(seed), &mut Residual::zero(&tiny()).unwrap(), 112).unwrap()
+	}
+
+	fn listed(deltas: &[Delta]) -> Vec<(u16, DeltaKind)> {
+		deltas.iter().map(|delta| (delta.component, delta.kind)).collect()
 	}
 
 	#[test]
@@ -333,8 +476,9 @@ mod tests {
 				*sum += i64::from(*increment);
 			}
 		};
-		for seed in 0..3 {
-			let increments = moved(seed);
+		for seed in 0..4 {
+			// Of both kinds, and each with what the other left out.
+			let increments = if seed % 2 == 0 { moved(seed) } else { moved_in_rows(seed as i32) };
 			let deltas = encode(&increments, &mut residual, 112).unwrap();
 			add(&mut asked, &increments);
 			add(&mut sent, &decoded(&tiny(), &deltas).unwrap());
@@ -348,15 +492,16 @@ mod tests {
 
 	#[test]
 	fn delta_keeps_the_budget_and_leaves_out_what_does_not_change() {
-		let deltas = encoded(1);
-		let components: Vec<u16> = deltas.iter().map(|delta| delta.component).collect();
-		assert_eq!(components, [0, 2, 3, 5]);
-		for delta in &deltas {
+		let changed: Vec<u16> = encoded(1).iter().map(|delta| delta.component).collect();
+		assert_eq!(changed, [0, 2, 3, 5]);
+		for delta in encoded(1).into_iter().chain(mixed(1)) {
 			let weights = base().components()[usize::from(delta.component)].len();
-			assert_eq!(delta.leaves.len(), leaf_count(weights));
+			let leaves = delta.kind.leaves(leaf_count(weights) as u64) as usize;
+			assert_eq!(delta.leaves.len(), leaves);
 			let chunks = weights.div_ceil(delta::CHUNK);
-			assert!(delta.bytes() <= chunks * 112 + delta.leaves.len() * LENGTH_BYTES);
+			assert!(delta.bytes() <= chunks * 112 + leaves * LENGTH_BYTES);
 			assert_eq!(delta.entry().bytes as usize, delta.bytes());
+			assert_eq!(delta.entry().kind, delta.kind);
 			assert_eq!(delta.entry().delta_root, component_delta_root(&delta.leaves));
 		}
 		let nothing = vec![vec![0; 1]; 6];
@@ -365,52 +510,105 @@ mod tests {
 	}
 
 	#[test]
-	fn blob_brings_deltas_back() {
-		let deltas = encoded(2);
-		let components: Vec<u16> = deltas.iter().map(|delta| delta.component).collect();
-		let packed = blob(&deltas);
-		assert_eq!(packed.len(), deltas.iter().map(Delta::bytes).sum::<usize>());
-		assert_eq!(from_blob(&tiny(), &components, &packed).unwrap(), deltas);
+	fn kind_is_the_one_that_leaves_less() {
+		let norms = |residual: &Residual| -> Vec<u128> {
+			residual.components().iter().map(|rest| delta::squared_norm(rest)).collect()
+		};
+		let mut seen = Vec::new();
+		for increments in [moved(1), moved_in_rows(1), moved_in_rows(7)] {
+			let mut chosen = Residual::zero(&tiny()).unwrap();
+			let deltas = encode(&increments, &mut chosen, 112).unwrap();
+			let mut chunks = Residual::zero(&tiny()).unwrap();
+			let in_chunks = in_chunks(&increments, &mut chunks, 112).unwrap();
+			let (chosen, chunks) = (norms(&chosen), norms(&chunks));
+			for delta in &deltas {
+				let component = usize::from(delta.component);
+				match delta.kind {
+					DeltaKind::LowRank => assert!(chosen[component] < chunks[component]),
+					DeltaKind::Chunks => assert!(in_chunks.contains(delta)),
+				}
+			}
+			assert!(chosen.iter().zip(&chunks).all(|(chosen, chunks)| chosen <= chunks));
+			seen.push(deltas.iter().map(|delta| delta.kind).collect::<Vec<_>>());
+		}
+		// A router and small experts have no bytes for a row and a column of a matrix.
+		let (low_rank, chunks) = (DeltaKind::LowRank, DeltaKind::Chunks);
+		assert_eq!(seen[1], [low_rank, low_rank, chunks, chunks, chunks, low_rank]);
+		assert_eq!(seen[2], seen[1]);
+	}
 
-		let cut = from_blob(&tiny(), &components, &packed[..packed.len() - 1]);
-		assert!(matches!(cut, Err(Error::Blob(_))));
-		let absent = from_blob(&tiny(), &[99], &packed);
-		assert!(matches!(absent, Err(Error::NoComponent { component: 99, count: 6 })));
-		let twice = from_blob(&tiny(), &[0, 0], &packed);
-		assert!(matches!(twice, Err(Error::Order { component: 0 })));
-		let mut unknown = packed;
+	#[test]
+	fn encoding_again_gives_the_same_bytes() {
+		assert_eq!(mixed(3), mixed(3));
+		assert_ne!(mixed(3), mixed(4));
+	}
+
+	#[test]
+	fn blob_brings_deltas_back() {
+		for deltas in [encoded(2), mixed(2)] {
+			let listed = listed(&deltas);
+			let packed = blob(&deltas);
+			assert_eq!(packed.len(), deltas.iter().map(Delta::bytes).sum::<usize>());
+			assert_eq!(from_blob(&tiny(), &listed, &packed).unwrap(), deltas);
+
+			let cut = from_blob(&tiny(), &listed, &packed[..packed.len() - 1]);
+			assert!(matches!(cut, Err(Error::Blob(_))));
+			let absent = from_blob(&tiny(), &[(99, DeltaKind::Chunks)], &packed);
+			assert!(matches!(absent, Err(Error::NoComponent { component: 99, count: 6 })));
+			let twice = from_blob(&tiny(), &[listed[0], listed[0]], &packed);
+			assert!(matches!(twice, Err(Error::Order { component: 0 })));
+			// Of the other kind, it is none.
+			for place in 0..listed.len() {
+				let mut other = listed.clone();
+				other[place].1 = match other[place].1 {
+					DeltaKind::Chunks => DeltaKind::LowRank,
+					DeltaKind::LowRank => DeltaKind::Chunks,
+				};
+				assert!(from_blob(&tiny(), &other, &packed).is_err());
+			}
+		}
+		let deltas = encoded(2);
+		let mut unknown = blob(&deltas);
 		unknown[LENGTH_BYTES] = 9;
-		let unknown = from_blob(&tiny(), &components, &unknown);
+		let unknown = from_blob(&tiny(), &listed(&deltas), &unknown);
 		assert!(matches!(unknown, Err(Error::Delta { component: 0, leaf: 0, .. })));
+		let mut deltas = mixed(2);
+		deltas[0].leaves[2][..2].copy_from_slice(&300u16.to_le_bytes());
+		let unknown = from_blob(&tiny(), &listed(&deltas), &blob(&deltas));
+		assert!(matches!(unknown, Err(Error::LowRank { component: 0, .. })));
 	}
 
 	#[test]
 	fn merging_is_what_the_primitives_say() {
-		let (a, b) = (encoded(1), encoded(2));
+		let (a, b, c) = (encoded(1), encoded(2), mixed(3));
 		let base = base();
-		let merged = merge(&base, &[(3, &a), (5, &b)]).unwrap();
+		let merged = merge(&base, &[(3, &a), (5, &b), (2, &c)]).unwrap();
 
 		let wide = |deltas: &[Delta]| -> Vec<Vec<i64>> {
 			let components = decoded(&tiny(), deltas).unwrap();
 			components.into_iter().map(|list| list.into_iter().map(i64::from).collect()).collect()
 		};
-		let (of_a, of_b) = (wide(&a), wide(&b));
+		let (of_a, of_b, of_c) = (wide(&a), wide(&b), wide(&c));
 		for (component, before) in base.components().iter().enumerate() {
-			let updates = [(3, of_a[component].clone()), (5, of_b[component].clone())];
+			let increments = [&of_a, &of_b, &of_c].map(|update| update[component].clone());
+			let updates: Vec<(u64, Vec<i64>)> = [3, 5, 2].into_iter().zip(increments).collect();
 			let mut expected = before.clone();
 			delta::apply(&mut expected, &delta::merge(&updates));
 			assert_eq!(merged.components()[component], expected);
 		}
 		assert_ne!(merged.roots(), base.roots());
-		assert_eq!(merged.roots()[1], base.roots()[1]);
+		let without_c = merge(&base, &[(3, &a), (5, &b)]).unwrap();
+		assert_eq!(without_c.roots()[1], base.roots()[1]);
+		assert_ne!(merged.roots()[1], base.roots()[1]);
 	}
 
 	#[test]
 	fn one_update_moves_weights_by_its_own_increments() {
-		let deltas = encoded(4);
 		let base = base();
-		let moved = base.moved(&decoded(&tiny(), &deltas).unwrap()).unwrap();
-		assert_eq!(merge(&base, &[(7, &deltas)]).unwrap(), moved);
+		for deltas in [encoded(4), mixed(4)] {
+			let moved = base.moved(&decoded(&tiny(), &deltas).unwrap()).unwrap();
+			assert_eq!(merge(&base, &[(7, &deltas)]).unwrap(), moved);
+		}
 		assert_eq!(merge(&base, &[]).unwrap(), base);
 	}
 
@@ -443,19 +641,28 @@ mod tests {
 		let unknown = merge(&base, &[(1, &deltas)]);
 		assert!(matches!(unknown, Err(Error::Delta { component: 2, leaf: 0, .. })));
 		assert!(squared_norm(&tiny(), &deltas).is_err());
+
+		let mut deltas = mixed(1);
+		// More rows than the leaf needs.
+		deltas[0].leaves[0].push(0);
+		let long = merge(&base, &[(1, &deltas)]);
+		assert!(matches!(long, Err(Error::LowRank { component: 0, .. })));
+		assert!(squared_norm(&tiny(), &deltas).is_err());
+		assert!(decoded(&tiny(), &deltas).is_err());
 	}
 
 	#[test]
 	fn norm_is_that_of_the_decoded_increments() {
-		let deltas = encoded(5);
-		let increments = decoded(&tiny(), &deltas).unwrap();
-		let expected: u128 = increments
-			.iter()
-			.flatten()
-			.map(|increment| u128::from(increment.unsigned_abs()).pow(2))
-			.sum();
-		assert!(expected > 0);
-		assert_eq!(squared_norm(&tiny(), &deltas).unwrap(), expected);
+		for deltas in [encoded(5), mixed(5)] {
+			let increments = decoded(&tiny(), &deltas).unwrap();
+			let expected: u128 = increments
+				.iter()
+				.flatten()
+				.map(|increment| u128::from(increment.unsigned_abs()).pow(2))
+				.sum();
+			assert!(expected > 0);
+			assert_eq!(squared_norm(&tiny(), &deltas).unwrap(), expected);
+		}
 	}
 
 	#[test]
@@ -477,7 +684,7 @@ mod tests {
 
 	#[test]
 	fn merge_does_not_depend_on_how_samples_are_scaled() {
-		let (a, b) = (encoded(1), encoded(6));
+		let (a, b) = (encoded(1), mixed(6));
 		let merged = |factor: u64| merge(&base(), &[(3 * factor, &a), (7 * factor, &b)]).unwrap();
 		assert_eq!(merged(1), merged(13));
 		// So many that sums take 128 bits.

@@ -145,6 +145,14 @@ pub enum Error {
 		/// What is wrong, and where.
 		source: delta::Error,
 	},
+	/// A low-rank delta does not decode.
+	#[error("the low-rank delta of component {component}: {source}; drop this update")]
+	LowRank {
+		/// The component.
+		component: usize,
+		/// What is wrong, and where.
+		source: delta::Error,
+	},
 	/// A blob does not hold the deltas that it should.
 	#[error("the blob of deltas: {0}; drop this update")]
 	Blob(delta::Error),
@@ -160,13 +168,21 @@ pub enum Error {
 		/// Weights of the component.
 		weights: u64,
 	},
-	/// A low-rank delta of a matrix cannot have this rank.
-	#[error("a delta of this matrix has a rank of 1 to {most}, not {rank}; give one of those")]
+	/// A low-rank delta of a tensor cannot have this rank.
+	#[error("a delta of this tensor has a rank of 0 to {most}, not {rank}; give one of those")]
 	Rank {
 		/// The rank that was asked for.
 		rank: usize,
-		/// The largest that the matrix and the format allow.
+		/// The largest that the tensor and the format allow.
 		most: usize,
+	},
+	/// A component has not as many tensors as there are ranks.
+	#[error("the component has {expected} tensors, not {found}; give a rank for each")]
+	Ranks {
+		/// Tensors of the component.
+		expected: usize,
+		/// Ranks that were given.
+		found: usize,
 	},
 	/// A vector does not fit its matrix.
 	#[error(

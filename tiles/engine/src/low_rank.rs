@@ -1,11 +1,12 @@
-//! Low-rank deltas of what was learned: the two thin matrices whose product is nearest to it.
+//! Low-rank deltas of what was learned: for each tensor the two thin matrices whose product is nearest to it.
 //!
 //! # Overview
 //!
 //! What training changes in a matrix is often close to a product of two thin matrices, of which a few
-//! bytes say more than as many bytes about single weights. [`fit`] finds the product and what it leaves
-//! out, [`rank_within`] how large it may be in so many bytes. Whether chunks of
-//! [`blyan_primitives::delta::Encoder`] leave out less, the caller compares: [`Fitted::squared_error`].
+//! bytes say more than as many bytes about single weights. [`fit_within`] finds such products for the
+//! tensors of a component under a budget of bytes, and what they leave out; [`fit`] does with ranks that
+//! are given. Whether chunks of [`blyan_primitives::delta::Encoder`] leave out less, the caller compares:
+//! [`Fitted::squared_error`].
 //!
 //! # How
 //!
@@ -15,40 +16,52 @@
 //! an orthonormal base `Q` of it, the eigenvectors of `(QᵀM)(QᵀM)ᵀ` turn `Q` into the left singular
 //! vectors. Each factor takes the square root of the singular values, so that both have entries of
 //! about the same size, and is rounded to 8 bits at the exponent at which its largest entry just fits.
+//! Of a tensor of one row, the left factor is one and the right one the row itself.
+//!
+//! # Which ranks
+//!
+//! One decomposition for each tensor, at the largest rank that it could have if it had all bytes for
+//! itself. Then rank after rank goes to the tensor where it removes the most squared error for each byte
+//! that it takes, which is the square of the tensor's next singular value, as long as one fits the
+//! budget.
 //!
 //! # Determinism
 //!
 //! Floats are added, subtracted, multiplied, divided and their roots taken, one after the other in an
 //! order that does not depend on the machine, and on one thread. So the same increments give the same
-//! bytes on every machine whose floats are those of IEEE 754. The squared error is counted in integers.
+//! bytes on every machine whose floats are those of IEEE 754. Nothing that several machines must agree
+//! about relies on it. The squared error is counted in integers.
 //!
 //! ```
-//! use blyan_engine::low_rank::{fit, rank_within, Matrix};
+//! use blyan_engine::low_rank::{fit_within, Matrix, Tensors};
 //!
 //! // Every weight of a row moves by the same: rank 1.
 //! let matrix = Matrix { weights: 64 * 64, first: 0, rows: 64, cols: 64 };
+//! let tensors = Tensors::new(vec![matrix])?;
 //! let learned: Vec<i64> = (0..64 * 64).map(|place| (place / 64) << 12).collect();
-//! assert_eq!(rank_within(&matrix, 200), 1);
-//! let fitted = fit(&matrix, &learned, 1)?;
-//! assert_eq!(fitted.delta.increments(&matrix).as_ref(), Ok(&fitted.decoded));
+//! let fitted = fit_within(&tensors, &learned, 200)?.expect("rank 1 takes 132 bytes");
+//! assert_eq!(fitted.ranks(), [1]);
+//! assert_eq!(fitted.delta.increments(&tensors).as_ref(), Ok(&fitted.decoded));
 //! // Less than a thousandth is left.
 //! let whole: u128 = learned.iter().map(|inc| u128::from(inc.unsigned_abs()).pow(2)).sum();
 //! assert!(fitted.squared_error < whole / 1_000);
-//! # Ok::<(), blyan_engine::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use crate::{Error, Result};
 use blyan_primitives::delta::{
-	leaf_count,
-	low_rank::{LowRank, MAX_RANK},
+	low_rank::{Factors, LowRank},
 	MAX_INCREMENT,
 };
 
-/// Where a matrix lies in its component.
-pub use blyan_primitives::delta::low_rank::Matrix;
+/// Where the tensors of a component lie.
+pub use blyan_primitives::delta::low_rank::{Matrix, Tensors};
 
-/// Bytes of a rank and two exponents.
-const HEADER_BYTES: usize = 4;
+/// Bytes of two exponents, which the first rank of a tensor takes besides its own.
+const EXPONENT_BYTES: usize = 2;
+/// The largest rank that is looked for: beyond it, singular values of training say little, and finding
+/// them takes long.
+const MAX_FITTED_RANK: usize = 64;
 /// The subspace has so many dimensions more than the rank: it then holds the largest singular vectors
 /// although it began with random ones.
 const OVERSAMPLING: usize = 8;
@@ -66,7 +79,7 @@ const LARGEST_VALUE: f64 = 127.0;
 /// Sums of products have so many partial sums, so that compilers can make vector instructions of them.
 const LANES: usize = 8;
 
-/// A low-rank delta of a matrix, and what it leaves out.
+/// A low-rank delta of a component, and what it leaves out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fitted {
 	/// The delta.
@@ -74,70 +87,155 @@ pub struct Fitted {
 	/// The increment of each weight of the component that it stands for, in units. What it leaves out
 	/// is what was asked for less this.
 	pub decoded: Vec<i64>,
-	/// The sum of the squares of what it leaves out of the component, in square units; weights beside
-	/// the matrix are left out wholly. Increments count as at most [`MAX_INCREMENT`].
+	/// The sum of the squares of what it leaves out of the component, in square units. Weights beside
+	/// the tensors are left out wholly.
 	pub squared_error: u128,
 }
 
-/// The largest rank whose delta of this matrix takes at most `bytes` bytes, all its leaves together;
-/// 0 if none does.
-pub fn rank_within(matrix: &Matrix, bytes: usize) -> usize {
-	if matrix.validate().is_err() {
-		return 0;
+impl Fitted {
+	/// The rank of each tensor; 0 if it does not change.
+	pub fn ranks(&self) -> Vec<usize> {
+		let rank = |factors: &Factors| usize::from(factors.rank);
+		self.delta.factors.iter().map(|factors| factors.as_ref().map_or(0, rank)).collect()
 	}
-	// A row that two leaves need is in both.
-	let leaves = 0..leaf_count(matrix.weights);
-	let rows: usize = leaves.map(|leaf| matrix.leaf_rows(leaf).len()).sum();
-	(bytes.saturating_sub(HEADER_BYTES) / (rows + matrix.cols)).min(most(matrix))
 }
 
-/// The largest rank that a delta of this matrix can have.
-fn most(matrix: &Matrix) -> usize {
-	MAX_RANK.min(matrix.rows).min(matrix.cols)
-}
-
-/// The delta of rank `rank` that is nearest to `increments`, of which there is one for each weight of
-/// the component, in units; nearly so, and up to rounding its factors to 8 bits.
+/// The delta with these ranks, one for each tensor, that is nearest to `increments`, of which there is
+/// one for each weight of the component, in units; nearly so, and up to rounding its factors to 8 bits.
+/// A rank of 0 leaves a tensor as it is.
 ///
-/// Takes about `16 · rank · rows · cols` multiplications.
-pub fn fit(matrix: &Matrix, increments: &[i64], rank: usize) -> Result<Fitted> {
-	if matrix.validate().is_err() || increments.len() != matrix.weights {
-		return Err(Error::Matrix { weights: increments.len() as u64 });
+/// Takes about `16 · rank · rows · cols` multiplications for each tensor.
+pub fn fit(tensors: &Tensors, increments: &[i64], ranks: &[usize]) -> Result<Fitted> {
+	check(tensors, increments)?;
+	let (expected, found) = (tensors.matrices().len(), ranks.len());
+	if expected != found {
+		return Err(Error::Ranks { expected, found });
 	}
-	let most = most(matrix);
-	if rank == 0 || rank > most {
-		return Err(Error::Rank { rank, most });
+	let mut thin = Vec::with_capacity(expected);
+	for (matrix, rank) in tensors.matrices().iter().zip(ranks) {
+		let (rank, most) = (*rank, matrix.max_rank());
+		if rank > most {
+			return Err(Error::Rank { rank, most });
+		}
+		thin.push(Thin::new(matrix, increments, rank));
 	}
-	let inside = matrix.first..matrix.first + matrix.rows * matrix.cols;
-	let values: Vec<f64> = increments[inside].iter().map(|inc| clamped(*inc) as f64).collect();
-	let (left, right) = singular_vectors(&values, matrix, rank);
-	let (exp_a, left) = eight_bits(&left);
-	let (exp_b, right) = eight_bits(&right);
-	let a = (0..matrix.rows).flat_map(|row| left.iter().map(move |column| column[row])).collect();
-	// The rank is at most 256.
-	let delta = LowRank { rank: rank as u16, exp_a, exp_b, a, b: right.concat() };
+	Ok(assemble(tensors, increments, &thin, ranks))
+}
+
+/// The delta that leaves the least out of `increments` in at most `bytes` bytes, all its leaves
+/// together, as far as this search finds it; none if nothing fits or nothing moves.
+///
+/// Takes about `16 · rank · rows · cols` multiplications for each tensor, with the largest rank that
+/// fits the bytes and is at most 64.
+pub fn fit_within(tensors: &Tensors, increments: &[i64], bytes: usize) -> Result<Option<Fitted>> {
+	check(tensors, increments)?;
+	let Some(room) = bytes.checked_sub(tensors.delta_bytes(&[])) else { return Ok(None) };
+	let thin: Vec<Thin> = tensors
+		.matrices()
+		.iter()
+		.map(|matrix| {
+			let alone = room.saturating_sub(EXPONENT_BYTES) / matrix.rank_bytes();
+			let most = alone.min(matrix.max_rank()).min(MAX_FITTED_RANK);
+			Thin::new(matrix, increments, most)
+		})
+		.collect();
+	let ranks = choose_ranks(&thin, room);
+	if ranks.iter().all(|rank| *rank == 0) {
+		return Ok(None);
+	}
+	Ok(Some(assemble(tensors, increments, &thin, &ranks)))
+}
+
+fn check(tensors: &Tensors, increments: &[i64]) -> Result<()> {
+	match increments.len() == tensors.weights() {
+		true => Ok(()),
+		false => Err(Error::Matrix { weights: increments.len() as u64 }),
+	}
+}
+
+/// How many ranks each tensor gets if all of them together may take `room` bytes.
+fn choose_ranks(thin: &[Thin], mut room: usize) -> Vec<usize> {
+	let mut ranks = vec![0; thin.len()];
+	// Ends, for each round takes bytes away.
+	loop {
+		let next = thin.iter().zip(&ranks).enumerate().filter_map(|(tensor, (thin, rank))| {
+			let square = *thin.squares.get(*rank)?;
+			let bytes = thin.rank_bytes + if *rank == 0 { EXPONENT_BYTES } else { 0 };
+			let pays = square > 0.0 && bytes <= room;
+			pays.then_some((tensor, bytes, square / bytes as f64))
+		});
+		let Some((tensor, bytes, _)) = next.max_by(|a, b| a.2.total_cmp(&b.2)) else {
+			return ranks;
+		};
+		ranks[tensor] += 1;
+		room -= bytes;
+	}
+}
+
+/// Rounds the first `ranks` vectors of each tensor to 8 bits, and counts what that leaves out.
+fn assemble(tensors: &Tensors, increments: &[i64], thin: &[Thin], ranks: &[usize]) -> Fitted {
+	let of_tensor = |(thin, rank): (&Thin, &usize)| (*rank > 0).then(|| thin.factors(*rank));
+	let delta = LowRank { factors: thin.iter().zip(ranks).map(of_tensor).collect() };
 	let decoded =
-		delta.increments(matrix).expect("the factors are as long as rank, rows and columns say");
+		delta.increments(tensors).expect("the factors are as long as ranks, rows and columns say");
 	let squared_error = increments
 		.iter()
 		.zip(&decoded)
-		.map(|(wanted, decoded)| u128::from(clamped(*wanted).abs_diff(*decoded)))
-		// Below 2^66 each, and there are at most 2^29.
+		.map(|(wanted, decoded)| u128::from(wanted.abs_diff(*decoded)))
 		.fold(0u128, |sum, distance| sum.saturating_add(distance * distance));
-	Ok(Fitted { delta, decoded, squared_error })
+	Fitted { delta, decoded, squared_error }
 }
 
 fn clamped(increment: i64) -> i64 {
 	increment.clamp(-MAX_INCREMENT, MAX_INCREMENT)
 }
 
-/// The `rank` largest left and right singular vectors of a matrix, `[rows, cols]`, each times the
-/// square root of its singular value.
+/// The largest singular vectors of a tensor, the largest first.
+struct Thin {
+	/// Bytes that each of them takes in a delta.
+	rank_bytes: usize,
+	/// The squares of the singular values.
+	squares: Vec<f64>,
+	/// Left singular vectors, each times the root of its singular value.
+	left: Vec<Vec<f64>>,
+	/// Right singular vectors, each times the root of its singular value.
+	right: Vec<Vec<f64>>,
+}
+
+impl Thin {
+	/// The `rank` largest of a matrix of the component that `increments` are of.
+	fn new(matrix: &Matrix, increments: &[i64], rank: usize) -> Self {
+		let inside = &increments[matrix.first..matrix.first + matrix.rows * matrix.cols];
+		let values = || -> Vec<f64> { inside.iter().map(|inc| clamped(*inc) as f64).collect() };
+		let (squares, left, right) = match (rank, matrix.rows) {
+			(0, _) => (Vec::new(), Vec::new(), Vec::new()),
+			(_, 1) => {
+				let row = values();
+				(vec![dot(&row, &row)], vec![vec![1.0]], vec![row])
+			}
+			_ => singular_vectors(&values(), matrix, rank),
+		};
+		Self { rank_bytes: matrix.rank_bytes(), squares, left, right }
+	}
+
+	/// The `rank` largest as factors of 8 bits. There are as many, and more than none.
+	fn factors(&self, rank: usize) -> Factors {
+		let (exp_a, left) = eight_bits(&self.left[..rank]);
+		let (exp_b, right) = eight_bits(&self.right[..rank]);
+		let rows = left.first().map_or(0, Vec::len);
+		let a = (0..rows).flat_map(|row| left.iter().map(move |column| column[row])).collect();
+		// The rank is at most 256.
+		Factors { rank: rank as u16, exp_a, exp_b, a, b: right.concat() }
+	}
+}
+
+/// The squares of the `rank` largest singular values of a matrix, `[rows, cols]`, with their left and
+/// right singular vectors, each times the square root of its singular value.
 fn singular_vectors(
 	values: &[f64],
 	matrix: &Matrix,
 	rank: usize,
-) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+) -> (Vec<f64>, Vec<Vec<f64>>, Vec<Vec<f64>>) {
 	let Matrix { rows, cols, .. } = *matrix;
 	let width = (rank + OVERSAMPLING).min(rows).min(cols);
 	let mut right = random_vectors(width, cols);
@@ -152,15 +250,18 @@ fn singular_vectors(
 	}
 	let products = right.iter().map(|a| right.iter().map(|b| dot(a, b)).collect()).collect();
 	let pairs = eigenvectors(products);
+	let mut squares = Vec::with_capacity(rank);
 	let mut factors = (Vec::with_capacity(rank), Vec::with_capacity(rank));
 	for (square, vector) in pairs.iter().take(rank) {
 		// The fourth root of the eigenvalue is the root of the singular value.
-		let root = square.max(0.0).sqrt().sqrt();
+		let square = square.max(0.0);
+		let root = square.sqrt().sqrt();
 		let inverse = if root > 0.0 { 1.0 / root } else { 0.0 };
+		squares.push(square);
 		factors.0.push(combination(&left, vector, root));
 		factors.1.push(combination(&right, vector, inverse));
 	}
-	factors
+	(squares, factors.0, factors.1)
 }
 
 /// `count` vectors of `length` entries from -1 to 1, the same ones each time.
@@ -356,6 +457,10 @@ mod tests {
 		(0..count).map(|_| number()).collect()
 	}
 
+	fn alone(matrix: &Matrix) -> Tensors {
+		Tensors::new(vec![*matrix]).unwrap()
+	}
+
 	/// The increments of a component of which the matrix has the rank `rank`, up to rounding.
 	fn of_rank(matrix: &Matrix, rank: usize, size: f64, seed: u64) -> Vec<i64> {
 		let left = numbers(seed, matrix.rows * rank);
@@ -394,7 +499,7 @@ mod tests {
 		) {
 			let matrix = matrix(first, rows, cols, 9);
 			let wanted = of_rank(&matrix, rank, f64::from(1u32 << size), u64::from(seed));
-			let fitted = fit(&matrix, &wanted, rank).unwrap();
+			let fitted = fit(&alone(&matrix), &wanted, &[rank]).unwrap();
 			// Values of 8 bits are off by at most half a unit, 1/254 of the largest of both factors;
 			// the largest is some times the mean.
 			prop_assert!(fitted.squared_error <= energy(&wanted) / 500 + wanted.len() as u128);
@@ -415,16 +520,90 @@ mod tests {
 			let matrix = matrix(around.0, rows, cols, around.1);
 			let start = seed as usize % (205 - matrix.weights.min(204));
 			let wanted: Vec<i64> = raw.iter().copied().cycle().skip(start).take(matrix.weights).collect();
-			let fitted = fit(&matrix, &wanted, rank).unwrap();
-			prop_assert_eq!(fitted.delta.increments(&matrix), Ok(fitted.decoded.clone()));
+			let fitted = fit(&alone(&matrix), &wanted, &[rank]).unwrap();
+			let tensors = alone(&matrix);
+			prop_assert_eq!(fitted.delta.increments(&tensors), Ok(fitted.decoded.clone()));
 			prop_assert_eq!(fitted.squared_error, distance(&wanted, &fitted.decoded));
-			let leaves = fitted.delta.encode(&matrix).unwrap();
+			let leaves = fitted.delta.encode(&tensors).unwrap();
 			let bytes: usize = leaves.iter().map(Vec::len).sum();
-			prop_assert!(rank_within(&matrix, bytes) >= rank);
-			prop_assert!(rank_within(&matrix, bytes - 1) < rank);
+			prop_assert_eq!(tensors.delta_bytes(&[rank]), bytes);
 			// The same increments, the same bytes.
-			prop_assert_eq!(fit(&matrix, &wanted, rank).unwrap(), fitted);
+			prop_assert_eq!(fit(&tensors, &wanted, &[rank]).unwrap(), fitted);
 		}
+	}
+
+	/// Tensors of all shapes one after the other, vectors among them, with padding between them.
+	fn several(shapes: &[(usize, usize)], gap: usize) -> Tensors {
+		let weights = shapes.iter().map(|(rows, cols)| rows * cols + gap).sum();
+		let mut first = 0;
+		let place = |(rows, cols): &(usize, usize)| {
+			let matrix = Matrix { weights, first, rows: *rows, cols: *cols };
+			first += rows * cols + gap;
+			matrix
+		};
+		Tensors::new(shapes.iter().map(place).collect()).unwrap()
+	}
+
+	proptest! {
+		#![proptest_config(ProptestConfig::with_cases(48))]
+
+		#[test]
+		fn deltas_keep_their_budget_and_say_what_they_leave_out(
+			shapes in prop::collection::vec((1usize..=12, 1usize..=12), 1..=4),
+			gap in 0usize..=5,
+			bytes in 0usize..=200,
+			raw in prop::collection::vec(prop_oneof![
+				Just(0i64),
+				-1_000i64..=1_000,
+				-MAX_INCREMENT..=MAX_INCREMENT,
+			], 596),
+		) {
+			let tensors = several(&shapes, gap);
+			let wanted = &raw[..tensors.weights()];
+			let Some(fitted) = fit_within(&tensors, wanted, bytes).unwrap() else { return Ok(()) };
+			let leaves = fitted.delta.encode(&tensors).unwrap();
+			let taken: usize = leaves.iter().map(Vec::len).sum();
+			prop_assert!(taken <= bytes);
+			prop_assert_eq!(taken, tensors.delta_bytes(&fitted.ranks()));
+			prop_assert_eq!(fitted.delta.increments(&tensors), Ok(fitted.decoded.clone()));
+			prop_assert_eq!(fitted.squared_error, distance(wanted, &fitted.decoded));
+			let again = fit_within(&tensors, wanted, bytes).unwrap();
+			prop_assert_eq!(again, Some(fitted));
+		}
+	}
+
+	#[test]
+	fn ranks_go_where_they_remove_most_for_their_bytes() {
+		// A vector, a matrix of rank 2 and one that hardly moves.
+		let tensors = several(&[(1, 16), (16, 16), (16, 16)], 4);
+		let mut wanted = vec![0i64; tensors.weights()];
+		let [vector, matrix, other] = tensors.matrices() else { panic!("there are three") };
+		for (number, matrix, rank, size) in
+			[(1, vector, 1, 1e6), (2, matrix, 2, 1e6), (3, other, 1, 1e2)]
+		{
+			for (wanted, part) in wanted.iter_mut().zip(of_rank(matrix, rank, size, number)) {
+				*wanted += part;
+			}
+		}
+		let ranks = |bytes: usize| {
+			fit_within(&tensors, &wanted, bytes).unwrap().map(|fitted| fitted.ranks())
+		};
+		let head = 3 * 2;
+		assert_eq!(ranks(head + 2 + 16), None);
+		// Each rank of the matrix takes 32 bytes, that of the vector 17; two exponents are beside them.
+		assert_eq!(ranks(head + 2 + 17), Some(vec![1, 0, 0]));
+		assert_eq!(ranks(head + 2 + 17 + 2 + 2 * 32), Some(vec![1, 2, 0]));
+		assert_eq!(ranks(head + 2 + 17 + 2 + 2 * 32 + 31), Some(vec![1, 2, 0]));
+		assert_eq!(ranks(head + 2 + 17 + 2 + 2 * 32 + 34), Some(vec![1, 2, 1]));
+	}
+
+	#[test]
+	fn rows_alone_are_values_of_eight_bits() {
+		let tensors = several(&[(1, 5)], 0);
+		let wanted: [i64; 5] = [127 << 9, -(128 << 8), 3 << 9, 0, 1];
+		let fitted = fit(&tensors, &wanted, &[1]).unwrap();
+		assert_eq!(fitted.decoded, [127 << 9, -(128 << 8), 3 << 9, 0, 0]);
+		assert_eq!(fitted.squared_error, 1);
 	}
 
 	#[test]
@@ -432,7 +611,7 @@ mod tests {
 		// Rows that are orthogonal to each other: lengths are the singular values.
 		let matrix = matrix(0, 3, 4, 0);
 		let wanted: Vec<i64> = [[4_000, 0, 0, 0], [0, 0, 90_000, 0], [0, 600, 0, 0]].concat();
-		let keeps = |rank: usize| fit(&matrix, &wanted, rank).unwrap().decoded;
+		let keeps = |rank: usize| fit(&alone(&matrix), &wanted, &[rank]).unwrap().decoded;
 		let near = |decoded: &[i64], place: usize, size: i64| {
 			// Both share their exponents, so the smaller one has fewer bits.
 			assert!((decoded[place] - size).abs() <= size / 32, "{decoded:?}");
@@ -457,8 +636,8 @@ mod tests {
 				*wanted += part;
 			}
 		}
-		let errors: Vec<u128> =
-			[1, 2, 4, 8, 16].map(|rank| fit(&matrix, &wanted, rank).unwrap().squared_error).into();
+		let error = |rank: usize| fit(&alone(&matrix), &wanted, &[rank]).unwrap().squared_error;
+		let errors: Vec<u128> = [1, 2, 4, 8, 16].map(error).into();
 		assert!(errors.windows(2).all(|pair| pair[1] < pair[0]), "{errors:?}");
 		assert!(errors[4] < energy(&wanted) / 20, "{errors:?}");
 	}
@@ -466,10 +645,16 @@ mod tests {
 	#[test]
 	fn nothing_stays_nothing() {
 		let matrix = matrix(5, 7, 9, 3);
-		let fitted = fit(&matrix, &vec![0; matrix.weights], 3).unwrap();
+		let tensors = alone(&matrix);
+		let nothing = vec![0; matrix.weights];
+		let fitted = fit(&tensors, &nothing, &[3]).unwrap();
 		assert_eq!(fitted.squared_error, 0);
-		assert_eq!(fitted.decoded, vec![0; matrix.weights]);
-		assert_eq!((fitted.delta.exp_a, fitted.delta.exp_b), (0, 0));
+		assert_eq!(fitted.decoded, nothing);
+		let factors = fitted.delta.factors[0].as_ref().unwrap();
+		assert_eq!((factors.exp_a, factors.exp_b), (0, 0));
+		// Without a rank it says as much in fewer bytes.
+		assert_eq!(fit(&tensors, &nothing, &[0]).unwrap().decoded, nothing);
+		assert_eq!(fit_within(&tensors, &nothing, 1_000).unwrap(), None);
 	}
 
 	#[test]
@@ -478,29 +663,29 @@ mod tests {
 		let matrix = matrix(3, 20, 30, 7);
 		let mut wanted = of_rank(&matrix, 5, f64::from(1 << 18), 11);
 		wanted[1] = -77;
-		let leaves = fit(&matrix, &wanted, 3).unwrap().delta.encode(&matrix).unwrap();
+		let tensors = alone(&matrix);
+		let leaves = fit(&tensors, &wanted, &[3]).unwrap().delta.encode(&tensors).unwrap();
 		let root = blyan_primitives::delta::component_delta_root(&leaves);
 		let known = "0xd00ddca605db0d77cc5597625299c0a0439ef26e5e7926b9a279f198da607168";
 		assert_eq!(format!("{root:?}"), known);
 	}
 
 	#[test]
-	fn matrices_and_ranks_that_do_not_exist_are_refused() {
+	fn tensors_and_ranks_that_do_not_exist_are_refused() {
 		let matrix = matrix(1, 4, 5, 0);
+		let tensors = alone(&matrix);
 		let increments = vec![1; matrix.weights];
-		for (rank, most) in [(0, 4), (5, 4)] {
-			let refused = fit(&matrix, &increments, rank);
-			assert!(
-				matches!(refused, Err(Error::Rank { rank: r, most: m }) if (r, m) == (rank, most))
-			);
-		}
-		let short = fit(&matrix, &increments[1..], 1);
+		let refused = fit(&tensors, &increments, &[5]);
+		assert!(matches!(refused, Err(Error::Rank { rank: 5, most: 4 })));
+		let refused = fit(&tensors, &increments, &[1, 1]);
+		assert!(matches!(refused, Err(Error::Ranks { expected: 1, found: 2 })));
+		let short = fit(&tensors, &increments[1..], &[1]);
 		assert!(matches!(short, Err(Error::Matrix { weights: 20 })));
-		let beyond = Matrix { first: 2, ..matrix };
-		assert!(matches!(fit(&beyond, &increments, 1), Err(Error::Matrix { weights: 21 })));
-		assert_eq!(rank_within(&beyond, 1_000), 0);
-		assert_eq!(rank_within(&matrix, 12), 0);
-		assert_eq!(rank_within(&matrix, 13), 1);
-		assert_eq!(rank_within(&matrix, usize::MAX), 4);
+		let short = fit_within(&tensors, &increments[1..], 100);
+		assert!(matches!(short, Err(Error::Matrix { weights: 20 })));
+		assert_eq!(fit_within(&tensors, &increments, 0).unwrap(), None);
+		assert_eq!(fit_within(&tensors, &increments, 12).unwrap(), None);
+		let smallest = fit_within(&tensors, &increments, 13).unwrap().unwrap();
+		assert_eq!(smallest.ranks(), [1]);
 	}
 }

@@ -513,6 +513,7 @@ LEAF_CHUNKS = 16
 LEAF_WEIGHTS = CHUNK * LEAF_CHUNKS
 MAX_SPARSE = 1_024
 MAX_RANK = 256
+MAX_TENSORS = 16
 # The distance between the smallest and the largest i32: no larger increment has another effect.
 MAX_INCREMENT = 2**32 - 1
 UNCHANGED, SPARSE, DENSE = range(3)
@@ -699,21 +700,39 @@ def max_leaf_bytes(weights):
 	return whole * most(CHUNK) + (most(rest) if rest else 0)
 
 
-def decode_blob(blob, weights):
-	"""The leaves of each component: for each leaf its length and its bytes."""
+def decode_blob(blob, forms):
+	"""The leaves of each component: for each leaf of its delta its length and its bytes.
+
+	A form is the number of weights of a component in chunks, and the `Tensors` of one of low rank.
+	"""
 	reader, components = Reader(blob), []
-	for count in weights:
+	for form in forms:
+		count = form.weights if isinstance(form, Tensors) else form
 		refuse_unless(count > 0, reader.offset, "a component has weights")
 		leaves = []
-		for leaf in range(-(-count // LEAF_WEIGHTS)):
-			inside = weights_in_leaf(count, leaf)
+		for leaf in range(weight_leaves(count) + isinstance(form, Tensors)):
+			least, most = leaf_bytes(form, leaf)
 			at, length = reader.offset, reader.number("I")
-			fits = -(-inside // CHUNK) <= length <= max_leaf_bytes(inside)
-			refuse_unless(fits, at, "the delta of this leaf cannot be this long")
+			refuse_unless(least <= length <= most, at, "the delta of this leaf cannot be this long")
 			leaves.append(reader.take(length))
 		components.append(leaves)
 	reader.finish()
 	return components
+
+
+def weight_leaves(weights):
+	return -(-weights // LEAF_WEIGHTS)
+
+
+def leaf_bytes(form, leaf):
+	"""The least and the most bytes of a leaf of a delta."""
+	if not isinstance(form, Tensors):
+		inside = weights_in_leaf(form, leaf)
+		return -(-inside // CHUNK), max_leaf_bytes(inside)
+	if leaf == weight_leaves(form.weights):
+		most = sum(4 + matrix.max_rank() * matrix.cols for matrix in form.matrices)
+		return 2 * len(form.matrices), most
+	return 0, sum(len(matrix.leaf_rows(leaf)) * matrix.max_rank() for matrix in form.matrices)
 
 
 # ---- low-rank deltas ------------------------------------------------------------------------
@@ -734,56 +753,89 @@ class Matrix(namedtuple("Matrix", "weights first rows cols")):
 			return range(0)
 		return range(low // self.cols, -(-high // self.cols))
 
+	def max_rank(self):
+		return min(MAX_RANK, self.rows, self.cols)
 
-LowRank = namedtuple("LowRank", "rank exp_a exp_b a b")
+
+class Tensors:
+	"""The tensors of a component: `Matrix`es within it, in order and apart from each other."""
+
+	def __init__(self, matrices):
+		refuse_unless(1 <= len(matrices) <= MAX_TENSORS, 0, "a component has 1 to 16 tensors")
+		self.weights, self.matrices, free = matrices[0].weights, list(matrices), 0
+		for weights, first, rows, cols in matrices:
+			end = first + rows * cols
+			inside = rows > 0 and cols > 0 and free <= first and end <= weights == self.weights
+			refuse_unless(inside, 0, "a tensor is not within its component, behind the one before it")
+			free = end
 
 
-def decode_low_rank_end(matrix, data):
-	"""Rank, exponents and right factor, from the last leaf of a low-rank delta."""
-	inside = matrix.first + matrix.rows * matrix.cols <= matrix.weights
-	refuse_unless(matrix.rows > 0 and matrix.cols > 0 and inside, 0, "no such matrix")
-	reader = Reader(data)
-	rank = reader.number("H")
-	fits = 1 <= rank <= min(MAX_RANK, matrix.rows, matrix.cols)
-	refuse_unless(fits, 0, "the matrix cannot change by this rank")
-	exp_a, exp_b = reader.number("b"), reader.number("b")
-	right = struct.unpack(f"{rank * matrix.cols}b", reader.take(rank * matrix.cols))
+# How one tensor changes.
+Factors = namedtuple("Factors", "rank exp_a exp_b a b")
+
+
+def decode_low_rank_end(tensors, data):
+	"""Of each tensor `None` or rank, exponents and right factor, from the last leaf of a delta."""
+	reader, ends = Reader(data), []
+	for matrix in tensors.matrices:
+		at, rank = reader.offset, reader.number("H")
+		if rank == 0:
+			ends.append(None)
+			continue
+		refuse_unless(rank <= matrix.max_rank(), at, "the tensor cannot change by this rank")
+		exp_a, exp_b = reader.number("b"), reader.number("b")
+		right = struct.unpack(f"{rank * matrix.cols}b", reader.take(rank * matrix.cols))
+		ends.append((rank, exp_a, exp_b, list(right)))
 	reader.finish()
-	return rank, exp_a, exp_b, list(right)
+	return ends
 
 
-def decode_low_rank(leaves, matrix):
-	"""The delta of a whole matrix: one leaf for each leaf of the weights, and the last."""
-	count = -(-matrix.weights // LEAF_WEIGHTS)
+def low_rank_rows(tensors, ends, leaf, data):
+	"""Of each tensor the rows that a leaf of the weights needs, and their values of the left factor."""
+	reader, found = Reader(data), []
+	for matrix, end in zip(tensors.matrices, ends):
+		rows, rank = matrix.leaf_rows(leaf), end[0] if end else 0
+		values = struct.unpack(f"{len(rows) * rank}b", reader.take(len(rows) * rank))
+		found.append((rows, list(values)))
+	reader.finish()
+	return found
+
+
+def decode_low_rank(leaves, tensors):
+	"""Of each tensor of a component its `Factors`, or `None` if it does not change.
+
+	There is one leaf for each leaf of the weights, and the last.
+	"""
+	count = weight_leaves(tensors.weights)
 	refuse_unless(len(leaves) == count + 1, 0, "another number of leaves")
-	rank, exp_a, exp_b, right = decode_low_rank_end(matrix, leaves[-1])
-	left = []
+	ends = decode_low_rank_end(tensors, leaves[-1])
+	lefts = [[] for _ in ends]
 	for leaf, data in enumerate(leaves[:-1]):
-		rows = matrix.leaf_rows(leaf)
-		refuse_unless(len(data) == len(rows) * rank, 0, "the rows have another length")
-		values = list(struct.unpack(f"{len(data)}b", data))
-		# A row that crosses into this leaf is in the one before as well.
-		known = left[rows.start * rank : rows.stop * rank]
-		refuse_unless(values[: len(known)] == known, 0, "two leaves disagree about a row")
-		left += values[len(known) :]
-	return LowRank(rank, exp_a, exp_b, left, right)
+		for end, left, (rows, values) in zip(ends, lefts, low_rank_rows(tensors, ends, leaf, data)):
+			rank = end[0] if end else 0
+			# A row that crosses into this leaf is in the one before as well.
+			known = left[rows.start * rank : rows.stop * rank]
+			refuse_unless(values[: len(known)] == known, 0, "two leaves disagree about a row")
+			left += values[len(known) :]
+	return [end and Factors(*end[:3], left, end[3]) for end, left in zip(ends, lefts)]
 
 
-def low_rank_leaf_increments(matrix, leaf, row_leaf, last_leaf):
+def low_rank_leaf_increments(tensors, leaf, row_leaf, last_leaf):
 	"""The increments of one leaf of the weights, from the two leaves of the delta that it needs."""
-	rank, exp_a, exp_b, right = decode_low_rank_end(matrix, last_leaf)
-	rows = matrix.leaf_rows(leaf)
-	refuse_unless(len(row_leaf) == len(rows) * rank, 0, "the rows have another length")
-	left = struct.unpack(f"{len(row_leaf)}b", row_leaf)
-	start, count = leaf * LEAF_WEIGHTS, weights_in_leaf(matrix.weights, leaf)
-	result, scaled = [0] * count, {}
-	for place, row in enumerate(rows):
-		factors = left[place * rank : (place + 1) * rank]
-		for col in range(matrix.cols):
-			at = matrix.first + row * matrix.cols + col - start
-			if 0 <= at < count:
-				total = sum(factors[t] * right[t * matrix.cols + col] for t in range(rank))
-				if total not in scaled:
-					scaled[total] = scale(total, exp_a + exp_b)
-				result[at] = scaled[total]
+	ends = decode_low_rank_end(tensors, last_leaf)
+	start, count = leaf * LEAF_WEIGHTS, weights_in_leaf(tensors.weights, leaf)
+	result = [0] * count
+	parts = zip(tensors.matrices, ends, low_rank_rows(tensors, ends, leaf, row_leaf))
+	for matrix, end, (rows, left) in parts:
+		rank, exp_a, exp_b, right = end or (0, 0, 0, [])
+		scaled = {}
+		for place, row in enumerate(rows if end else ()):
+			factors = left[place * rank : (place + 1) * rank]
+			for col in range(matrix.cols):
+				at = matrix.first + row * matrix.cols + col - start
+				if 0 <= at < count:
+					total = sum(factors[t] * right[t * matrix.cols + col] for t in range(rank))
+					if total not in scaled:
+						scaled[total] = scale(total, exp_a + exp_b)
+					result[at] = scaled[total]
 	return result

@@ -364,40 +364,60 @@ class Deltas(unittest.TestCase):
 		for case in self.golden["blobs"]:
 			blob = bytes.fromhex(case["blob"])
 			leaves = [[bytes.fromhex(leaf) for leaf in parts] for parts in case["components"]]
-			self.assertEqual(tiles.decode_blob(blob, case["weights"]), leaves)
+			forms = [
+				tiles.Tensors([tiles.Matrix(weights, *place) for place in places]) if places else weights
+				for weights, places in zip(case["weights"], case["tensors"])
+			]
+			self.assertEqual(tiles.decode_blob(blob, forms), leaves)
 			for cut in cuts(blob):
-				self.assertRaises(FormatError, tiles.decode_blob, cut, case["weights"])
+				self.assertRaises(FormatError, tiles.decode_blob, cut, forms)
 
 	def test_low_rank_deltas_agree_with_the_vectors(self):
-		for number, case in enumerate(self.golden["low_rank"]):
-			matrix = tiles.Matrix(case["weights"], case["first"], case["rows"], case["cols"])
-			leaves = low_rank_leaves(number, matrix, case)
+		for case in self.golden["low_rank"]:
+			tensors, leaves = low_rank_case(case)
 			hashes = [tiles.blake2b(leaf).hex() for leaf in leaves]
 			self.assertEqual(hashes, case["leaf_hashes"])
-			delta = tiles.decode_low_rank(leaves, matrix)
-			self.assertEqual((delta.rank, delta.exp_a, delta.exp_b),
-				(case["rank"], case["exp_a"], case["exp_b"]))
+			self.assertEqual(tiles.delta_root(leaves).hex(), case["root"])
+			delta = tiles.decode_low_rank(leaves, tensors)
+			for factors, tensor in zip(delta, case["tensors"]):
+				rank = tensor["rank"]
+				self.assertEqual(factors is None, rank == 0)
+				if factors:
+					found = (factors.rank, factors.exp_a, factors.exp_b)
+					self.assertEqual(found, (rank, tensor["exp_a"], tensor["exp_b"]))
 			for leaf, expected in enumerate(case["increment_hashes"]):
-				found = tiles.low_rank_leaf_increments(matrix, leaf, leaves[leaf], leaves[-1])
+				found = tiles.low_rank_leaf_increments(tensors, leaf, leaves[leaf], leaves[-1])
 				data = struct.pack(f"<{len(found)}q", *found)
 				self.assertEqual(tiles.blake2b(data).hex(), expected)
 
 	def test_damaged_low_rank_leaves_are_refused_or_are_another_delta(self):
-		case = self.golden["low_rank"][1]
-		matrix = tiles.Matrix(case["weights"], case["first"], case["rows"], case["cols"])
-		leaves = low_rank_leaves(1, matrix, case)
-		delta = tiles.decode_low_rank(leaves, matrix)
-		self.assertRaises(FormatError, tiles.decode_low_rank, leaves[1:], matrix)
-		for place, leaf in enumerate(leaves):
-			swapped = lambda data: leaves[:place] + [data] + leaves[place + 1 :]
-			for cut in cuts(leaf):
-				self.assertRaises(FormatError, tiles.decode_low_rank, swapped(cut), matrix)
-			for _, flipped in flips(leaf):
-				try:
-					other = tiles.decode_low_rank(swapped(flipped), matrix)
-				except FormatError:
-					continue
-				self.assertNotEqual(other, delta)
+		for number in (1, 5, 7):
+			tensors, leaves = low_rank_case(self.golden["low_rank"][number])
+			delta = tiles.decode_low_rank(leaves, tensors)
+			self.assertRaises(FormatError, tiles.decode_low_rank, leaves[1:], tensors)
+			for place, leaf in enumerate(leaves):
+				swapped = lambda data: leaves[:place] + [data] + leaves[place + 1 :]
+				for cut in cuts(leaf):
+					self.assertRaises(FormatError, tiles.decode_low_rank, swapped(cut), tensors)
+				for _, flipped in flips(leaf):
+					try:
+						other = tiles.decode_low_rank(swapped(flipped), tensors)
+					except FormatError:
+						continue
+					self.assertNotEqual(other, delta)
+
+	def test_tensors_lie_apart_within_their_component(self):
+		fits = [tiles.Matrix(64, 0, 2, 4), tiles.Matrix(64, 8, 1, 8)]
+		self.assertEqual(tiles.Tensors(fits).weights, 64)
+		for wrong in (
+			[],
+			fits * 9,
+			fits[::-1],
+			[tiles.Matrix(64, 60, 1, 5)],
+			[tiles.Matrix(64, 0, 0, 5)],
+			[fits[0], tiles.Matrix(65, 8, 1, 8)],
+		):
+			self.assertRaises(FormatError, tiles.Tensors, wrong)
 
 	def test_an_updated_file_has_the_root_of_the_updated_weights(self):
 		weights = vectors.weights(tiles.LEAF_WEIGHTS + 128, 11)
@@ -431,18 +451,24 @@ class Deltas(unittest.TestCase):
 		return path
 
 
-def low_rank_leaves(number, matrix, case):
-	"""The leaves of a golden low-rank delta, from the sequences that its factors are."""
-	rank = case["rank"]
-	left = pseudo(2 * number, matrix.rows * rank)
-	right = pseudo(2 * number + 1, rank * matrix.cols)
-	leaves = []
-	for leaf in range(len(case["increment_hashes"])):
-		rows = matrix.leaf_rows(leaf)
-		inside = left[rows.start * rank : rows.stop * rank]
-		leaves.append(struct.pack(f"{len(inside)}b", *inside))
-	head = struct.pack("<Hbb", rank, case["exp_a"], case["exp_b"])
-	return leaves + [head + struct.pack(f"{len(right)}b", *right)]
+def low_rank_case(case):
+	"""The tensors of a golden low-rank delta, and its leaves from the sequences that its factors are."""
+	places = [[tensor[name] for name in ("first", "rows", "cols")] for tensor in case["tensors"]]
+	matrices = [tiles.Matrix(case["weights"], *place) for place in places]
+	leaves, last = [b""] * len(case["increment_hashes"]), b""
+	for matrix, tensor in zip(matrices, case["tensors"]):
+		rank = tensor["rank"]
+		last += struct.pack("<H", rank)
+		if rank == 0:
+			continue
+		left = pseudo(2 * tensor["seed"], matrix.rows * rank)
+		right = pseudo(2 * tensor["seed"] + 1, rank * matrix.cols)
+		for leaf in range(len(leaves)):
+			rows = matrix.leaf_rows(leaf)
+			inside = left[rows.start * rank : rows.stop * rank]
+			leaves[leaf] += struct.pack(f"{len(inside)}b", *inside)
+		last += struct.pack(f"bb{len(right)}b", tensor["exp_a"], tensor["exp_b"], *right)
+	return tiles.Tensors(matrices), leaves + [last]
 
 
 def pseudo(seed, count):

@@ -10,7 +10,11 @@ use crate::{
 	mock::*, types::POINTS_PER_SEGMENT, DataMisuse, Error, Event, ListLeaf, Ruling, Standing,
 	TraceMisfit, Updates, Verdict,
 };
-use blyan_primitives::{trace::Step, update::Update, H256};
+use blyan_primitives::{
+	trace::Step,
+	update::{DeltaKind, Update},
+	H256,
+};
 use frame_support::{assert_noop, assert_ok, dispatch::DispatchResult, BoundedVec};
 use pallet_reputation::{Outcome, Subject};
 use pallet_rounds::Phase;

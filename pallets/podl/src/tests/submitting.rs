@@ -161,3 +161,18 @@ fn reveal_fails_for_a_delta_above_the_recipes_bound() {
 		assert_ok!(submit(1, update));
 	});
 }
+
+#[test]
+fn reveal_fails_for_a_low_rank_delta_above_the_recipes_bound() {
+	fn low_rank(update: &mut Update, bytes: u32) {
+		update.deltas[0].kind = DeltaKind::LowRank;
+		update.deltas[0].bytes = bytes;
+	}
+	// As many bytes, and the length of one leaf more.
+	refused(|update| low_rank(update, 121), Error::DeltaTooLarge);
+	ExtBuilder.build_and_execute(|| {
+		let mut update = honest_update(1);
+		low_rank(&mut update, 120);
+		assert_ok!(submit(1, update));
+	});
+}

@@ -1,8 +1,9 @@
 //! Integer deltas between tile files.
 //!
 //! A delta's file is the blob of one component, as `blyan_primitives::delta` packs it: for each leaf
-//! a length and the bytes of its delta. How many leaves there are, the base says. A low-rank delta has
-//! one leaf more, by which it is told apart; of which matrix it is, the command line says.
+//! of the delta a length and its bytes. How many leaves the component has, the base says. A low-rank
+//! delta has one leaf more, by which it is told apart; which tensors the component has, the command line
+//! says.
 
 use crate::{
 	args::{
@@ -13,18 +14,21 @@ use crate::{
 	output::percent,
 };
 use anyhow::{ensure, Context as _};
-use blyan_engine::low_rank::{fit, rank_within};
+use blyan_engine::{
+	delta::{component_in_chunks, encode_component, Encoded as Encoding},
+	low_rank::fit,
+};
 use blyan_primitives::{
 	delta::{
-		self, check_leaf, component_delta_root, decode_blob, encode_blob, leaf_count,
-		leaf_squared_norm,
-		low_rank::{leaf_increments, LowRank, Matrix},
-		merge_leaf, squared_norm, weights_in_leaf, Chunk, Decoder, Encoder, Error, CHUNK,
+		check_leaf, component_delta_root, decode_blob, encode_blob, leaf_count, leaf_squared_norm,
+		low_rank::{LowRank, Matrix, Tensors, MAX_TENSORS},
+		merge_deltas, squared_norm, weights_in_leaf, Chunk, Decoder, Error, Form, Leaves,
 		LEAF_WEIGHTS,
 	},
 	model::MAX_COMPONENT_BYTES,
 	recipe::{MAX_DELTA_BYTES_PER_CHUNK, MIN_DELTA_BYTES_PER_CHUNK},
 	tensor::WEIGHT_BYTES,
+	update::DeltaKind,
 	H256,
 };
 use blyan_tiles::{atomic, TileFile};
@@ -43,8 +47,10 @@ struct Encoded {
 	moved: u64,
 	/// Weights that the delta changes.
 	kept: u64,
-	/// The rank of a low-rank delta.
-	rank: Option<u64>,
+	/// What the delta is made of.
+	kind: &'static str,
+	/// The rank of each tensor of a low-rank delta.
+	ranks: Vec<usize>,
 	/// How much of the squared distance to the target the delta leaves.
 	error_left: String,
 	bytes: u64,
@@ -61,11 +67,9 @@ pub fn encode(args: DeltaEncodeArgs, context: &Context) -> anyhow::Result<()> {
 			"--bytes-per-chunk: give {MIN_DELTA_BYTES_PER_CHUNK} to {MAX_DELTA_BYTES_PER_CHUNK}"
 		)));
 	}
-	let place = match (args.low_rank, args.matrix) {
-		(LowRankChoice::Never, _) => None,
-		(_, Some(place)) => Some(place),
-		(_, None) => return Err(usage("--low-rank: say of which matrix with --matrix")),
-	};
+	if args.low_rank != LowRankChoice::Never && args.matrices.is_empty() {
+		return Err(usage("--low-rank: say where the tensors lie with --matrix"));
+	}
 	let (base, target) = (open(&args.base)?, open(&args.target)?);
 	let (from, to) = (base.weights()?, target.weights()?);
 	ensure!(
@@ -74,88 +78,28 @@ pub fn encode(args: DeltaEncodeArgs, context: &Context) -> anyhow::Result<()> {
 		from.len(),
 		to.len()
 	);
-	let matrix = place.map(|place| matrix_of(place, from.len())).transpose()?;
-	let encoding = best_encoding(from, to, budget, args.low_rank, matrix.as_ref(), context)?;
+	let tensors = tensors_of(&args.matrices, from.len())?;
+	let spinner = context.output.spinner("encoding");
+	let mut rest = difference(from, to);
+	let encoding = encoded(&mut rest, budget, args.low_rank, tensors.as_ref())?;
+	spinner.finish_and_clear();
 	let delta_root = component_delta_root(&encoding.leaves);
 	let blob = encode_blob(&[encoding.leaves]);
 	atomic::write(&args.out, |file| std::io::Write::write_all(file, &blob))?;
 	let distances = || from.iter().zip(to).map(|(from, to)| u128::from(to.abs_diff(*from)));
+	let whole: u128 = distances().map(|distance| distance * distance).sum();
 	let bytes = blob.len() as u64;
 	context.output.record(&Encoded {
 		file: args.out.to_string_lossy().into_owned(),
 		weights: from.len() as u64,
 		moved: distances().filter(|distance| *distance != 0).count() as u64,
-		kept: encoding.kept,
-		rank: encoding.rank,
-		error_left: share(encoding.error, distances().map(|distance| distance * distance).sum()),
+		kept: encoding.changes as u64,
+		kind: encoding.kind.name(),
+		ranks: encoding.ranks,
+		error_left: share(encoding.squared_error, whole),
 		bytes,
 		ratio: (from.len() as u64 * WEIGHT_BYTES as u64) / bytes.max(1),
 		delta_root,
-	})
-}
-
-/// One way to write a delta.
-struct Encoding {
-	leaves: Vec<Vec<u8>>,
-	/// Weights that it changes.
-	kept: u64,
-	rank: Option<u64>,
-	/// The sum of the squares of what it leaves out.
-	error: u128,
-}
-
-/// The encoding that is asked for; of two, the one that leaves less.
-fn best_encoding(
-	from: &[i32],
-	to: &[i32],
-	budget: u16,
-	choice: LowRankChoice,
-	matrix: Option<&Matrix>,
-	context: &Context,
-) -> anyhow::Result<Encoding> {
-	match (choice, matrix) {
-		(LowRankChoice::Rank(rank), Some(matrix)) => in_low_rank(from, to, matrix, rank),
-		(LowRankChoice::Auto, Some(matrix)) => {
-			let chunks = in_chunks(from, to, budget, context);
-			// What chunks took, not what they might have: the last one of a component is often short.
-			let rank = rank_within(matrix, chunks.leaves.iter().map(Vec::len).sum());
-			if rank == 0 {
-				return Ok(chunks);
-			}
-			let low_rank = in_low_rank(from, to, matrix, rank)?;
-			Ok(if low_rank.error < chunks.error { low_rank } else { chunks })
-		}
-		_ => Ok(in_chunks(from, to, budget, context)),
-	}
-}
-
-/// The difference in chunks of so many bytes.
-fn in_chunks(from: &[i32], to: &[i32], budget: u16, context: &Context) -> Encoding {
-	let (mut kept, mut error) = (0u64, 0u128);
-	let mut leaves = Vec::with_capacity(leaf_count(from.len()));
-	let mut encoder = Encoder::new();
-	let progress = context.output.progress("leaves", leaf_count(from.len()) as u64);
-	for (from, to) in from.chunks(LEAF_WEIGHTS).zip(to.chunks(LEAF_WEIGHTS)) {
-		let mut increments = difference(from, to);
-		let mut bytes = Vec::new();
-		kept += encoder.encode(&mut increments, budget, &mut bytes) as u64;
-		// What the delta does not say is left in them.
-		error = error.saturating_add(squared_norm(&increments));
-		leaves.push(bytes);
-		progress.inc(1);
-	}
-	progress.finish_and_clear();
-	Encoding { leaves, kept, rank: None, error }
-}
-
-/// The difference of a matrix as a product of two thin ones; that of other weights is left out.
-fn in_low_rank(from: &[i32], to: &[i32], matrix: &Matrix, rank: usize) -> anyhow::Result<Encoding> {
-	let fitted = fit(matrix, &difference(from, to), rank)?;
-	Ok(Encoding {
-		leaves: fitted.delta.encode(matrix)?,
-		kept: fitted.decoded.iter().filter(|increment| **increment != 0).count() as u64,
-		rank: Some(rank as u64),
-		error: fitted.squared_error,
 	})
 }
 
@@ -163,17 +107,55 @@ fn difference(from: &[i32], to: &[i32]) -> Vec<i64> {
 	from.iter().zip(to).map(|(from, to)| i64::from(*to) - i64::from(*from)).collect()
 }
 
-/// The matrix of a component of `weights` weights that the command line names.
-fn matrix_of(place: MatrixPlace, weights: usize) -> anyhow::Result<Matrix> {
-	let MatrixPlace { first, rows, cols } = place;
-	let matrix = Matrix { weights, first, rows, cols };
-	if matrix.validate().is_err() {
-		return Err(usage(format!(
-			"--matrix: {rows} x {cols} weights from weight {first} on are not within the {weights} \
-			 of the component; take its offset and shape from the model"
-		)));
+/// The delta that is asked for, of `rest`, in which stays what it leaves out.
+fn encoded(
+	rest: &mut [i64],
+	budget: u16,
+	choice: LowRankChoice,
+	tensors: Option<&Tensors>,
+) -> anyhow::Result<Encoding> {
+	match (choice, tensors) {
+		(LowRankChoice::Rank(rank), Some(tensors)) => in_low_rank(rest, tensors, rank),
+		(LowRankChoice::Auto, Some(tensors)) => Ok(encode_component(tensors, rest, budget)?),
+		_ => Ok(component_in_chunks(rest, budget)),
 	}
-	Ok(matrix)
+}
+
+/// Each tensor with this rank, or the largest that it can have.
+fn in_low_rank(wanted: &[i64], tensors: &Tensors, rank: usize) -> anyhow::Result<Encoding> {
+	let mosts: Vec<usize> = tensors.matrices().iter().map(Matrix::max_rank).collect();
+	let most = mosts.iter().copied().max().unwrap_or(0);
+	if rank > most {
+		return Err(usage(format!("--low-rank: give 1 to {most} for these tensors")));
+	}
+	let ranks: Vec<usize> = mosts.into_iter().map(|most| rank.min(most)).collect();
+	let fitted = fit(tensors, wanted, &ranks)?;
+	Ok(Encoding {
+		kind: DeltaKind::LowRank,
+		leaves: fitted.delta.encode(tensors)?,
+		changes: fitted.decoded.iter().filter(|increment| **increment != 0).count(),
+		ranks,
+		squared_error: fitted.squared_error,
+	})
+}
+
+/// The tensors of a component of `weights` weights that the command line names, if it names any.
+fn tensors_of(places: &[MatrixPlace], weights: usize) -> anyhow::Result<Option<Tensors>> {
+	if places.is_empty() {
+		return Ok(None);
+	}
+	let place = |place: &MatrixPlace| {
+		let MatrixPlace { first, rows, cols } = *place;
+		Matrix { weights, first, rows, cols }
+	};
+	let tensors = Tensors::new(places.iter().map(place).collect());
+	tensors.map(Some).map_err(|_| {
+		usage(format!(
+			"--matrix: name at most {MAX_TENSORS} tensors in ascending order that do not overlap \
+			 and lie within the {weights} weights of the component; take their offsets and shapes \
+			 from the model"
+		))
+	})
 }
 
 /// What `delta apply` and `delta merge` print.
@@ -190,7 +172,8 @@ struct Changed {
 /// Adds a delta to a tile file.
 pub fn apply(args: DeltaApplyArgs, context: &Context) -> anyhow::Result<()> {
 	let base = open(&args.base)?;
-	let delta = ReadDelta::open(&args.delta, base.weights()?.len(), args.matrix)?;
+	let tensors = tensors_of(&args.matrices, base.weights()?.len())?;
+	let delta = ReadDelta::open(&args.delta, base.weights()?.len(), tensors.as_ref())?;
 	// One update with any samples merges to itself.
 	change(&base, &[(1, delta)], &args.out, context)
 }
@@ -199,9 +182,11 @@ pub fn apply(args: DeltaApplyArgs, context: &Context) -> anyhow::Result<()> {
 pub fn merge(args: DeltaMergeArgs, context: &Context) -> anyhow::Result<()> {
 	let base = open(&args.base)?;
 	let weights = base.weights()?.len();
+	let tensors = tensors_of(&args.matrices, weights)?;
 	let mut updates = Vec::with_capacity(args.deltas.len());
 	for delta in &args.deltas {
-		updates.push((delta.samples, ReadDelta::open(&delta.path, weights, args.matrix)?));
+		let read = ReadDelta::open(&delta.path, weights, tensors.as_ref())?;
+		updates.push((delta.samples, read));
 	}
 	change(&base, &updates, &args.out, context)
 }
@@ -209,17 +194,23 @@ pub fn merge(args: DeltaMergeArgs, context: &Context) -> anyhow::Result<()> {
 /// Writes the base changed by the merge of `updates`, each its samples and its delta.
 fn change(
 	base: &TileFile,
-	updates: &[(u64, ReadDelta)],
+	updates: &[(u64, ReadDelta<'_>)],
 	out: &Path,
 	context: &Context,
 ) -> anyhow::Result<()> {
 	let weights = base.weights()?;
 	let mut changed = 0u64;
 	let mut leaves: Vec<(u64, Vec<i32>)> = Vec::new();
+	let mut opened = Vec::with_capacity(updates.len());
+	for (samples, delta) in updates {
+		opened.push((*samples, Leaves::open(delta.form, &delta.leaves)?));
+	}
 	let progress = context.output.progress("leaves", leaf_count(weights.len()) as u64);
 	for (leaf, old) in weights.chunks(LEAF_WEIGHTS).enumerate() {
 		let mut new = old.to_vec();
-		merge_into(&mut new, leaf, updates)
+		let of_leaf: Vec<_> =
+			opened.iter().map(|(samples, leaves)| (*samples, leaves.leaf(leaf))).collect();
+		merge_deltas(&mut new, &of_leaf)
 			.with_context(|| format!("leaf {leaf} of a delta; get the delta again"))?;
 		let differing = old.iter().zip(&new).filter(|(old, new)| old != new).count();
 		if differing > 0 {
@@ -241,28 +232,6 @@ fn change(
 	})
 }
 
-/// Merges updates into leaf `leaf` of the component.
-fn merge_into(weights: &mut [i32], leaf: usize, updates: &[(u64, ReadDelta)]) -> Result<(), Error> {
-	let in_chunks: Option<Vec<(u64, Option<&[u8]>)>> = updates
-		.iter()
-		.map(|(samples, delta)| match delta {
-			ReadDelta::Chunks(leaves) => {
-				Some((*samples, Some(leaves.get(leaf).map(Vec::as_slice).unwrap_or_default())))
-			}
-			ReadDelta::LowRank { .. } => None,
-		})
-		.collect();
-	if let Some(updates) = in_chunks {
-		return merge_leaf(weights, &updates);
-	}
-	let mut increments = Vec::with_capacity(updates.len());
-	for (samples, delta) in updates {
-		increments.push((*samples, delta.increments(leaf, weights.len())?));
-	}
-	delta::apply(weights, &delta::merge(&increments));
-	Ok(())
-}
-
 /// A leaf's delta as `delta inspect` lists it.
 #[derive(Default, Serialize)]
 struct LeafDelta {
@@ -279,6 +248,7 @@ struct LeafDelta {
 /// What `delta inspect --json` prints; people see the parts one after the other.
 #[derive(Serialize)]
 struct Inspected {
+	kind: &'static str,
 	weights: u64,
 	bytes: u64,
 	squared_norm: String,
@@ -289,18 +259,27 @@ struct Inspected {
 /// What `delta inspect` prints of a low-rank delta.
 #[derive(Serialize)]
 struct InspectedLowRank {
+	kind: &'static str,
 	weights: u64,
 	bytes: u64,
-	rank: u64,
+	squared_norm: String,
+	delta_root: H256,
+	tensors: Vec<TensorDelta>,
+}
+
+/// How a tensor changes by a low-rank delta.
+#[derive(Serialize)]
+struct TensorDelta {
+	tensor: u64,
 	rows: u64,
 	cols: u64,
+	/// None if it does not change.
+	rank: Option<u64>,
 	/// Products of the two factors are in units of 2^-24 times two to this power.
-	exponent: i64,
+	exponent: Option<i64>,
 	changes: u64,
 	/// The largest increment's size, in units of 2^-24.
 	largest: u64,
-	squared_norm: String,
-	delta_root: H256,
 }
 
 /// Shows what a delta says, leaf by leaf; of a low-rank one, what it is made of.
@@ -310,12 +289,11 @@ pub fn inspect(args: DeltaInspectArgs, context: &Context) -> anyhow::Result<()> 
 		(None, Some(weights)) if (1..=MAX_WEIGHTS).contains(&weights) => weights,
 		_ => return Err(usage(format!("--weights: give 1 to {MAX_WEIGHTS}"))),
 	};
-	let leaves = match ReadDelta::open(&args.delta, weights, args.matrix)? {
-		ReadDelta::Chunks(leaves) => leaves,
-		ReadDelta::LowRank { matrix, delta, leaves } => {
-			let inspected = inspect_low_rank(&matrix, &delta, &leaves)?;
-			return context.output.record(&inspected);
-		}
+	let tensors = tensors_of(&args.matrices, weights)?;
+	let delta = ReadDelta::open(&args.delta, weights, tensors.as_ref())?;
+	let leaves = match delta.form {
+		Form::Chunks(_) => delta.leaves,
+		Form::LowRank(tensors) => return inspect_low_rank(tensors, &delta.leaves, context),
 	};
 	let mut norm = 0u128;
 	let mut listed = Vec::with_capacity(leaves.len());
@@ -326,6 +304,7 @@ pub fn inspect(args: DeltaInspectArgs, context: &Context) -> anyhow::Result<()> 
 		listed.push(inspect_leaf(leaf, bytes, count).with_context(which)?);
 	}
 	let mut inspected = Inspected {
+		kind: DeltaKind::Chunks.name(),
 		weights: weights as u64,
 		bytes: leaves.iter().map(|leaf| leaf.len() as u64).sum(),
 		// JSON's numbers end before this one does.
@@ -345,26 +324,48 @@ pub fn inspect(args: DeltaInspectArgs, context: &Context) -> anyhow::Result<()> 
 	Ok(())
 }
 
-/// What a low-rank delta says.
+/// Shows what a low-rank delta is made of, tensor by tensor.
 fn inspect_low_rank(
-	matrix: &Matrix,
-	delta: &LowRank,
+	tensors: &Tensors,
 	leaves: &[Vec<u8>],
-) -> Result<InspectedLowRank, Error> {
-	let increments = delta.increments(matrix)?;
-	let sizes = || increments.iter().map(|increment| increment.unsigned_abs());
-	Ok(InspectedLowRank {
-		weights: matrix.weights as u64,
+	context: &Context,
+) -> anyhow::Result<()> {
+	let delta = LowRank::decode(leaves, tensors)?;
+	let increments = delta.increments(tensors)?;
+	let mut listed = Vec::with_capacity(delta.factors.len());
+	for (number, (matrix, factors)) in tensors.matrices().iter().zip(&delta.factors).enumerate() {
+		let own = increments.iter().skip(matrix.first).take(matrix.rows * matrix.cols);
+		let sizes = || own.clone().map(|increment| increment.unsigned_abs());
+		listed.push(TensorDelta {
+			tensor: number as u64,
+			rows: matrix.rows as u64,
+			cols: matrix.cols as u64,
+			rank: factors.as_ref().map(|factors| u64::from(factors.rank)),
+			exponent: factors
+				.as_ref()
+				.map(|factors| i64::from(factors.exp_a) + i64::from(factors.exp_b)),
+			changes: sizes().filter(|size| *size != 0).count() as u64,
+			largest: sizes().max().unwrap_or(0),
+		});
+	}
+	let mut inspected = InspectedLowRank {
+		kind: DeltaKind::LowRank.name(),
+		weights: tensors.weights() as u64,
 		bytes: leaves.iter().map(|leaf| leaf.len() as u64).sum(),
-		rank: u64::from(delta.rank),
-		rows: matrix.rows as u64,
-		cols: matrix.cols as u64,
-		exponent: i64::from(delta.exp_a) + i64::from(delta.exp_b),
-		changes: sizes().filter(|size| *size != 0).count() as u64,
-		largest: sizes().max().unwrap_or(0),
 		squared_norm: squared_norm(&increments).to_string(),
 		delta_root: component_delta_root(leaves),
-	})
+		tensors: Vec::new(),
+	};
+	if context.output.is_json() {
+		inspected.tensors = listed;
+		return context.output.record(&inspected);
+	}
+	context.output.rows(&listed, "no tensors")?;
+	context.output.note(format!(
+		"low rank, {} bytes for {} weights, root {:?}",
+		inspected.bytes, inspected.weights, inspected.delta_root
+	));
+	Ok(())
 }
 
 /// What the delta of a leaf of `weights` weights says.
@@ -403,17 +404,16 @@ fn open(path: &Path) -> anyhow::Result<TileFile> {
 }
 
 /// A delta from a file, of which every leaf decodes.
-enum ReadDelta {
-	/// The bytes of each leaf's chunks.
-	Chunks(Vec<Vec<u8>>),
-	/// A low-rank delta.
-	LowRank { matrix: Matrix, delta: LowRank, leaves: Vec<Vec<u8>> },
+struct ReadDelta<'a> {
+	form: Form<'a>,
+	leaves: Vec<Vec<u8>>,
 }
 
-impl ReadDelta {
-	/// Reads the delta of a component of `weights` weights. A low-rank one must be of this matrix.
-	fn open(path: &Path, weights: usize, place: Option<MatrixPlace>) -> anyhow::Result<Self> {
-		// Dense, a delta takes a quarter of the weights and some more; beyond that it is none.
+impl<'a> ReadDelta<'a> {
+	/// Reads the delta of a component of `weights` weights. A low-rank one must be of these tensors.
+	fn open(path: &Path, weights: usize, tensors: Option<&'a Tensors>) -> anyhow::Result<Self> {
+		// Dense, a delta takes a quarter of the weights and some more, and one of low rank hardly more
+		// than half of them; beyond that it is none.
 		let limit = (weights as u64).saturating_mul(WEIGHT_BYTES as u64).saturating_add(1 << 20);
 		let mut blob = Vec::new();
 		File::open(path)
@@ -421,65 +421,28 @@ impl ReadDelta {
 			.with_context(|| format!("cannot read {}", path.display()))?;
 		let has_one_more = count_leaves(&blob) == Some(leaf_count(weights) + 1);
 		let refused = || {
-			let hint = match (has_one_more, place) {
-				(true, None) => "; if it is a low-rank one, say of which matrix with --matrix",
+			let hint = match (has_one_more, tensors) {
+				(true, None) => "; if it is a low-rank one, say where tensors lie with --matrix",
 				_ => "",
 			};
 			format!("{} is no delta of this component{hint}", path.display())
 		};
-		if let (true, Some(place)) = (has_one_more, place) {
-			let matrix = matrix_of(place, weights)?;
-			let delta = LowRank::from_blob(&blob, &matrix).with_context(refused)?;
-			let leaves = delta.encode(&matrix)?;
-			return Ok(Self::LowRank { matrix, delta, leaves });
-		}
-		let mut components = decode_blob(&blob, &[weights]).with_context(refused)?;
+		let form = match tensors {
+			Some(tensors) if has_one_more => Form::LowRank(tensors),
+			_ => Form::Chunks(weights),
+		};
+		let mut components = decode_blob(&blob, &[form]).with_context(refused)?;
 		let leaves = components.pop().with_context(refused)?;
-		for (leaf, bytes) in leaves.iter().enumerate() {
-			check_leaf(bytes, weights_in_leaf(weights, leaf))
-				.with_context(|| format!("leaf {leaf}"))
-				.with_context(refused)?;
-		}
-		Ok(Self::Chunks(leaves))
-	}
-
-	/// The increments of leaf `leaf` of the component, which has `weights` weights.
-	fn increments(&self, leaf: usize, weights: usize) -> Result<Vec<i64>, Error> {
-		let (Self::Chunks(leaves) | Self::LowRank { leaves, .. }) = self;
-		let bytes = leaves.get(leaf).map(Vec::as_slice).unwrap_or_default();
-		match self {
-			Self::Chunks(_) => leaf_of_chunks(bytes, weights),
-			Self::LowRank { matrix, .. } => {
-				let last = leaves.last().map(Vec::as_slice).unwrap_or_default();
-				leaf_increments(matrix, leaf, bytes, last)
+		Leaves::open(form, &leaves).with_context(refused)?;
+		if let Form::Chunks(_) = form {
+			for (leaf, bytes) in leaves.iter().enumerate() {
+				check_leaf(bytes, weights_in_leaf(weights, leaf))
+					.with_context(|| format!("leaf {leaf}"))
+					.with_context(refused)?;
 			}
 		}
+		Ok(Self { form, leaves })
 	}
-}
-
-/// The increments of a leaf of `weights` weights that is written in chunks.
-fn leaf_of_chunks(bytes: &[u8], weights: usize) -> Result<Vec<i64>, Error> {
-	let mut increments = vec![0; weights];
-	let mut parts = increments.chunks_mut(CHUNK);
-	let mut decoder = Decoder::new(bytes, weights)?;
-	while let Some(chunk) = decoder.read()? {
-		// There are as many chunks as the decoder was told.
-		let part = parts.next().unwrap_or_default();
-		match chunk {
-			Chunk::Unchanged => {}
-			Chunk::Sparse { indices, .. } => {
-				for (index, increment) in indices.iter().zip(chunk.increments()) {
-					part[usize::from(*index)] = increment;
-				}
-			}
-			Chunk::Dense { .. } => {
-				for (to, increment) in part.iter_mut().zip(chunk.increments()) {
-					*to = increment;
-				}
-			}
-		}
-	}
-	Ok(increments)
 }
 
 /// How many leaves a blob has, if it is made of lengths and as many bytes.
@@ -505,18 +468,6 @@ mod tests {
 		for cut in [&[0, 0, 0][..], &[1, 0, 0, 0], &[255; 9]] {
 			assert_eq!(count_leaves(cut), None);
 		}
-	}
-
-	#[test]
-	fn leaf_of_chunks_has_the_increments_of_all_kinds() {
-		let mut learned = vec![0i64; 2 * CHUNK + 5];
-		learned[7] = -3;
-		learned[2 * CHUNK..].copy_from_slice(&[5, -100, 3, 1, 2]);
-		let mut rest = learned.clone();
-		let mut bytes = Vec::new();
-		Encoder::new().encode(&mut rest, 200, &mut bytes);
-		assert_eq!(rest, vec![0; rest.len()]);
-		assert_eq!(leaf_of_chunks(&bytes, learned.len()), Ok(learned));
 	}
 
 	#[test]

@@ -3,16 +3,28 @@
 //! A delta keeps a few of a hundred increments, so even an honest one is far from what was trained;
 //! and it carries what earlier deltas left out, which nobody but its trainer knows. So its cosine
 //! with the training is small and says little by itself. What can be asked is how it compares with
-//! the best there is: the same training compressed by the reference encoder under the same budget.
+//! a measure: the same training compressed in chunks, by the reference encoder under the same budget.
 //!
 //! ```text
-//! alignment = cos(claimed delta, trained) / cos(compressed(trained), trained)
+//! alignment = cos(claimed delta, trained) / cos(chunks(trained), trained)
 //! ```
 //!
 //! in parts per million, at most one million, and zero for deltas that point elsewhere. An honest
-//! delta without a residual reaches one million; a trainer leaves its residual out where it would
-//! fall below the recipe's `min_alignment_ppm`, see `residual`. Deltas of noise, or of somebody
+//! delta in chunks without a residual reaches one million; a trainer leaves its residual out where it
+//! would fall below the recipe's `min_alignment_ppm`, see `residual`. Deltas of noise, or of somebody
 //! else's training, are near zero.
+//!
+//! # Low-rank deltas
+//!
+//! Which bytes a trainer's encoder chooses is not checked, only what they say. A verifier decodes the
+//! claimed delta, which is exact on every machine whatever its kind, and compares it with chunks, which
+//! are integer arithmetic as well: the floats that find low-rank deltas decide nothing here, and a
+//! verifier spends no time on finding them. An encoder takes low rank where it leaves out less than
+//! chunks do. If chunks leave the part `e` of the squares, the squared cosine of a low-rank delta that
+//! was taken is above `1 - e`; that of chunks is at least as much and, since their values fit the
+//! increments well, hardly more. So an honest low-rank delta without a residual is near one million if
+//! it is hardly better than chunks, and reaches it otherwise. To be better than chunks is allowed, and
+//! makes room for a residual. A trainer whose encoder knows chunks only is measured as before.
 
 use super::error::Result;
 use blyan_engine::delta::{self, Delta, Residual};
@@ -38,8 +50,8 @@ fn cosine(a: &[Vec<i32>], b: &[Vec<i32>]) -> i128 {
 	dot.saturating_mul(PARTS).checked_div(norms).unwrap_or(0)
 }
 
-/// How well `deltas` point where `trained` went, in parts per million of the best that
-/// `bytes_per_chunk` permit.
+/// How well `deltas` point where `trained` went, in parts per million of the best chunks that
+/// `bytes_per_chunk` permit, and at most a million.
 pub fn alignment_ppm(
 	architecture: &Architecture,
 	deltas: &[Delta],
@@ -47,12 +59,12 @@ pub fn alignment_ppm(
 	bytes_per_chunk: u16,
 ) -> Result<u32> {
 	let claimed = cosine(&delta::decoded(architecture, deltas)?, trained);
-	let best = delta::encode(trained, &mut Residual::zero(architecture)?, bytes_per_chunk)?;
-	let best = cosine(&delta::decoded(architecture, &best)?, trained);
-	if claimed <= 0 || best <= 0 {
+	let chunks = delta::in_chunks(trained, &mut Residual::zero(architecture)?, bytes_per_chunk)?;
+	let chunks = cosine(&delta::decoded(architecture, &chunks)?, trained);
+	if claimed <= 0 || chunks <= 0 {
 		return Ok(0);
 	}
-	let share = claimed.saturating_mul(i128::from(PPM)).checked_div(best).unwrap_or(0);
+	let share = claimed.saturating_mul(i128::from(PPM)).checked_div(chunks).unwrap_or(0);
 	Ok(u32::try_from(share.clamp(0, i128::from(PPM))).unwrap_or(PPM))
 }
 
@@ -60,6 +72,7 @@ pub fn alignment_ppm(
 mod tests {
 	use super::*;
 	use crate::worker::training::tests::{architecture, base};
+	use blyan_primitives::update::DeltaKind;
 
 	/// Increments that look like noise; those of different seeds have nothing to do with each other.
 	pub(crate) fn noise(seed: u32) -> Vec<Vec<i32>> {
@@ -81,7 +94,13 @@ mod tests {
 
 	fn encoded(increments: &[Vec<i32>]) -> Vec<Delta> {
 		let mut residual = Residual::zero(&architecture()).unwrap();
-		delta::encode(increments, &mut residual, 112).unwrap()
+		delta::in_chunks(increments, &mut residual, 112).unwrap()
+	}
+
+	/// Increments that are the same for all weights of a component.
+	fn even(by: i32) -> Vec<Vec<i32>> {
+		let lengths = base().components().iter().map(Vec::len).collect::<Vec<_>>();
+		(0i32..).zip(lengths).map(|(place, length)| vec![by * (place % 3 - 1); length]).collect()
 	}
 
 	fn alignment(deltas: &[Delta], trained: &[Vec<i32>]) -> u32 {
@@ -102,6 +121,21 @@ mod tests {
 	fn honest_delta_without_a_residual_reaches_all_there_is() {
 		let trained = noise(1);
 		assert_eq!(alignment(&encoded(&trained), &trained), PPM);
+	}
+
+	#[test]
+	fn low_rank_delta_that_says_more_than_chunks_reaches_all_there_is() {
+		let trained = even(5_000);
+		let mut residual = Residual::zero(&architecture()).unwrap();
+		let deltas = delta::encode(&trained, &mut residual, 1_040).unwrap();
+		assert!(deltas.iter().any(|delta| delta.kind == DeltaKind::LowRank));
+		let reached = |deltas: &[Delta], trained: &[Vec<i32>]| {
+			alignment_ppm(&architecture(), deltas, trained, 1_040).unwrap()
+		};
+		assert_eq!(reached(&deltas, &trained), PPM);
+		// Measured against another training, it is as far off as any other delta.
+		assert_eq!(reached(&deltas, &even(-5_000)), 0);
+		assert!(reached(&deltas, &noise(1)) < 200_000);
 	}
 
 	#[test]

@@ -16,7 +16,7 @@ use blyan_primitives::{
 	hash::blake2b_256,
 	model::Architecture,
 	recipe::Recipe,
-	update::{Cids, Update, MAX_BLOB_BYTES},
+	update::{Cids, DeltaKind, Update, MAX_BLOB_BYTES},
 	H256,
 };
 use codec::{Decode, Encode};
@@ -34,7 +34,8 @@ pub struct Accepted {
 
 /// The deltas of an update, taken out of its blob and checked against the roots it names.
 pub fn unpack(architecture: &Architecture, update: &Update, blob: &[u8]) -> Result<Vec<Delta>> {
-	let components: Vec<u16> = update.deltas.iter().map(|delta| delta.component).collect();
+	let components: Vec<(u16, DeltaKind)> =
+		update.deltas.iter().map(|delta| (delta.component, delta.kind)).collect();
 	let deltas = delta::from_blob(architecture, &components, blob)?;
 	for (delta, entry) in deltas.iter().zip(&update.deltas) {
 		if delta.entry() != *entry {
@@ -117,14 +118,32 @@ pub(crate) mod tests {
 	use blyan_engine::delta::Residual;
 	use blyan_primitives::{update, BoundedVec};
 
-	/// An update that moves every weight of component 0 by about `by`, with its blob.
-	pub(crate) fn update_of(trainer: u8, by: i32) -> (Accepted, Vec<u8>) {
+	/// Increments that move every weight of component 0 by `by`.
+	fn moved(by: i32) -> Vec<Vec<i32>> {
 		let mut increments: Vec<Vec<i32>> =
 			base().components().iter().map(|weights| vec![0; weights.len()]).collect();
 		increments[0].fill(by);
+		increments
+	}
+
+	/// An update that moves every weight of component 0 by about `by`, with its blob.
+	pub(crate) fn update_of(trainer: u8, by: i32) -> (Accepted, Vec<u8>) {
 		let mut residual = Residual::zero(&architecture()).unwrap();
-		let deltas = delta::encode(&increments, &mut residual, 112).unwrap();
-		let blob = delta::blob(&deltas);
+		update_with(trainer, &delta::in_chunks(&moved(by), &mut residual, 112).unwrap())
+	}
+
+	/// The same as a low-rank delta, for which there must be more bytes.
+	fn low_rank_update_of(trainer: u8, by: i32) -> (Accepted, Vec<u8>) {
+		let mut residual = Residual::zero(&architecture()).unwrap();
+		let deltas = delta::encode(&moved(by), &mut residual, 1_040).unwrap();
+		let kinds: Vec<DeltaKind> = deltas.iter().map(|delta| delta.kind).collect();
+		assert_eq!(kinds, [DeltaKind::LowRank]);
+		update_with(trainer, &deltas)
+	}
+
+	/// An update with these deltas, and its blob.
+	fn update_with(trainer: u8, deltas: &[Delta]) -> (Accepted, Vec<u8>) {
+		let blob = delta::blob(deltas);
 		let entries: Vec<_> = deltas.iter().map(Delta::entry).collect();
 		let update = Update {
 			round: 1,
@@ -169,6 +188,43 @@ pub(crate) mod tests {
 		let both = merge(&base(), &wide(), &[good, false_blob]).unwrap();
 		assert_eq!(both.roots, alone.roots);
 		assert_eq!(both.dropped, [[2; 32]]);
+	}
+
+	#[test]
+	fn updates_of_both_kinds_merge_to_the_mean_of_what_they_say() {
+		let (chunks, low_rank) = (update_of(1, 4_096), low_rank_update_of(2, -1_024));
+		let both = merge(&base(), &wide(), &[low_rank.clone(), chunks.clone()]).unwrap();
+		assert!(both.dropped.is_empty());
+		let said = [&chunks, &low_rank].map(|(accepted, blob)| {
+			let deltas = unpack(&architecture(), &accepted.update, blob).unwrap();
+			delta::decoded(&architecture(), &deltas).unwrap().swap_remove(0)
+		});
+		let base = base();
+		let before = &base.components()[0];
+		let after = &both.weights.components()[0];
+		for (place, (before, after)) in before.iter().zip(after).enumerate() {
+			// As many samples each. Half-way goes to the even neighbour.
+			let sum = said[0][place] + said[1][place];
+			let up = i32::from(sum.rem_euclid(2) == 1 && sum.div_euclid(2).rem_euclid(2) == 1);
+			assert_eq!(after - before, sum.div_euclid(2) + up, "{place}");
+		}
+
+		// What is no delta of the kind that the update names, everybody leaves out.
+		let mut other = low_rank;
+		other.0.update.deltas[0].kind = DeltaKind::Chunks;
+		let alone = merge(&base, &wide(), std::slice::from_ref(&chunks)).unwrap();
+		let both = merge(&base, &wide(), &[chunks, other]).unwrap();
+		assert_eq!(both.roots, alone.roots);
+		assert_eq!(both.dropped, [[2; 32]]);
+	}
+
+	#[test]
+	fn norm_bounds_low_rank_updates_as_well() {
+		let update = low_rank_update_of(1, 1 << 20);
+		let bound = Recipe { max_delta_norm: 1 << 16, ..recipe() };
+		let merged = merge(&base(), &bound, std::slice::from_ref(&update)).unwrap();
+		assert_eq!(merged.dropped, [[1; 32]]);
+		assert_eq!(merged.roots, base().roots());
 	}
 
 	#[test]

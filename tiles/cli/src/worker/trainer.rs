@@ -35,7 +35,7 @@ use blyan_engine::{
 };
 use blyan_primitives::{
 	recipe::Recipe,
-	update::{cids, Update},
+	update::{cids, DeltaKind, Update},
 	BoundedVec, H256,
 };
 use blyan_tiles::atomic;
@@ -142,6 +142,8 @@ impl Training {
 		// Last, since it says that everything else is there.
 		let sealed = seal(&self.folder.join(UPDATE_FILE), || Ok(update))?;
 		Session::forget(&self.folder)?;
+		let kinds = compressed.deltas.iter().map(|delta| delta.kind);
+		let low_rank = kinds.filter(|kind| *kind == DeltaKind::LowRank).count();
 		worker.report.event(
 			"trained",
 			json!({
@@ -152,6 +154,7 @@ impl Training {
 				"loss_after": nats(sealed.value.loss_after),
 				"loss_after_micronats": sealed.value.loss_after,
 				"delta_bytes": deltas.len(),
+				"low_rank_deltas": low_rank,
 				"with_residual": compressed.with_residual,
 			}),
 		);

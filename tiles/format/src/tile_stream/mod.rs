@@ -367,7 +367,7 @@ impl VerifiedStream {
 	/// Writes the stream with a delta added to its master weights to `target`, atomically, and
 	/// returns the new root. This stream stays as it is, also if `target` is its own path.
 	///
-	/// The delta has one item for each leaf, in order: its bytes, as
+	/// The delta is in chunks and has one item for each leaf, in order: its bytes, as
 	/// [`apply_leaf`](blyan_primitives::delta::apply_leaf) takes them. They are asked for when
 	/// their leaf is written, so that they need not all be in memory. What is stored for leaves
 	/// that do not change is copied after it was verified, and not compressed again.

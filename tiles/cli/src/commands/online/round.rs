@@ -16,7 +16,11 @@ use crate::{
 };
 use anyhow::{bail, Context as _};
 use blyan_engine::demo;
-use blyan_primitives::{recipe::Recipe, H256};
+use blyan_primitives::{
+	recipe::Recipe,
+	update::{ComponentDelta, DeltaKind},
+	H256,
+};
 use serde::Serialize;
 use std::{fs, path::Path};
 
@@ -137,6 +141,14 @@ pub async fn round_list(args: RoundListArgs, context: &Context) -> anyhow::Resul
 	context.output.rows(&rows, "no rounds")
 }
 
+/// How many of these deltas are of each kind, as in `chunks 2, low rank 18`.
+fn kinds_of(deltas: &[ComponentDelta]) -> String {
+	let of = |kind: DeltaKind| deltas.iter().filter(|delta| delta.kind == kind).count();
+	let counts = [DeltaKind::Chunks, DeltaKind::LowRank].map(|kind| (kind, of(kind)));
+	let named = counts.iter().filter(|(_, count)| *count > 0);
+	named.map(|(kind, count)| format!("{} {count}", kind.name())).collect::<Vec<_>>().join(", ")
+}
+
 /// A trainer of a round.
 #[derive(Serialize)]
 struct TrainerRow {
@@ -148,6 +160,8 @@ struct TrainerRow {
 	loss_after: Option<String>,
 	loss_after_micronats: Option<u32>,
 	size: Option<String>,
+	/// How many components change by each kind of delta.
+	kinds: Option<String>,
 	segments: Vec<u32>,
 	verdicts: Vec<String>,
 }
@@ -174,6 +188,7 @@ impl TrainerRow {
 			loss_after: update.map(|update| nats(update.loss_after)),
 			loss_after_micronats: update.map(|update| update.loss_after),
 			size: update.map(|update| crate::output::bytes(update.delta_bytes())),
+			kinds: update.map(|update| kinds_of(&update.deltas)),
 			segments: audit.map_or_else(Vec::new, |audit| audit.segments.clone()),
 			verdicts: seats
 				.iter()
@@ -424,6 +439,22 @@ fn read_recipe(path: &Path) -> anyhow::Result<Recipe> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn kinds_of_deltas_are_counted() {
+		let (chunks, low_rank) = (DeltaKind::Chunks, DeltaKind::LowRank);
+		let kinds = |kinds: &[DeltaKind]| {
+			let delta = |kind: &DeltaKind| ComponentDelta {
+				component: 0,
+				kind: *kind,
+				delta_root: H256::zero(),
+				bytes: 1,
+			};
+			kinds_of(&kinds.iter().map(delta).collect::<Vec<_>>())
+		};
+		assert_eq!(kinds(&[chunks, low_rank, chunks]), "chunks 2, low rank 1");
+		assert_eq!(kinds(&[low_rank]), "low rank 1");
+	}
 
 	#[test]
 	fn improvement_has_a_sign_and_wrong_weights_have_none() {
