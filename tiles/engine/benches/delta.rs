@@ -2,14 +2,18 @@
 //!
 //! Prints GB of weights a second, a weight being 4 bytes, as a Markdown table: medians of several
 //! runs over more weights than a cache holds. Increments have a heavy tail and differ in size from
-//! chunk to chunk, as those of training do.
+//! chunk to chunk, as those of training do. Low-rank deltas are of one square matrix, of the largest rank
+//! that an encoder takes for the same bytes.
 //!
 //! ```text
 //! cargo bench --bench delta
 //! ```
 
+use blyan_engine::low_rank::{fit_within, Matrix, Tensors};
 use blyan_primitives::delta::{
-	apply_leaf, check_leaf, merge_leaf, Encoder, CHUNK, LEAF_CHUNKS, LEAF_WEIGHTS,
+	apply_leaf, check_leaf,
+	low_rank::{Factors, LowRank},
+	merge_deltas, merge_leaf, Encoder, Form, LeafDelta, Leaves, CHUNK, LEAF_CHUNKS, LEAF_WEIGHTS,
 };
 use std::{hint::black_box, time::Instant};
 
@@ -17,9 +21,15 @@ use std::{hint::black_box, time::Instant};
 const LEAVES: usize = 64;
 const RUNS: usize = 9;
 const UPDATES: u64 = 8;
+/// Rows and columns of a matrix that fills all leaves.
+const SIDE: usize = 2_048;
+/// The largest rank that an encoder looks for.
+const MAX_RANK: usize = 64;
 /// Budgets in bytes a chunk: 146 times smaller than f32, 16 times, and one byte a weight.
 const BUDGETS: [u16; 3] = [112, 1_040, 4_098];
 const BYTES_PER_WEIGHT: f64 = 4.0;
+
+const _: () = assert!(SIDE * SIDE == LEAVES * LEAF_WEIGHTS);
 
 /// The increments of one update.
 fn increments(seed: u64) -> Vec<i32> {
@@ -118,15 +128,72 @@ fn apply(budget: u16) -> f64 {
 	speed(|| {}, work)
 }
 
+fn tensors() -> Tensors {
+	let matrix = Matrix { weights: SIDE * SIDE, first: 0, rows: SIDE, cols: SIDE };
+	Tensors::new(vec![matrix]).expect("the matrix is the whole component")
+}
+
+/// Bytes for all leaves.
+fn total(budget: u16) -> usize {
+	LEAVES * LEAF_CHUNKS * usize::from(budget)
+}
+
+fn encode_low_rank(budget: u16) -> f64 {
+	let tensors = tensors();
+	let wanted: Vec<i64> = increments(1).into_iter().map(i64::from).collect();
+	let work = || {
+		let fitted = fit_within(&tensors, black_box(&wanted), total(budget));
+		black_box(fitted.expect("there is an increment for each weight"));
+	};
+	speed(|| {}, work)
+}
+
+/// The leaves of a delta of the largest rank, whose factors are any values.
+fn low_rank(tensors: &Tensors, seed: u64, budget: u16) -> Vec<Vec<u8>> {
+	let rank = (total(budget) / (2 * SIDE + 1)).min(MAX_RANK);
+	let mut values = increments(seed).into_iter().map(|increment| increment as i8);
+	let a = values.by_ref().take(SIDE * rank).collect();
+	let b = values.take(SIDE * rank).collect();
+	let factors = Factors { rank: rank as u16, exp_a: 0, exp_b: 0, a, b };
+	let delta = LowRank { factors: vec![Some(factors)] };
+	delta.encode(tensors).expect("the factors are as long as rank, rows and columns say")
+}
+
+fn merge_low_rank(budget: u16) -> f64 {
+	let tensors = tensors();
+	let updates: Vec<Vec<Vec<u8>>> =
+		(1..=UPDATES).map(|seed| low_rank(&tensors, seed, budget)).collect();
+	let mut weights = vec![0i32; LEAVES * LEAF_WEIGHTS];
+	let work = || {
+		let form = Form::LowRank(&tensors);
+		let opened: Vec<Leaves<'_>> = updates
+			.iter()
+			.map(|leaves| Leaves::open(form, leaves).expect("they were encoded"))
+			.collect();
+		for (leaf, weights) in weights.chunks_mut(LEAF_WEIGHTS).enumerate() {
+			let of_leaf: Vec<(u64, Option<LeafDelta<'_>>)> =
+				opened.iter().map(|leaves| (4_096, leaves.leaf(leaf))).collect();
+			merge_deltas(black_box(weights), &of_leaf).expect("the leaves are as long");
+		}
+	};
+	speed(|| {}, work)
+}
+
 fn main() {
-	let rows: [(&str, fn(u16) -> f64); 4] =
-		[("encode", encode), ("decode", decode), ("merge of 8", merge), ("apply", apply)];
+	let rows: [(&str, fn(u16) -> f64); 6] = [
+		("encode", encode),
+		("decode", decode),
+		("merge of 8", merge),
+		("apply", apply),
+		("low rank: find", encode_low_rank),
+		("low rank: merge of 8", merge_low_rank),
+	];
 	println!("GB of weights a second, one core; columns: bytes for 4,096 weights");
 	println!();
 	println!("| | {} | {} | {} |", BUDGETS[0], BUDGETS[1], BUDGETS[2]);
 	println!("|---|---|---|---|");
 	for (name, speed) in rows {
 		let [a, b, c] = BUDGETS.map(speed);
-		println!("| {name} | {a:.2} | {b:.2} | {c:.2} |");
+		println!("| {name} | {a:.3} | {b:.3} | {c:.3} |");
 	}
 }
