@@ -444,7 +444,7 @@ impl<'a> LastLeaf<'a> {
 	fn check_shared_rows(&self, leaf: usize, before: &[u8], bytes: &[u8]) -> Result<(), Error> {
 		let pairs = self.parts(leaf.saturating_sub(1)).zip(self.parts(leaf));
 		for (old, new) in pairs.filter(|(old, new)| new.rows.start < old.rows.end) {
-			// Both have rows, and only the last one before can be the first one here.
+			// Only the last row before can be the first one here; without rows nothing is compared.
 			let at = old.bytes().saturating_sub(old.right.rank);
 			let known = old.bytes_of(before).get(at..).unwrap_or_default();
 			let mut both = known.iter().zip(new.bytes_of(bytes));
