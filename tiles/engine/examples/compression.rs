@@ -6,7 +6,9 @@
 //! to the trainer's next one. The last sixteenth of the text is held out. Everything is done for
 //! several seeds, which decide the first weights and who sees which bytes.
 //!
-//! Prints what is left of an update, then the losses; writes a plot of the losses.
+//! Prints what is left of an update, then the losses; writes a plot of the losses. What was measured
+//! is kept beside the plot in a file `.csv`, and is not measured again for the same text: begun again,
+//! it goes on with the first seed of a method that is not in it.
 //!
 //! ```text
 //! cargo run --example compression -- TEXT ROUNDS SVG [METHOD...]
@@ -23,14 +25,18 @@ use blyan_engine::{
 };
 use blyan_primitives::{
 	delta::{self, CHUNK},
+	hash::blake2b_256,
 	sampling, H256,
 };
 use std::{
 	cmp::Reverse,
+	collections::BTreeMap,
 	env,
 	error::Error,
 	fmt::{self, Write as _},
-	fs,
+	fs::{self, File},
+	io::Write as _,
+	path::Path,
 };
 
 const TRAINERS: [[u8; 32]; 2] = [[1; 32], [2; 32]];
@@ -287,6 +293,56 @@ fn merged(updates: &[Vec<Vec<i64>>]) -> Vec<Vec<i32>> {
 	(0..updates[0].len()).map(of_component).collect()
 }
 
+/// What was measured, also before: lines `seed,round,loss,method` behind the hash of the text.
+struct Log {
+	file: File,
+	losses: BTreeMap<(String, u8, usize), f64>,
+}
+
+impl Log {
+	/// Opens or begins the file. Fails if it is about another text, or is no such file.
+	fn open(path: &Path, text: &[u8]) -> Result<Self, Box<dyn Error>> {
+		let mut file = File::options().read(true).append(true).create(true).open(path)?;
+		let head = format!("text,{:?}", blake2b_256(text));
+		let found = fs::read_to_string(path)?;
+		let mut lines = found.lines();
+		match lines.next() {
+			None => writeln!(file, "{head}")?,
+			Some(first) if first == head => {}
+			Some(_) => {
+				return Err(
+					format!("{} is of another text: name another plot", path.display()).into()
+				)
+			}
+		}
+		let losses: Option<_> = lines.map(Self::parse).collect();
+		let losses =
+			losses.ok_or_else(|| format!("{} is no list of losses: delete it", path.display()))?;
+		Ok(Self { file, losses })
+	}
+
+	fn parse(line: &str) -> Option<((String, u8, usize), f64)> {
+		let mut fields = line.splitn(4, ',');
+		let seed = fields.next()?.parse().ok()?;
+		let round = fields.next()?.parse().ok()?;
+		let loss = fields.next()?.parse().ok()?;
+		Some(((fields.next()?.to_owned(), seed, round), loss))
+	}
+
+	/// The losses of a method and a seed, if so many rounds of it were measured.
+	fn find(&self, method: &Method, seed: u8, rounds: usize) -> Option<Vec<f64>> {
+		let at = |round: usize| self.losses.get(&(method.name.to_owned(), seed, round)).copied();
+		(0..=rounds).map(at).collect()
+	}
+
+	fn add(&mut self, method: &Method, seed: u8, losses: &[f64]) -> Result<(), Box<dyn Error>> {
+		for (round, loss) in losses.iter().enumerate() {
+			writeln!(self.file, "{seed},{round},{loss:.6},{}", method.name)?;
+		}
+		Ok(())
+	}
+}
+
 /// The losses of a method: for each seed those before the first round and after each.
 struct Curve {
 	name: &'static str,
@@ -429,12 +485,23 @@ fn main() -> Result<(), Box<dyn Error>> {
 		return Err(usage.into());
 	}
 
+	let mut log = Log::open(&Path::new(&svg).with_extension("csv"), &text)?;
 	let bench = Bench::new(text)?;
 	bench.print_shares(&METHODS.iter().collect::<Vec<_>>())?;
 	let mut curves = Vec::new();
 	for method in methods {
-		let of_seed = |seed: u8| bench.losses(method, seed, rounds);
-		let seeds: Vec<Vec<f64>> = (1..=SEEDS).map(of_seed).collect::<blyan_engine::Result<_>>()?;
+		let mut seeds = Vec::new();
+		for seed in 1..=SEEDS {
+			let known = log.find(method, seed, rounds as usize);
+			seeds.push(match known {
+				Some(losses) => losses,
+				None => {
+					let losses = bench.losses(method, seed, rounds)?;
+					log.add(method, seed, &losses)?;
+					losses
+				}
+			});
+		}
 		curves.push(Curve { name: method.name, seeds });
 	}
 	print_losses(&curves, rounds as usize);
