@@ -1,14 +1,12 @@
 //! Nothing moves money past the books: neither the issuance, nor what is held, nor the pots.
 
-mod support;
-
+use crate::support::{checks, succeeded, Chain};
 use blyan_runtime::{
 	constants::{BLY, EXISTENTIAL_DEPOSIT},
 	AccountId, Address, Balance, Bly, Runtime, RuntimeCall, RuntimeOrigin,
 };
 use pallet_balances::AdjustmentDirection;
 use polkadot_sdk::*;
-use support::{checks, succeeded, Chain};
 
 use frame_support::{
 	traits::{Get, OriginTrait},

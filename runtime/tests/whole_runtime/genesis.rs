@@ -1,7 +1,6 @@
 //! How networks start, and how far governance may move their parameters.
 
-mod support;
-
+use crate::support::{checks, everybody, state_of};
 use blyan_runtime::{
 	constants::{
 		BLY, DAYS, EPOCH_SLOTS, EXISTENTIAL_DEPOSIT, HOURS, MAXIMUM_BLOCK_LENGTH, MICRO_BLY,
@@ -10,7 +9,6 @@ use blyan_runtime::{
 	genesis, network, params, Balance, BlockNumber, Parameters, Runtime, RuntimeOrigin,
 };
 use polkadot_sdk::*;
-use support::{checks, everybody, state_of};
 
 use frame_support::traits::Get;
 use sp_keyring::Sr25519Keyring;

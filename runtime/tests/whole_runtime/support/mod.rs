@@ -1,8 +1,5 @@
 //! A chain in memory that starts from a preset and applies real blocks of real extrinsics.
 
-// Every file of tests uses a part of this.
-#![allow(dead_code)]
-
 pub mod checks;
 pub mod director;
 pub mod noise;

@@ -1,14 +1,12 @@
 //! Random calls of everybody over the whole runtime, while somebody plays all the parts of rounds.
 
-mod support;
-
-use blyan_runtime::{Rounds, Runtime};
-use pallet_rounds::Phase;
-use support::{
+use crate::support::{
 	checks::{self, Credits},
 	director::Director,
 	noise, Chain, Rng,
 };
+use blyan_runtime::{Rounds, Runtime};
+use pallet_rounds::Phase;
 
 /// Blocks of a run: several datasets are approved or not, and several rounds end each way.
 const BLOCKS: u32 = 150;
@@ -26,7 +24,7 @@ fn run(seed: u64) -> (Vec<Phase>, u32, u32) {
 		chain.block(|keys| {
 			director.act(keys);
 			for _ in 0..1 + rng.below(6) {
-				if support::succeeded(&noise::act(&mut rng, keys)) {
+				if crate::support::succeeded(&noise::act(&mut rng, keys)) {
 					done += 1;
 				} else {
 					refused += 1;

@@ -1,12 +1,10 @@
 //! What is held without a record is found, and so is a record of what is not held.
 
-mod support;
-
+use crate::support::{director, succeeded, Chain};
 use blyan_runtime::{
 	constants::BLY, invariants, AccountId, Address, Balances, RuntimeHoldReason, RuntimeOrigin,
 };
 use polkadot_sdk::*;
-use support::{director, succeeded, Chain};
 
 use blyan_primitives::roles::Roles;
 use frame_support::traits::{fungible::MutateHold, tokens::Precision};

@@ -1,10 +1,8 @@
 //! What contributors store without a fee.
 
-mod support;
-
+use crate::support::{checks, director, send_bare, succeeded, Chain};
 use blyan_runtime::Runtime;
 use polkadot_sdk::*;
-use support::{checks, director, send_bare, succeeded, Chain};
 
 use frame_support::traits::Get;
 use sp_keyring::Sr25519Keyring;

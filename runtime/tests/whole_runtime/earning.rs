@@ -1,18 +1,16 @@
 //! Who may have work done, and is paid for from the emission: models that governance has admitted.
 
-mod support;
-
+use crate::support::{
+	checks,
+	director::{Director, MODEL_OWNER},
+	succeeded, Chain, Keys,
+};
 use blyan_runtime::{
 	params, AccountId, BlockNumber, Bly, Parameters, Rounds, Runtime, RuntimeOrigin,
 };
 use pallet_bly::{Points, Shares};
 use pallet_rounds::{Phase, RoundSummary};
 use polkadot_sdk::*;
-use support::{
-	checks,
-	director::{Director, MODEL_OWNER},
-	succeeded, Chain, Keys,
-};
 
 /// The first model, and the first round, which makes it better.
 const MODEL: u32 = 0;
