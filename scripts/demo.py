@@ -406,6 +406,15 @@ class Demo:
         say(f"open the chain in polkadot.js: https://polkadot.js.org/apps/?rpc={self.url}")
 
 
+STOP = (signal.SIGINT, signal.SIGTERM)
+
+
+def interrupt(*_):
+    for number in STOP:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, help=f"rounds to run ({ROUNDS}, before a cheat none)")
@@ -417,8 +426,9 @@ def main():
     options = parser.parse_args()
     if options.rounds is None:
         options.rounds = 0 if options.cheat else ROUNDS
-    # Asked to stop, it stops what it has started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Asked to stop, it stops what it has started, and lets nobody hurry it.
+    for number in STOP:
+        signal.signal(number, interrupt)
     demo = Demo(pathlib.Path(tempfile.mkdtemp(prefix="blyan-demo-")), options)
     demo.began = time.monotonic()
     try:

@@ -18,9 +18,16 @@ scripts/metadata.sh --check
 # for the processor.
 echo "test: beside the next two, end to end, with polkadot.js, and the demo's path"
 work="$(mktemp -d)"
-tests/run.sh >"$work/log" 2>&1 &
+# In a group of its own, so that all of it ends if one of the others fails.
+setsid tests/run.sh >"$work/log" 2>&1 &
 end_to_end=$!
-trap 'kill $end_to_end 2>/dev/null; wait $end_to_end; rm -rf "$work"' EXIT
+stop() {
+	kill -- "-$end_to_end" 2>/dev/null || true
+	wait "$end_to_end" || true
+	rm -rf "$work"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
 echo "test: unit, property and whole-runtime tests"
 nice cargo test --locked --workspace --quiet
 echo "test: tile files, engine and workers; fuzz targets over kept inputs and mutations of them"

@@ -26,7 +26,7 @@ process.once('exit', () => {
 	}
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-	process.once(signal, () => process.exit(1));
+	process.on(signal, () => process.exit(1));
 }
 
 /** Where the build has put a program. */
