@@ -297,7 +297,10 @@ pub fn read_note<T: Decode>(path: &Path) -> Result<Option<T>> {
 		Err(error) => return Err(Error::io("examine", path)(error)),
 	};
 	T::decode_all(&mut bytes.as_slice()).map(Some).map_err(|_| {
-		Error::refused(path.display().to_string(), "it is damaged; delete it if the round is over")
+		Error::refused(
+			path.display().to_string(),
+			"it is damaged; delete it when its round, or its day, is over",
+		)
 	})
 }
 
