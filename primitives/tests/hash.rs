@@ -45,6 +45,22 @@ proptest! {
 		prop_assert_eq!(hasher.finalize(), blake2b_256(&pieces.concat()));
 	}
 
+	/// Eight of one length are hashed in another way than others, also in the midst of these.
+	#[test]
+	fn many_of_equal_lengths_hash_like_each(
+		bytes in vec(any::<u8>(), 1..4_000),
+		runs in vec((0usize..700, 1usize..20), 0..6),
+	) {
+		let lengths = runs.into_iter().flat_map(|(length, count)| vec![length; count]);
+		let piece = |(at, length): (usize, usize)| -> Vec<u8> {
+			bytes.iter().copied().cycle().skip(at * 37).take(length).collect()
+		};
+		let inputs: Vec<Vec<u8>> = lengths.enumerate().map(piece).collect();
+		let slices: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+		let each: Vec<H256> = slices.iter().map(|input| blake2b_256(input)).collect();
+		prop_assert_eq!(hash_many(&slices), each);
+	}
+
 	#[test]
 	fn many_hash_like_each(inputs in vec(vec(any::<u8>(), 0..600), 0..20)) {
 		let slices: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();

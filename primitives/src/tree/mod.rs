@@ -93,8 +93,8 @@ pub const LIST_ROOT_TAG: u8 = 0x03;
 const NODE_BYTES: usize = 3 + FAN_OUT * hash::DIGEST_BYTES;
 /// Inner nodes that are laid out in memory at once while a level is hashed.
 const NODES_PER_BATCH: usize = 256;
-/// Leaves that are hashed together; small enough that their pages stay in the cache.
-const LEAVES_PER_BATCH: usize = 4;
+/// Leaves that are hashed together; so few that their pages stay in the cache.
+const LEAVES_PER_BATCH: usize = hash::LANES;
 
 const _: () = assert!(MAX_LEAVES == 1 << (3 * MAX_LEVELS));
 

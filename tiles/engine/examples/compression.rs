@@ -1,36 +1,38 @@
 //! What compressing updates costs: the held-out loss round by round, on the same bytes for each way
 //! to send what was learned.
 //!
-//! Two trainers train the demonstration's model on a text, in rounds of the demonstration's recipe,
-//! and their updates are merged. What a way leaves out of an update is, if it has a residual, added
-//! to the trainer's next one. The last sixteenth of the text is held out. Everything is done for
+//! Two trainers train the demonstration's model on a text, in rounds of the demonstration's recipe, or
+//! of another number of steps, and their updates are merged. What a way leaves out of an update is, if
+//! it has a residual, added to the trainer's next one. The last sixteenth of the text is held out. Everything is done for
 //! several seeds, which decide the first weights and who sees which bytes.
 //!
 //! Prints what is left of an update, then the losses; writes a plot of the losses. What was measured
-//! is kept beside the plot in a file `.csv`, and is not measured again for the same text: begun again,
-//! it goes on with the first seed of a method that is not in it.
+//! is kept beside the plot in a file `.csv`, and is not measured again for the same text, steps and
+//! device: begun again, it goes on with the first seed of a method that is not in it.
 //!
 //! ```text
-//! cargo run --example compression -- TEXT ROUNDS SVG [METHOD...]
+//! cargo run --example compression -- [--steps STEPS] [--device DEVICE] TEXT ROUNDS SVG [METHOD...]
 //! ```
 //!
-//! Methods are numbers from 1, in the order of `METHODS`; without any, the first five.
+//! Methods are numbers from 1, in the order of `METHODS`; without any, the first five. A round has as
+//! many steps as the demonstration's unless told otherwise, a quarter of which are its warm-up.
 
 use blyan_engine::{
 	batch,
 	delta::{component_in_chunks, encode_component, Encoded},
 	demo,
 	low_rank::{fit_within, Tensors},
-	Batch, Device, FloatRecipe, Recipe, Weights,
+	Batch, Device, FloatRecipe, Recipe as _, Weights,
 };
 use blyan_primitives::{
 	delta::{self, CHUNK},
 	hash::blake2b_256,
+	recipe::Recipe,
 	sampling, H256,
 };
 use std::{
 	cmp::Reverse,
-	collections::BTreeMap,
+	collections::{BTreeMap, VecDeque},
 	env,
 	error::Error,
 	fmt::{self, Write as _},
@@ -49,6 +51,8 @@ const HELD_OUT_PARTS: usize = 16;
 const LARGEST: usize = 64;
 const BYTES_PER_WEIGHT: usize = 4;
 const PERMILLE: i64 = 1_000;
+const USAGE: &str = "say what to do: \
+	compression [--steps STEPS] [--device DEVICE] TEXT ROUNDS SVG [METHOD...]";
 
 static METHODS: [Method; 12] = [
 	method("uncompressed", Codec::Uncompressed, 0),
@@ -162,8 +166,11 @@ struct Bench {
 }
 
 impl Bench {
-	fn new(mut text: Vec<u8>) -> Result<Self, Box<dyn Error>> {
-		let recipe = FloatRecipe::new(demo::RECIPE, Device::named("cpu")?)?;
+	fn new(mut text: Vec<u8>, steps: u32, device: &str) -> Result<Self, Box<dyn Error>> {
+		let quarter = (steps / 4).max(1);
+		let recipe =
+			Recipe { steps, checkpoint_every: quarter, warmup_steps: quarter, ..demo::RECIPE };
+		let recipe = FloatRecipe::new(recipe, Device::named(device)?)?;
 		let held_out = text.split_off(text.len() - text.len() / HELD_OUT_PARTS);
 		let count = u32::from(demo::RECIPE.evaluation_records);
 		let held_out = windows(&held_out, &EVALUATION_SEED, &sampling::EVALUATOR, 0, count)?;
@@ -185,7 +192,7 @@ impl Bench {
 		trainer: &[u8; 32],
 		round: u32,
 	) -> blyan_engine::Result<Vec<Vec<i32>>> {
-		let steps = demo::RECIPE.steps;
+		let steps = self.recipe.parameters().steps;
 		let count = u32::from(demo::RECIPE.batch);
 		let batches =
 			&mut |step: u32| windows(&self.text, seed, trainer, round * steps + step, count);
@@ -293,26 +300,28 @@ fn merged(updates: &[Vec<Vec<i64>>]) -> Vec<Vec<i32>> {
 	(0..updates[0].len()).map(of_component).collect()
 }
 
-/// What was measured, also before: lines `seed,round,loss,method` behind the hash of the text.
+/// What was measured, also before: lines `seed,round,loss,method` behind one that tells of what.
 struct Log {
 	file: File,
 	losses: BTreeMap<(String, u8, usize), f64>,
 }
 
 impl Log {
-	/// Opens or begins the file. Fails if it is about another text, or is no such file.
-	fn open(path: &Path, text: &[u8]) -> Result<Self, Box<dyn Error>> {
+	/// Opens or begins the file. Fails if it is about something else, or is no such file.
+	fn open(path: &Path, head: &str) -> Result<Self, Box<dyn Error>> {
 		let mut file = File::options().read(true).append(true).create(true).open(path)?;
-		let head = format!("text,{:?}", blake2b_256(text));
 		let found = fs::read_to_string(path)?;
 		let mut lines = found.lines();
 		match lines.next() {
 			None => writeln!(file, "{head}")?,
 			Some(first) if first == head => {}
 			Some(_) => {
-				return Err(
-					format!("{} is of another text: name another plot", path.display()).into()
+				return Err(format!(
+					"{} is of another text, of rounds of other steps, or of another device: name \
+					 another plot",
+					path.display()
 				)
+				.into())
 			}
 		}
 		let losses: Option<_> = lines.map(Self::parse).collect();
@@ -467,11 +476,19 @@ fn plot(curves: &[Curve], rounds: usize) -> Result<String, fmt::Error> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-	let usage = "say what to do: compression TEXT ROUNDS SVG [METHOD...]";
-	let mut arguments = env::args().skip(1);
-	let text = fs::read(arguments.next().ok_or(usage)?)?;
-	let rounds: u32 = arguments.next().ok_or(usage)?.parse()?;
-	let svg = arguments.next().ok_or(usage)?;
+	let mut arguments: VecDeque<String> = env::args().skip(1).collect();
+	let mut option = |name: &str| -> Result<Option<String>, Box<dyn Error>> {
+		let Some(place) = arguments.iter().position(|argument| argument == name) else {
+			return Ok(None);
+		};
+		arguments.remove(place);
+		Ok(Some(arguments.remove(place).ok_or(USAGE)?))
+	};
+	let steps = option("--steps")?.map_or(Ok(demo::RECIPE.steps), |steps| steps.parse())?;
+	let device = option("--device")?.unwrap_or_else(|| "cpu".into());
+	let text = fs::read(arguments.pop_front().ok_or(USAGE)?)?;
+	let rounds: u32 = arguments.pop_front().ok_or(USAGE)?.parse()?;
+	let svg = arguments.pop_front().ok_or(USAGE)?;
 	let mut methods = Vec::new();
 	for number in arguments {
 		let number: usize = number.parse()?;
@@ -482,11 +499,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 		methods.extend(METHODS.iter().take(DEFAULT_METHODS));
 	}
 	if rounds == 0 {
-		return Err(usage.into());
+		return Err(USAGE.into());
 	}
 
-	let mut log = Log::open(&Path::new(&svg).with_extension("csv"), &text)?;
-	let bench = Bench::new(text)?;
+	let head = format!("text,{:?},steps,{steps},device,{device}", blake2b_256(&text));
+	let mut log = Log::open(&Path::new(&svg).with_extension("csv"), &head)?;
+	let bench = Bench::new(text, steps, &device)?;
 	bench.print_shares(&METHODS.iter().collect::<Vec<_>>())?;
 	let mut curves = Vec::new();
 	for method in methods {

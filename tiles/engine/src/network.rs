@@ -4,7 +4,10 @@ use crate::{
 	layout::{Layout, BIAS, EMBED, GAIN, HEAD, POSITION, ROUTER, TOKEN, W1, W2, WK, WO, WQ, WV},
 	payload, routing, Error, Result,
 };
-use burn::tensor::{activation, DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::{
+	activation, DType, Device, IndexingUpdateOp, Int, Tensor, TensorData, Transaction,
+};
+use std::fmt::Display;
 
 /// Added to the mean square before its root is taken.
 const NORM_EPSILON: f32 = 1e-6;
@@ -103,8 +106,24 @@ impl<'a> Network<'a> {
 	/// The gradients of a loss that this network's forward pass led to. Each loss gives them once.
 	pub fn gradients(&self, loss: &Tensor<1>) -> Result<Gradients> {
 		let gradients = loss.backward();
-		let of = |tensor: &Tensor<2>| tensor.grad(&gradients).map(read).transpose();
-		self.tensors.iter().map(|component| component.iter().map(of).collect()).collect()
+		let gradients: Vec<Vec<Option<Tensor<2>>>> = self
+			.tensors
+			.iter()
+			.map(|component| component.iter().map(|tensor| tensor.grad(&gradients)).collect())
+			.collect();
+		// One read for all of them, since a host that reads waits for the device.
+		let all = gradients.iter().flatten().flatten().cloned();
+		let values = all.fold(Transaction::default(), Transaction::register).try_execute();
+		let mut values = values.map_err(compute)?.into_iter();
+		let mut value = |_| {
+			let data = values.next().ok_or_else(|| compute("a gradient is missing"))?;
+			data.try_into_vec().map_err(compute)
+		};
+		let mut of = |gradient: Option<Tensor<2>>| gradient.map(&mut value).transpose();
+		gradients
+			.into_iter()
+			.map(|component| component.into_iter().map(&mut of).collect())
+			.collect()
 	}
 
 	fn tensor(&self, component: usize, tensor: usize) -> Tensor<2> {
@@ -222,7 +241,12 @@ fn indices(values: Vec<i32>, device: &Device) -> Tensor<1, Int> {
 
 /// The values of a tensor, row by row.
 pub(crate) fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-	tensor.try_into_vec_as::<f32>().map_err(|error| Error::Compute { message: error.to_string() })
+	tensor.try_into_vec_as::<f32>().map_err(compute)
+}
+
+/// What a device says went wrong.
+fn compute(error: impl Display) -> Error {
+	Error::Compute { message: error.to_string() }
 }
 
 #[cfg(all(test, feature = "flex"))]

@@ -1,27 +1,26 @@
 //! Leaf hashes and roots on all cores.
 //!
-//! Leaves are hashed four at a time with SIMD, and runs of leaves on as many threads as there are
-//! cores. The result does not depend on either.
+//! Leaves are hashed four or eight at a time with SIMD, and runs of leaves on as many threads as
+//! there are cores. The result does not depend on either.
 
 use blyan_primitives::{
+	hash,
 	tree::{self, Kind, Tree, LEAF_BYTES},
 	H256,
 };
 use std::{num::NonZeroUsize, panic, thread};
-
-/// Leaves that are hashed together in the lanes of one core.
-pub(crate) const LANES: usize = 4;
 
 /// The hashes of a payload's leaves, in order.
 pub fn leaf_hashes(payload: &[u8]) -> Vec<H256> {
 	let leaves = payload.len().div_ceil(LEAF_BYTES);
 	let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
 	// A thread that does not fill the lanes once is not worth starting.
-	let threads = cores.min(leaves / LANES);
+	let lanes = hash::lanes();
+	let threads = cores.min(leaves / lanes);
 	if threads < 2 {
 		return tree::leaf_hashes(payload);
 	}
-	let leaves_per_thread = leaves.div_ceil(threads).next_multiple_of(LANES);
+	let leaves_per_thread = leaves.div_ceil(threads).next_multiple_of(lanes);
 	thread::scope(|scope| {
 		let workers: Vec<_> = payload
 			.chunks(leaves_per_thread * LEAF_BYTES)

@@ -77,11 +77,10 @@ pub use writer::TileStreamWriter;
 use crate::{
 	atomic::Unfinished,
 	error::{Error, Result},
-	hashing::LANES,
 };
 use blyan_primitives::{
 	delta::{self, Chunk, Decoder},
-	hash::blake2b_256,
+	hash::{self, blake2b_256, LANES},
 	tensor::{self, Compression, Header, PayloadType, HEADER_BYTES, MAGIC, WEIGHT_BYTES},
 	tree::{self, Kind, Tree, LEAF_BYTES},
 	H256,
@@ -197,13 +196,15 @@ impl TileStream {
 		self.starts.last().copied().unwrap_or_default()
 	}
 
-	/// The hashes of all leaves, computed from what is stored: on all cores, four leaves at a time.
+	/// The hashes of all leaves, computed from what is stored: on all cores, four or eight
+	/// leaves at a time.
 	pub fn leaf_hashes(&self) -> Result<Vec<H256>> {
 		let leaves = self.leaf_count();
 		let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
 		// A thread that does not fill the lanes once is not worth starting.
-		let threads = cores.min(MAX_THREADS).min(leaves / LANES as u64).max(1);
-		let run = leaves.div_ceil(threads).next_multiple_of(LANES as u64);
+		let lanes = hash::lanes() as u64;
+		let threads = cores.min(MAX_THREADS).min(leaves / lanes).max(1);
+		let run = leaves.div_ceil(threads).next_multiple_of(lanes);
 		thread::scope(|scope| {
 			let workers: Vec<_> = (0..leaves)
 				.step_by(run as usize)

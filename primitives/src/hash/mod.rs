@@ -3,8 +3,9 @@
 //! The plain hash of a leaf or shard is the multihash (`0xb220`) of an IPFS raw block, so whatever
 //! is hashed here without a prefix can be served and fetched by CID.
 //!
-//! Natively this is `blake2b_simd`. In WASM with the feature `host-functions` the host hashes: that
-//! is several times faster than WASM, whose executor has no SIMD.
+//! Natively this is `blake2b_simd`, and for many inputs, where the processor has AVX-512, eight
+//! lanes of our own. In WASM with the feature `host-functions` the host hashes: that is several
+//! times faster than WASM, whose executor has no SIMD.
 //!
 //! ```
 //! use blyan_primitives::hash::{blake2b_256, hash_many, Hasher};
@@ -23,8 +24,21 @@ use host as backend;
 #[cfg(not(all(target_arch = "wasm32", feature = "host-functions")))]
 use simd as backend;
 
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+mod avx512;
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+use avx512 as eight_lanes;
+
 /// Bytes in a digest.
 pub const DIGEST_BYTES: usize = 32;
+
+/// Inputs that a core hashes at once, at most.
+pub const LANES: usize = 8;
+
+/// Inputs that a core of this machine hashes at once, if they have one length: 8 or 4 natively.
+pub fn lanes() -> usize {
+	backend::lanes()
+}
 
 /// The hash of `bytes`.
 pub fn blake2b_256(bytes: &[u8]) -> H256 {
@@ -33,8 +47,8 @@ pub fn blake2b_256(bytes: &[u8]) -> H256 {
 
 /// The hashes of independent inputs, in their order.
 ///
-/// Natively the inputs share SIMD lanes, four at a time with AVX2; that is fastest when neighbours
-/// have equal lengths. Elsewhere this is a loop.
+/// Natively neighbours share SIMD lanes: with AVX2 four of them, best if they have equal lengths;
+/// with AVX-512 each group of [`LANES`], if they do. Elsewhere this is a loop.
 pub fn hash_many(inputs: &[&[u8]]) -> Vec<H256> {
 	backend::hash_many(inputs)
 }
@@ -67,9 +81,27 @@ impl Default for Hasher {
 	}
 }
 
+/// There are no eight lanes here.
+#[cfg(not(any(
+	all(target_arch = "x86_64", feature = "std"),
+	all(target_arch = "wasm32", feature = "host-functions")
+)))]
+mod eight_lanes {
+	use super::LANES;
+	use crate::H256;
+
+	pub fn available() -> bool {
+		false
+	}
+
+	pub fn hash_many(_: &[&[u8]]) -> Option<[H256; LANES]> {
+		None
+	}
+}
+
 #[cfg(not(all(target_arch = "wasm32", feature = "host-functions")))]
 mod simd {
-	use super::DIGEST_BYTES;
+	use super::{eight_lanes, DIGEST_BYTES, LANES};
 	use crate::H256;
 	use alloc::vec::Vec;
 	use blake2b_simd::{many, Hash, Params};
@@ -93,6 +125,28 @@ mod simd {
 	}
 
 	pub fn hash_many(inputs: &[&[u8]]) -> Vec<H256> {
+		let mut hashes = Vec::with_capacity(inputs.len());
+		// The first of those that are left to four lanes, which want as many as there are.
+		let mut first = 0;
+		for (at, group) in (0..).step_by(LANES).zip(inputs.chunks(LANES)) {
+			if let Some(eight) = eight_lanes::hash_many(group) {
+				hashes.extend(hash_rest(&inputs[first..at]));
+				hashes.extend(eight);
+				first = at + group.len();
+			}
+		}
+		hashes.extend(hash_rest(&inputs[first..]));
+		hashes
+	}
+
+	pub fn lanes() -> usize {
+		match eight_lanes::available() {
+			true => LANES,
+			false => LANES / 2,
+		}
+	}
+
+	fn hash_rest(inputs: &[&[u8]]) -> Vec<H256> {
 		let params = params();
 		let mut jobs: Vec<many::HashManyJob> =
 			inputs.iter().map(|input| many::HashManyJob::new(&params, input)).collect();
@@ -129,6 +183,10 @@ mod host {
 
 	pub fn hash_many(inputs: &[&[u8]]) -> Vec<H256> {
 		inputs.iter().map(|input| blake2b_256(input)).collect()
+	}
+
+	pub fn lanes() -> usize {
+		1
 	}
 
 	/// The host has no streaming hash, so the message is kept until it is hashed. What the runtime
