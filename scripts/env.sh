@@ -16,8 +16,8 @@ fi
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/blyan/target}"
 export CARGO_TARGET_WASM32V1_NONE_LINKER="${CARGO_TARGET_WASM32V1_NONE_LINKER:-wasm-ld}"
 export OPENSSL_NO_VENDOR=1
-# RocksDB and binaryen, a fourth of a build from nothing: clang, which bindings need anyway, compiles C++ in
-# little more than half of the time that GCC takes.
+# RocksDB and binaryen are a fifth of a build from nothing. Clang, which bindings need anyway, compiles them in
+# less time than GCC (docs/benchmarks.md).
 if [ -z "${CXX:-}" ] && command -v clang++ >/dev/null 2>&1; then
 	export CXX=clang++
 fi
