@@ -12,7 +12,7 @@
 //! | [`interchange`] | weights in the formats of others, and back |
 //! | [`staging`] | folders that are whole or absent |
 //! | [`store`] | [`Store`]: which file holds which component of which snapshot |
-//! | [`stream`] | [`VerifiedReader`]: leaves from somebody else, verified one by one as they come |
+//! | [`stream`] | [`VerifiedReader`]: leaves from somebody else, verified as they come |
 //! | [`tile_stream`] | [`TileStream`]: compressed leaf by leaf, for components larger than memory |
 //! | `primitives` | the formats: the header in `tensor`, the tree in `tree`, deltas in `delta` |
 

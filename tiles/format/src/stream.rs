@@ -5,19 +5,34 @@
 //! Whoever has a file sends the leaves that were asked for, one after another and nothing between
 //! them: [`TileFile::stream`](crate::TileFile::stream). Whoever receives them has got the hashes of
 //! these leaves and a proof first, which [`LeafHashes`] checks against the root. A
-//! [`VerifiedReader`] then takes one leaf at a time from its source and hands the leaf's bytes out
-//! when they have the leaf's hash.
+//! [`VerifiedReader`] then takes the leaves from its source and hands out the bytes of one after
+//! another when they have the leaf's hash.
 //!
 //! # Invariants
 //!
 //! - No byte leaves a [`VerifiedReader`] before the whole leaf that it belongs to was verified.
-//! - It holds one leaf in memory, however long the payload, and takes no byte beyond that leaf from
-//!   its source.
+//! - It holds at most as many leaves in memory as a core hashes at once, [`hash::lanes`], however
+//!   long the payload: 8 or 4, so at most 2 MiB, and less if fewer were asked for.
+//! - It takes no byte beyond the leaves that were asked for from its source, and reads from it only
+//!   while the next leaf is not whole: nobody waits for a leaf behind the one that they get.
+//! - What is wrong with a leaf or comes after it, be it damage, an early end or an error of the
+//!   source, keeps back none of the leaves before it.
 //! - After an error it hands nothing out any more. [`VerifiedReader::remaining`] says which leaves
 //!   to ask for again, perhaps elsewhere; those that were handed out are genuine.
 //!
-//! Leaves are hashed one at a time, as they come. Whoever has the whole payload already is faster
-//! with [`TileFile::verify`](crate::TileFile::verify), which hashes several at once on every core.
+//! # How far it reads ahead
+//!
+//! A core hashes several leaves side by side in about twice the time of one. So the reader offers
+//! its source all the room that it has, and when the next leaf is whole it hashes those that came
+//! with it as well. Files and memory fill the room in one call; a connection that is faster than
+//! hashing hands over what has gathered meanwhile. A source that never has more than a part of a
+//! leaf, such as a slow peer or a pipe, is hashed leaf by leaf: the reader does not ask it again
+//! for the sake of more to hash, since that may take as long as the peer likes. It relies on a
+//! source whose [`Read::read`] returns what there is, as those of the standard library do. One that
+//! waits until all the room is filled keeps whoever reads waiting for as many leaves.
+//!
+//! Whoever has the whole payload already is faster with
+//! [`TileFile::verify`](crate::TileFile::verify), which uses every core.
 //!
 //! # Example
 //!
@@ -46,12 +61,13 @@
 //! ```
 
 use blyan_primitives::{
-	hash::blake2b_256,
+	hash,
 	tensor,
 	tree::{self, Kind, Multiproof, LEAF_BYTES},
 	H256,
 };
 use std::{
+	collections::VecDeque,
 	io::{self, BufRead, Read},
 	vec,
 };
@@ -210,10 +226,17 @@ pub struct VerifiedReader<R> {
 	hashes: LeafHashes,
 	/// How many leaves were verified.
 	done: usize,
-	/// Room for one leaf. Only what is between `given` and `verified` may be seen.
+	/// Bytes of the leaves that were not taken from the source yet.
+	untaken: u64,
+	/// Room for some leaves, each at a multiple of a leaf's length. Three places in it, in order:
+	/// only what is between `given` and `verified` may be seen, and what is between `verified` and
+	/// `filled` came from the source and waits for its turn.
 	buffer: Box<[u8]>,
 	given: usize,
 	verified: usize,
+	filled: usize,
+	/// The hashes of the whole leaves from `verified` on, which are not compared yet.
+	hashed: VecDeque<H256>,
 	/// While a leaf is being read, and for ever if that failed.
 	ended: bool,
 }
@@ -221,9 +244,20 @@ pub struct VerifiedReader<R> {
 impl<R: Read> VerifiedReader<R> {
 	/// Reads the leaves of these hashes from `source`.
 	pub fn new(source: R, hashes: LeafHashes) -> Self {
-		let longest = hashes.bytes().min(LEAF_BYTES as u64) as usize;
-		let buffer = vec![0; longest].into_boxed_slice();
-		Self { source, hashes, done: 0, buffer, given: 0, verified: 0, ended: false }
+		let untaken = hashes.bytes();
+		let room = untaken.min((hash::lanes() * LEAF_BYTES) as u64) as usize;
+		Self {
+			source,
+			hashes,
+			done: 0,
+			untaken,
+			buffer: vec![0; room].into_boxed_slice(),
+			given: 0,
+			verified: 0,
+			filled: 0,
+			hashed: VecDeque::new(),
+			ended: false,
+		}
 	}
 
 	/// The next leaf and its bytes, or nothing after the last one.
@@ -231,26 +265,28 @@ impl<R: Read> VerifiedReader<R> {
 	/// What was not yet read of the leaf before it is skipped.
 	pub fn next_leaf(&mut self) -> Result<Option<(u64, &[u8])>, Error> {
 		let Some(leaf) = self.advance()? else { return Ok(None) };
+		let place = self.given..self.verified;
 		self.given = self.verified;
-		Ok(Some((leaf, self.buffer.get(..self.verified).unwrap_or_default())))
+		Ok(Some((leaf, self.buffer.get(place).unwrap_or_default())))
 	}
 
-	/// The leaves that have not been verified yet, in order.
+	/// The leaves that have not been verified yet, in order: those of which nothing was handed out,
+	/// whatever was taken from the source.
 	pub fn remaining(&self) -> impl Iterator<Item = u64> + '_ {
 		self.hashes.leaves().skip(self.done)
 	}
 
-	/// The source, which stands behind the last leaf that was taken from it.
+	/// The source. When all leaves were handed out it stands behind the last of them. Before that
+	/// it may stand anywhere between there and the leaf that was handed out last.
 	pub fn into_source(self) -> R {
 		self.source
 	}
 
-	/// Takes the next leaf from the source and verifies it. Returns its index, or nothing after the
-	/// last one.
+	/// Verifies the next leaf, which may have to be taken from the source first. Returns its index,
+	/// or nothing after the last one.
 	fn advance(&mut self) -> Result<Option<u64>, Error> {
 		// First of all, so that nothing can be seen if the source panics.
-		self.given = 0;
-		self.verified = 0;
+		self.given = self.verified;
 		let Some((leaf, expected)) = self.hashes.leaves.get(self.done).copied() else {
 			return Ok(None);
 		};
@@ -259,20 +295,46 @@ impl<R: Read> VerifiedReader<R> {
 		}
 		self.ended = true;
 		let length = self.hashes.leaf_bytes(leaf);
-		let bytes = self.buffer.get_mut(..length).unwrap_or_default();
-		let found =
-			fill(&mut self.source, bytes).map_err(|source| Error::Source { leaf, source })?;
-		if found < length {
-			return Err(Error::Short { leaf, expected: length as u64, found: found as u64 });
+		if self.hashed.is_empty() {
+			self.gather(leaf, length)?;
 		}
-		let found = blake2b_256(bytes);
+		// There is one: `gather` does not return before the leaf is whole.
+		let found = self.hashed.pop_front().unwrap_or_default();
 		if found != expected {
 			return Err(Error::Leaf { leaf, expected, found });
 		}
 		self.ended = false;
 		self.done += 1;
-		self.verified = length;
+		self.verified += length;
 		Ok(Some(leaf))
+	}
+
+	/// Takes leaf `leaf` of `length` bytes from the source, and what the source hands over with it,
+	/// and hashes the leaves that are whole then.
+	fn gather(&mut self, leaf: u64, length: usize) -> Result<(), Error> {
+		if self.verified == self.filled {
+			(self.given, self.verified, self.filled) = (0, 0, 0);
+		}
+		// A leaf of which a part is here has room for all of it where it is, and is not moved.
+		let missing = length.saturating_sub(self.filled - self.verified);
+		let free = self.buffer.get_mut(self.filled..).unwrap_or_default();
+		let wanted = self.untaken.min(free.len() as u64) as usize;
+		let came = fill_at_least(&mut self.source, &mut free[..wanted], missing)
+			.map_err(|source| Error::Source { leaf, source })?;
+		self.filled += came;
+		self.untaken = self.untaken.saturating_sub(came as u64);
+		let bytes = self.buffer.get(self.verified..self.filled).unwrap_or_default();
+		if bytes.len() < length {
+			let (expected, found) = (length as u64, bytes.len() as u64);
+			return Err(Error::Short { leaf, expected, found });
+		}
+		let whole = match self.untaken {
+			// The last leaf, which may be short, is here as well.
+			0 => bytes.len(),
+			_ => bytes.len() - bytes.len() % LEAF_BYTES,
+		};
+		self.hashed = tree::leaf_hashes(bytes.get(..whole).unwrap_or_default()).into();
+		Ok(())
 	}
 }
 
@@ -302,8 +364,15 @@ impl<R: Read> BufRead for VerifiedReader<R> {
 
 /// Fills `target` from `source` and returns how much of it was filled before the source ended.
 pub(crate) fn fill(source: &mut impl Read, target: &mut [u8]) -> io::Result<usize> {
+	let all = target.len();
+	fill_at_least(source, target, all)
+}
+
+/// Reads from `source` into `target` until `least` bytes came, and more only if they come with
+/// these. Returns how many there are: fewer than `least` if the source ended.
+fn fill_at_least(source: &mut impl Read, target: &mut [u8], least: usize) -> io::Result<usize> {
 	let mut filled = 0;
-	while filled < target.len() {
+	while filled < least {
 		match source.read(&mut target[filled..]) {
 			Ok(0) => break,
 			Ok(read) => filled += read,
@@ -332,12 +401,15 @@ impl<'a> LeafStream<'a> {
 
 impl Read for LeafStream<'_> {
 	fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-		while self.current.is_empty() {
-			match self.rest.next() {
-				Some(leaf) => self.current = leaf,
-				None => return Ok(0),
+		// Beyond the end of a leaf, so that whoever has room for several gets them in one call.
+		let mut read = 0;
+		while read < target.len() {
+			if self.current.is_empty() {
+				let Some(leaf) = self.rest.next() else { break };
+				self.current = leaf;
 			}
+			read += self.current.read(&mut target[read..])?;
 		}
-		self.current.read(target)
+		Ok(read)
 	}
 }
