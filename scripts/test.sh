@@ -9,8 +9,16 @@ python3 primitives/vectors/generate.py --check
 python3 tiles/format/python/vectors.py --check
 python3 tiles/format/python/interchange.py --check
 python3 fuzz/seeds.py --check
-echo "test: the reader of tile files in Python"
-python3 -m unittest discover --quiet -s tiles/format/python
+echo "test: the reader of tile files in Python, and what it writes by programs of others"
+requirements=tiles/format/python/requirements.txt
+python="${XDG_CACHE_HOME:-$HOME/.cache}/blyan/tools/python"
+if ! cmp --silent "$requirements" "$python/requirements.txt"; then
+	rm -rf "$python"
+	python3 -m venv "$python"
+	"$python/bin/pip" install --quiet --only-binary :all: --requirement "$requirements"
+	cp "$requirements" "$python/"
+fi
+"$python/bin/python" -m unittest discover --quiet -s tiles/format/python
 echo "test: the program's view of the chain is current"
 scripts/metadata.sh --check
 

@@ -190,6 +190,50 @@ def verify_tile(kind, root, size, tile, hashes, proof):
 	verify_run(kind, root, size, first, hashes, proof)
 
 
+# The most hashes of a proof for a set of leaves.
+MAX_HASHES = 4_096
+
+
+def decode_multiproof(data):
+	"""The hashes of a proof for a set of leaves. SCALE: a compact count before them."""
+	reader = Reader(data)
+	first = reader.number("B")
+	if first & 3 == 0:
+		count = first >> 2
+	elif first & 3 == 1:
+		count = (first | reader.number("B") << 8) >> 2
+		refuse_unless(count > 63, 0, "this count has a shorter form")
+	else:
+		raise FormatError(0, f"a proof has at most {MAX_HASHES} hashes")
+	refuse_unless(count <= MAX_HASHES, 0, f"a proof has at most {MAX_HASHES} hashes")
+	hashes = [reader.take(HASH_BYTES) for _ in range(count)]
+	reader.finish()
+	return hashes
+
+
+def verify_many(kind, root, size, leaves, hashes):
+	"""Checks a set of leaves, `(index, hash)` in ascending order, with one proof for all of them.
+
+	The proof has the nodes that cannot be computed from the leaves, in order, level by level.
+	"""
+	count, nodes = leaf_count(kind, size), dict(leaves)
+	places = [index for index, _ in leaves]
+	refuse_unless(places == sorted(set(places)), 0, "the leaves are not in ascending order")
+	refuse_unless(places and 0 <= places[0] and places[-1] < count, 0, "there is no such leaf")
+	given, level = iter(hashes), 0
+	while count > 1:
+		level += 1
+		above = {}
+		for parent in dict.fromkeys(place // FAN_OUT for place in nodes):
+			children = range(parent * FAN_OUT, min((parent + 1) * FAN_OUT, count))
+			group = [nodes[at] if at in nodes else next(given, b"") for at in children]
+			refuse_unless(b"" not in group, 0, "the proof has too few hashes")
+			(above[parent],) = parents(level, group)
+		nodes, count = above, -(-count // FAN_OUT)
+	refuse_unless(next(given, None) is None, 0, "the proof has too many hashes")
+	refuse_unless(root_of(kind, size, nodes[0]) == root, 0, "the leaves hash to another root")
+
+
 # ---- header ---------------------------------------------------------------------------------
 
 HEADER_BYTES = 4_096
@@ -432,7 +476,7 @@ def decompress(frame, length):
 	"""What a frame of Zstandard (RFC 8878) holds, which must be `length` bytes.
 
 	Blocks that are not compressed are read here; for others the standard library of Python 3.14 is
-	needed.
+	needed, or the package `backports.zstd`, which is the same for older ones.
 	"""
 	reader = Reader(frame)
 	refuse_unless(reader.take(4) == FRAME_MAGIC, 0, "this is no frame of zstd")
@@ -464,11 +508,15 @@ def decompress(frame, length):
 
 
 def decompress_blocks(frame, length):
-	"""The same with the standard library, where it can do that."""
+	"""The same with the standard library, or with what brings the same to an older one."""
 	try:
 		from compression import zstd
-	except ImportError as cause:
-		raise NotImplementedError("reading compressed blocks needs Python 3.14") from cause
+	except ImportError:
+		try:
+			from backports import zstd
+		except ImportError as cause:
+			needed = "reading compressed blocks needs Python 3.14 or the package backports.zstd"
+			raise NotImplementedError(needed) from cause
 	decompressor = zstd.ZstdDecompressor()
 	try:
 		# One byte more than is stated shows that there is more.
