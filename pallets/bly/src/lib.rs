@@ -611,7 +611,7 @@ impl<T: Config> OnUnbalanced<Credit<T::AccountId, T::Currency>> for BurnDust<T> 
 	}
 }
 
-#[cfg(any(feature = "try-runtime", test))]
+#[cfg(any(feature = "try-runtime", feature = "std"))]
 impl<T: Config> Pallet<T> {
 	/// Checks the invariants of the crate's documentation.
 	pub fn do_try_state() -> Result<(), sp_runtime::TryRuntimeError> {

@@ -390,7 +390,7 @@ impl<T: Config> Models<T::AccountId> for Pallet<T> {
 	}
 }
 
-#[cfg(any(feature = "try-runtime", test))]
+#[cfg(any(feature = "try-runtime", feature = "std"))]
 impl<T: Config> Pallet<T> {
 	/// Checks the invariants of the crate's documentation.
 	pub fn do_try_state() -> Result<(), sp_runtime::TryRuntimeError> {

@@ -648,7 +648,7 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
-#[cfg(any(feature = "try-runtime", test))]
+#[cfg(any(feature = "try-runtime", feature = "std"))]
 impl<T: Config> Pallet<T> {
 	/// Checks the invariants in the pallet's documentation.
 	pub fn do_try_state() -> Result<(), sp_runtime::TryRuntimeError> {

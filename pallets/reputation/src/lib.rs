@@ -328,7 +328,7 @@ pub mod pallet {
 		}
 
 		/// Checks the invariants in the pallet's documentation.
-		#[cfg(any(feature = "try-runtime", test))]
+		#[cfg(any(feature = "try-runtime", feature = "std"))]
 		pub fn do_try_state() -> Result<(), sp_runtime::TryRuntimeError> {
 			let now = Self::now();
 			for (_, _, score) in Scores::<T>::iter() {

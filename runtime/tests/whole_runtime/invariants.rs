@@ -11,9 +11,19 @@ use pallet_rounds::Phase;
 /// Blocks of a run: several datasets are approved or not, and several rounds end each way.
 const BLOCKS: u32 = 150;
 
-/// Makes the blocks of a run, checking after each, and returns how rounds ended and how many random
-/// calls succeeded and failed.
-fn run(seed: u64) -> (Vec<Phase>, u32, u32) {
+/// What happened in a run.
+struct Run {
+	/// How rounds ended.
+	outcomes: Vec<Phase>,
+	/// In which phases updates were proven to be false.
+	proven: Vec<Phase>,
+	/// Random calls that succeeded, and that failed.
+	done: u32,
+	refused: u32,
+}
+
+/// Makes the blocks of a run, checking after each.
+fn run(seed: u64) -> Run {
 	let mut chain = Chain::new(seed);
 	let mut rng = Rng(seed);
 	let mut director = Director::default();
@@ -44,14 +54,16 @@ fn run(seed: u64) -> (Vec<Phase>, u32, u32) {
 		assert!(pallet_bly::Burned::<Runtime>::get() > 0, "nobody has paid a fee");
 		(0..rounds).filter_map(Rounds::summary).map(|summary| summary.outcome).collect()
 	});
-	(outcomes, done, refused)
+	Run { outcomes, proven: director.proven, done, refused }
 }
 
 fn the_invariants_hold_through_rounds_of_every_end(seed: u64) {
-	let (outcomes, done, refused) = run(seed);
+	let Run { outcomes, proven, done, refused } = run(seed);
 	assert!(outcomes.contains(&Phase::Final), "no round became final: {outcomes:?}");
 	assert!(outcomes.contains(&Phase::Rejected), "no round was rejected: {outcomes:?}");
 	assert!(outcomes.contains(&Phase::Abandoned), "no round was abandoned: {outcomes:?}");
+	assert!(proven.contains(&Phase::Audit), "nothing was refuted in its audit: {proven:?}");
+	assert!(proven.contains(&Phase::Challenge), "nothing was refuted once merged: {proven:?}");
 	assert!(done > 20, "hardly any random call succeeds: {done}");
 	assert!(refused > 20, "hardly any random call fails: {refused}");
 }

@@ -3,7 +3,7 @@
 mod answers;
 mod ending;
 mod evaluating;
-#[cfg(any(feature = "try-runtime", test))]
+#[cfg(any(feature = "try-runtime", feature = "std"))]
 mod invariants;
 mod merging;
 mod opening;

@@ -1,20 +1,25 @@
 //! What must hold after every block, whatever happened in it.
 //!
-//! The pallets check their own storage in `try_state`; here it is what several of them must agree
+//! What each pallet checks of its own storage in `try_state`, and what several of them must agree
 //! about, read from public storage.
 
 use blyan_primitives::{tree::list_root, H256};
-use blyan_runtime::{invariants, AccountId, Balance, Bly, Runtime, RuntimeEvent, System};
-use pallet_bly::Shares;
+use blyan_runtime::{
+	invariants, AccountId, Balance, Bly, Datasets, Experts, Podl, Reputation, Rounds, Runtime,
+	RuntimeEvent, Shards, System, Workers,
+};
+use pallet_bly::{Points, Shares};
 use pallet_datasets::Status;
+use pallet_podl::Ruling;
 use pallet_rounds::Phase;
 use polkadot_sdk::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use frame_support::traits::Get;
 
 /// Checks everything.
 pub fn all() {
+	pallets();
 	issuance();
 	holds();
 	pots();
@@ -23,6 +28,23 @@ pub fn all() {
 	rounds();
 	audits();
 	datasets();
+}
+
+/// The invariants that each pallet states of itself.
+fn pallets() {
+	let states = [
+		("bly", Bly::do_try_state()),
+		("datasets", Datasets::do_try_state()),
+		("experts", Experts::do_try_state()),
+		("podl", Podl::do_try_state()),
+		("reputation", Reputation::do_try_state()),
+		("rounds", Rounds::do_try_state()),
+		("shards", Shards::do_try_state()),
+		("workers", Workers::do_try_state()),
+	];
+	for (pallet, state) in states {
+		assert_eq!(state, Ok(()), "pallet {pallet}");
+	}
 }
 
 fn free(who: &AccountId) -> Balance {
@@ -57,7 +79,7 @@ fn pots() {
 	assert_eq!(owed, pallet_bly::Owed::<Runtime>::get(), "owed is not the sum of the pots");
 	assert!(free(&Bly::pot()) >= owed, "the pot does not cover what is owed");
 	let epoch = Bly::epoch();
-	let mut sum = pallet_bly::Points::default();
+	let mut sum = Points::default();
 	for (_, points) in pallet_bly::PointsOf::<Runtime>::iter_prefix(epoch) {
 		sum = Shares::from_fn(|share| sum.get(share) + points.get(share));
 	}
@@ -186,32 +208,81 @@ fn datasets() {
 	assert_eq!(counted, live, "live datasets are miscounted");
 }
 
-/// What trainers and owners of data have been credited with in the running epoch.
+/// What accounts have been credited with in the running epoch, and who may be credited next.
 #[derive(Default)]
 pub struct Credits {
 	epoch: u32,
-	points: u64,
+	points: BTreeMap<AccountId, Points>,
+	/// The owners of what each round learns from.
+	owners: BTreeSet<(u32, AccountId)>,
+	/// The trainers whose updates were accepted and not refuted since.
+	accepted: BTreeSet<(u32, AccountId)>,
 }
 
 impl Credits {
-	/// Checks that trainers and owners gained something in this block only if a round became final
-	/// in it.
+	/// Checks that a round opened in this block learns from approved datasets only, and that nobody
+	/// gained as a trainer or as an owner but for a round that became final in it: trainers of an
+	/// accepted update that nobody has refuted, and owners of what it learned from.
 	pub fn follow(&mut self) {
-		let epoch = Bly::epoch();
-		let totals = pallet_bly::EpochPoints::<Runtime>::get(epoch);
-		let points = totals.trainers + totals.owners;
-		let before = if epoch == self.epoch { self.points } else { 0 };
-		let finished = System::events().into_iter().any(|record| {
-			matches!(
-				record.event,
+		let mut finals = Vec::new();
+		for record in System::events() {
+			match record.event {
+				RuntimeEvent::Rounds(pallet_rounds::Event::Opened { round, .. }) => {
+					self.open(round);
+				}
 				RuntimeEvent::Rounds(pallet_rounds::Event::PhaseChanged {
+					round,
 					phase: Phase::Final,
-					..
-				})
-			)
-		});
-		assert!(points >= before, "points were taken back");
-		assert!(points == before || finished, "somebody is paid for what is not final");
-		*self = Self { epoch, points };
+				}) => finals.push(round),
+				RuntimeEvent::Podl(pallet_podl::Event::Ruled {
+					round,
+					trainer,
+					ruling: Ruling::Accepted,
+				}) => {
+					self.accepted.insert((round, trainer));
+				}
+				RuntimeEvent::Podl(pallet_podl::Event::FraudProven { round, trainer, .. }) => {
+					self.accepted.remove(&(round, trainer));
+				}
+				_ => (),
+			}
+		}
+		self.gains(&finals);
+	}
+
+	fn open(&mut self, round: u32) {
+		for used in pallet_rounds::Mixtures::<Runtime>::get(round) {
+			let dataset =
+				pallet_datasets::AllDatasets::<Runtime>::get(used.id).expect("it was approved");
+			assert!(matches!(dataset.status, Status::Approved(_)), "it learns from what is not");
+			self.owners.insert((round, used.owner));
+		}
+	}
+
+	fn gains(&mut self, finals: &[u32]) {
+		let epoch = Bly::epoch();
+		let points: BTreeMap<AccountId, Points> =
+			pallet_bly::PointsOf::<Runtime>::iter_prefix(epoch).collect();
+		if epoch != self.epoch {
+			self.points.clear();
+		}
+		for (who, now) in &points {
+			let before = self.points.remove(who).unwrap_or_default();
+			assert!(now.trainers >= before.trainers, "points were taken back");
+			assert!(now.owners >= before.owners, "points were taken back");
+			let earned = |entitled: &BTreeSet<(u32, AccountId)>| {
+				finals.iter().any(|round| entitled.contains(&(*round, who.clone())))
+			};
+			assert!(
+				now.trainers == before.trainers || earned(&self.accepted),
+				"a trainer is paid for what is not final or was refuted"
+			);
+			assert!(
+				now.owners == before.owners || earned(&self.owners),
+				"an owner is paid for what is not final or learned from others"
+			);
+		}
+		assert!(self.points.is_empty(), "points were taken back");
+		(self.epoch, self.points) = (epoch, points);
 	}
 }

@@ -2,9 +2,15 @@
 //!
 //! Looks at the state in every block and sends what is due, so that it copes with whatever random
 //! calls have changed in between. How a round ends follows from its number: the first of three is
-//! better than its base, the second is not, in the third a trainer is found to have cheated.
+//! better than its base, the second is not, in the third verifiers find that a trainer did not train.
+//! One trainer of each round uses another record than it is told to, which is proven: in three rounds
+//! while it is audited, in the next three when it has been merged.
 
-use super::{send_bare, succeeded, Keys};
+use super::{
+	cheating::{self, CHEAT},
+	noise::sudo,
+	send_bare, succeeded, Keys,
+};
 use blyan_primitives::{
 	commit::commitment,
 	hash::blake2b_256,
@@ -14,6 +20,7 @@ use blyan_primitives::{
 	record::{Availability, DatasetKind, Manifest, Record, Shard, MANIFEST_VERSION},
 	roles::{Role, Roles},
 	tensor::FRACTION_BITS,
+	tree::list_root,
 	update::{ComponentDelta, DeltaKind, Update},
 	H256,
 };
@@ -35,9 +42,10 @@ pub const MODEL_OWNER: Key = Key::Alice;
 /// Owns the datasets that rounds learn from, and is no worker.
 pub const DATA_OWNER: Key = Key::Eve;
 /// The workers, each with one role.
-pub const CAST: [(Key, Role); 9] = [
+pub const CAST: [(Key, Role); 10] = [
 	(Key::Bob, Role::Trainer),
 	(Key::Charlie, Role::Trainer),
+	(CHEAT, Role::Trainer),
 	(Key::Dave, Role::Verifier),
 	(Key::AliceStash, Role::Verifier),
 	(Key::Ferdie, Role::Auditor),
@@ -146,13 +154,24 @@ pub fn open(model: u32, dataset: u32) -> pallet_rounds::Call<Runtime> {
 	}
 }
 
-/// A manifest of one shard, and the shard. No two tags give the same.
+/// The records of a dataset. No two tags give the same.
+fn records(tag: u32) -> impl Iterator<Item = Vec<u8>> {
+	(0..64).map(move |record| {
+		let text = format!("dataset {tag}, record {record}");
+		Record::Text { text }.encode().expect("the record is short")
+	})
+}
+
+/// The hashes of the records of a dataset.
+pub fn record_hashes(tag: u32) -> Vec<H256> {
+	records(tag).map(|record| blake2b_256(&record)).collect()
+}
+
+/// A manifest of one shard, and the shard.
 pub fn sample(tag: u32) -> (Manifest, Vec<u8>) {
 	let mut shard = Shard::new();
-	for record in 0..64 {
-		let text = format!("dataset {tag}, record {record}");
-		let bytes = Record::Text { text }.encode().expect("the record is short");
-		shard.push(&bytes).expect("the shard is short");
+	for record in records(tag) {
+		shard.push(&record).expect("the shard is short");
 	}
 	let info = shard.info();
 	let manifest = Manifest {
@@ -164,7 +183,7 @@ pub fn sample(tag: u32) -> (Manifest, Vec<u8>) {
 		source: b"made up for a test".to_vec().try_into().expect("the source is short"),
 		records: info.records,
 		bytes: info.bytes.into(),
-		records_root: blake2b_256(&(b"records", tag).encode()),
+		records_root: list_root(&record_hashes(tag)).expect("there are records"),
 		shards: vec![info].try_into().expect("one shard is not too many"),
 		availability: Availability::Chain,
 	};
@@ -219,7 +238,11 @@ pub fn update(round: u32, trainer: &AccountId) -> Update {
 		round,
 		deltas: deltas.try_into().expect("two deltas are not too many"),
 		delta_cids: vec![H256::repeat_byte(70)].try_into().expect("one piece is not too many"),
-		trace_root: blake2b_256(&(b"trace", round, trainer).encode()),
+		trace_root: if *trainer == CHEAT.to_account_id() {
+			cheating::trace_root()
+		} else {
+			blake2b_256(&(b"trace", round, trainer).encode())
+		},
 		trace_cids: vec![H256::repeat_byte(71)].try_into().expect("one piece is not too many"),
 		trace_entries: recipe().trace_entries(),
 		samples: recipe().samples(),
@@ -253,17 +276,43 @@ pub struct Director {
 	uploads: Vec<(u32, Vec<u8>)>,
 	/// Number of the next dataset.
 	tag: u32,
+	/// In which phase updates were proven to be false.
+	pub proven: Vec<Phase>,
 }
 
 impl Director {
 	/// Does everything that is due in this block.
 	pub fn act(&mut self, keys: &Keys) {
+		admit_three(keys);
 		keep_workers(keys);
 		self.provide_data(keys);
 		audit_data(keys);
 		vote(keys);
 		keep_rounds(keys);
+		self.prove(keys);
 		claim(keys);
+	}
+
+	/// Proves that the cheat cheated, before or after its update is merged.
+	fn prove(&mut self, keys: &Keys) {
+		for round in pallet_rounds::Live::<Runtime>::get() {
+			let stored = pallet_rounds::Rounds::<Runtime>::get(round).expect("a live round is stored");
+			let due = if round % 6 < 3 { Phase::Audit } else { Phase::Challenge };
+			let trainer = CHEAT.to_account_id();
+			let standing = pallet_podl::Submissions::<Runtime>::get(round, &trainer)
+				.map(|submission| submission.standing);
+			let is_shown = matches!(standing, Some(Standing::Revealed | Standing::Accepted));
+			if stored.phase != due || stored.drawing || !is_shown {
+				continue;
+			}
+			let Some(evidence) = cheating::evidence(round, self.tag) else { continue };
+			let evidence = Box::new(evidence);
+			let call =
+				pallet_podl::Call::<Runtime>::prove_data_misuse { round, trainer, evidence };
+			if succeeded(&keys.send(&DATA_OWNER.to_account_id(), call)) {
+				self.proven.push(due);
+			}
+		}
 	}
 
 	/// Submits a dataset while there are fewer than two that may still be of use.
@@ -289,6 +338,15 @@ impl Director {
 			};
 			!succeeded(&send_bare(call))
 		});
+	}
+}
+
+/// Lets rounds wait for a third trainer.
+fn admit_three(keys: &Keys) {
+	if <params::MaxTrainers as Get<u32>>::get() != 3 {
+		let key_value = params::by_name("maxTrainers", 3).expect("there is such a parameter");
+		let call = pallet_parameters::Call::<Runtime>::set_parameter { key_value };
+		let _ = keys.send(&MODEL_OWNER.to_account_id(), sudo(call.into()));
 	}
 }
 

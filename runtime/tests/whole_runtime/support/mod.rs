@@ -1,5 +1,6 @@
 //! A chain in memory that starts from a preset and applies real blocks of real extrinsics.
 
+pub mod cheating;
 pub mod checks;
 pub mod director;
 pub mod noise;

@@ -19,7 +19,7 @@ use sp_keyring::Sr25519Keyring as Key;
 use sp_runtime::ApplyExtrinsicResult;
 
 /// Accounts that become workers and leave again, in any roles.
-const DRIFTERS: [Key; 3] = [Key::FerdieStash, Key::One, Key::Two];
+const DRIFTERS: [Key; 2] = [Key::One, Key::Two];
 /// Accounts that are never workers.
 const OUTSIDERS: [Key; 2] = [Key::Alice, Key::Eve];
 
@@ -299,6 +299,7 @@ fn machinery(rng: &mut Rng, keys: &Keys) -> ApplyExtrinsicResult {
 	keys.send(&who, call)
 }
 
-fn sudo(call: RuntimeCall) -> RuntimeCall {
+/// The call as root.
+pub fn sudo(call: RuntimeCall) -> RuntimeCall {
 	pallet_sudo::Call::<Runtime>::sudo { call: Box::new(call) }.into()
 }
