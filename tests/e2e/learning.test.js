@@ -2,10 +2,12 @@
 // is, and whoever comes later still gets the weights that all agree on.
 //
 // Nothing here is a matter of luck. There are two trainers, and two who check. Whoever is to be
-// killed between a commitment and its reveal waits for a partner who is away: as long as that one
-// has not committed, nobody can reveal. Whoever is to be killed before it posts cannot pay for that.
-// Only the end of a computation cannot be held up: whoever is to be killed at work is killed at its
-// first checkpoint of many, and what it leaves on disk must show that it had not come to the end.
+// killed after it joined, or between a commitment and its reveal, waits for a partner who is away:
+// as long as that one has not done the same, the round does not go on. Whoever is to be killed
+// before it posts cannot pay for that. Two things cannot be held up. The end of a computation:
+// whoever is to be killed at work is killed at its first checkpoint of many, and what it leaves on
+// disk must show that it had not come to the end. And the end of a challenge: it takes some blocks,
+// and the round must still be in it when whoever is to be killed has ended.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -37,6 +39,8 @@ const COMMITTEES = {
 	maxTrainers: 2,
 	voteQuorum: 1,
 };
+/** Blocks of a challenge, in which there is time to be killed. */
+const CHALLENGE_BLOCKS = 5;
 /** Until a round has changed its phase. */
 const PHASE_MS = 180_000;
 
@@ -120,6 +124,14 @@ describe('learning', () => {
 		await client.applied(transfer, voter);
 	};
 
+	/** Kills a worker in this phase of a round. */
+	const killIn = async (worker, round, phase) => {
+		await worker.kill();
+		const { phase: reached } = (await client.api.query.rounds.rounds(round)).unwrap();
+		const late = `it was killed too late for the phase ${phase}\n${worker.tail()}`;
+		assert.equal(reached.type, phase, late);
+	};
+
 	/** Waits until a round is in this phase. */
 	const reach = async (round, phase) => {
 		const stored = await client.until(
@@ -174,8 +186,10 @@ describe('learning', () => {
 			folder = temporaryFolder();
 			const changed = changedChain('dev', ({ network }) => {
 				network.slotMillis = SLOT_MILLIS;
-				const parameters = { ...COMMITTEES, ...PERIODS, segmentsPerUpdate: SEGMENTS };
-				Object.assign(network.parameters, parameters);
+				Object.assign(network.parameters, COMMITTEES, PERIODS, {
+					challengePeriod: CHALLENGE_BLOCKS,
+					segmentsPerUpdate: SEGMENTS,
+				});
 			});
 			[chain] = await Promise.all([changed, prepare()]);
 			node = await Node.start(['--dev', '--chain', chain]);
@@ -248,11 +262,23 @@ describe('learning', () => {
 	describe('in a round in whose every phase a worker is killed', () => {
 		const round = 0;
 
+		step('a trainer killed after it joined trains when it is back', async () => {
+			const [first, second] = trainers;
+			// As long as it is away the round stays open.
+			await second.kill();
+			assert.equal(await open(), round);
+			await first.event('joined', { round });
+			await killIn(first, round, 'Open');
+
+			await Promise.all([first.start(), second.start()]);
+			await second.event('joined', { round });
+		});
+
 		step('a trainer killed at work goes on behind its last checkpoint', async () => {
 			const [first, second] = trainers;
-			assert.equal(await open(), round);
 			await killAtWork(second, 'training', round, isTraining);
 			await first.event('update_committed', { round });
+			assert.deepEqual(first.seen('joined'), [], 'it joined again');
 			await first.kill();
 
 			await second.start();
@@ -312,10 +338,17 @@ describe('learning', () => {
 			assert.equal(posts.length, 0, 'it was killed too late for the phase "merge": it had posted');
 			await giveFees(aggregator);
 			await aggregator.start();
-			await aggregator.event('merge_posted', { round });
-			// Nobody else could post, and the evaluation waits for the second evaluator.
+			// Nobody else could post.
+			await reach(round, 'Challenge');
+			await killIn(aggregator, round, 'Challenge');
+			assert.deepEqual(aggregator.seen('merged'), [], 'it merged again');
+		});
+
+		step('an aggregator killed during the challenge has nothing more to post', async () => {
+			const [aggregator] = trainers;
+			await aggregator.start();
+			// The evaluation waits for the second evaluator.
 			await reach(round, 'Evaluate');
-			assert.deepEqual(aggregator.seen('merged'), []);
 		});
 
 		step('an evaluator killed after its commitment reveals the same losses', async () => {
@@ -332,6 +365,9 @@ describe('learning', () => {
 
 		step('the model is better, each trainer has one update, nobody was slashed', async () => {
 			const summary = await end(round);
+			for (const name of ['merged', 'merge_posted']) {
+				assert.deepEqual(trainers[0].seen(name), [], 'it merged or posted again');
+			}
 			const events = await fates(summary.opened.toNumber(), summary.ended.toNumber());
 			for (const trainer of trainers) {
 				const own = events.filter(({ data }) => data.trainer.eq(addressOf(trainer)));
