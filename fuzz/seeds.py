@@ -89,6 +89,11 @@ def delta_blobs():
 	yield b"\1\4" + u16(60) + packed(b"", low_rank_end((0,), (0,)))
 
 
+def delta_files():
+	# Files are of one component, of which the number stands before a blob.
+	return [blob[1:] for blob in delta_blobs() if blob[0] == 1]
+
+
 def packed(*leaves):
 	return b"".join(struct.pack("<I", len(leaf)) + leaf for leaf in leaves)
 
@@ -268,6 +273,7 @@ def corpora():
 		"architecture": [bytes.fromhex(model["spec"]) for model in models],
 		"components": lists(),
 		"delta_blob": delta_blobs(),
+		"delta_file": delta_files(),
 		"delta_leaf": delta_leaves(),
 		"gguf": gguf_files(),
 		"eeb": graphs(),

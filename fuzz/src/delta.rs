@@ -128,7 +128,7 @@ pub fn delta_blob(input: &[u8]) {
 }
 
 /// A vector of 8 weights and a matrix of rows of 16, as many as fit behind it; none if that is none.
-fn vector_and_matrix(weights: usize) -> Option<Tensors> {
+pub(crate) fn vector_and_matrix(weights: usize) -> Option<Tensors> {
 	let rows = weights.checked_sub(8)? / 16;
 	let vector = Matrix { weights, first: 0, rows: 1, cols: 8 };
 	Tensors::new(vec![vector, Matrix { weights, first: 8, rows, cols: 16 }]).ok()

@@ -1,12 +1,14 @@
 //! Tile files.
 
-use crate::input::Input;
+use crate::{delta::vector_and_matrix, input::Input};
 use blyan_primitives::{
+	delta::{decode_blob, leaf_count, Form, LEAF_WEIGHTS},
 	tensor::{self, encode_weights, Header, ALIGNMENT_BYTES, HEADER_BYTES},
 	tree::{bytes_root, LEAF_BYTES},
 };
 use blyan_tiles::{
 	executable::{Operator, Reference, MAX_BYTES, MAX_EXTENT, MAX_NODES, MAX_TENSORS},
+	tile_stream::DeltaFile,
 	Executable, TileFile, TileStream,
 };
 use std::{
@@ -163,6 +165,30 @@ fn check_stream(path: &Path, bytes: &[u8]) {
 		let weights = reader.weights(0).expect("it was verified").to_vec();
 		assert_eq!(encode_weights(&weights), &payload[..weights.len() * 4]);
 	}
+}
+
+/// The file of a delta gives leaf by leaf what unpacking it at once gives, and is refused if that is.
+///
+/// The input is the component's number of weights, whether it has tensors, and the file.
+pub fn delta_file(input: &[u8]) {
+	let mut input = Input::new(input);
+	let flags = input.u8();
+	let weights = usize::from(flags % 4) * LEAF_WEIGHTS + usize::from(input.u16());
+	let tensors = (flags & 4 != 0).then(|| vector_and_matrix(weights)).flatten();
+	let blob = input.rest();
+	let at_once = |form| decode_blob(blob, &[form]).ok().and_then(|mut deltas| deltas.pop());
+	let low_rank = tensors.as_ref().and_then(|tensors| at_once(Form::LowRank(tensors)));
+	// No bytes are both: the two have not as many leaves.
+	let expected = low_rank.or_else(|| at_once(Form::Chunks(weights)));
+	SCRATCH.with(|scratch| {
+		fs::write(&scratch.0, blob).expect("the folder for temporary files can be written");
+		let opened = DeltaFile::open(&scratch.0, weights, tensors.as_ref());
+		let found: Option<Vec<Vec<u8>>> = opened.ok().and_then(|file| {
+			let more = usize::from(matches!(file.form(), Form::LowRank(_)));
+			(0..leaf_count(weights) + more).map(|leaf| file.read(leaf).ok()).collect()
+		});
+		assert_eq!(found, expected);
+	});
 }
 
 /// A graph that is accepted has one encoding, stays below its limits, and refers to tensors that are

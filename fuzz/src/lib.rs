@@ -14,7 +14,7 @@
 //! | module | targets |
 //! |---|---|
 //! | [`tree`] | `tree_proof`, `tile_proof` |
-//! | [`mod@file`] | `header`, `tile_file`, `tile_stream`, `eeb` |
+//! | [`mod@file`] | `header`, `tile_file`, `tile_stream`, `delta_file`, `eeb` |
 //! | [`delta`] | `delta_leaf`, `delta_blob`, `low_rank` |
 //! | [`data`] | `record`, `shard`, `manifest` |
 //! | [`interchange`] | `gguf`, `safetensors`, `components` |
@@ -39,10 +39,11 @@ pub mod tree;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its binary and of the folder of its inputs.
-pub const TARGETS: [(&str, Target); 21] = [
+pub const TARGETS: [(&str, Target); 22] = [
 	("architecture", rounds::architecture),
 	("components", interchange::components),
 	("delta_blob", delta::delta_blob),
+	("delta_file", file::delta_file),
 	("delta_leaf", delta::delta_leaf),
 	("eeb", file::eeb),
 	("gguf", interchange::gguf),

@@ -10,9 +10,9 @@ mod naive_encoder;
 
 use blyan_primitives::{
 	delta::{
-		apply, apply_leaf, check_leaf, component_delta_root, decode_blob, encode_blob, leaf_count,
-		leaf_squared_norm,
-		low_rank::{self, Factors, LowRank, Matrix, Tensors, MAX_TENSORS},
+		apply, apply_leaf, check_leaf, component_delta_root, decode_blob, encode_blob, leaf_bytes,
+		leaf_count, leaf_squared_norm,
+		low_rank::{self, Factors, LastLeaf, LowRank, Matrix, Tensors, MAX_TENSORS},
 		max_leaf_bytes, merge, merge_deltas, merge_leaf, scale, squared_norm, weights_in_leaf,
 		Encoder, Error, ErrorKind, Form, LeafDelta, Leaves, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT,
 		MAX_LEAF_BYTES, MAX_SPARSE,
@@ -512,6 +512,34 @@ proptest! {
 	}
 
 	#[test]
+	fn low_rank_leaves_one_by_one_say_what_all_say((tensors, delta) in low_rank_delta()) {
+		let leaves = delta.encode(&tensors).unwrap();
+		let form = Form::LowRank(&tensors);
+		for (leaf, bytes) in leaves.iter().enumerate() {
+			let (least, most) = leaf_bytes(form, leaf);
+			prop_assert!((least..=most).contains(&bytes.len()));
+			prop_assert!(most <= 73_728);
+		}
+		let opened = Leaves::open(form, &leaves).unwrap();
+		let (last, row_leaves) = leaves.split_last().unwrap();
+		let last = LastLeaf::new(&tensors, last).unwrap();
+		prop_assert_eq!(last.weights(), tensors.weights());
+		let mut before: &[u8] = &[];
+		for (leaf, rows) in row_leaves.iter().enumerate() {
+			let weights = weights_in_leaf(tensors.weights(), leaf);
+			let product = last.product_after(leaf, rows, before).unwrap();
+			let (mut one, mut all) = (vec![7; weights], vec![7; weights]);
+			prop_assert_eq!(LeafDelta::LowRank(product).apply(&mut one), Ok(()));
+			prop_assert_eq!(opened.leaf(leaf).unwrap().apply(&mut all), Ok(()));
+			prop_assert_eq!(&one, &all);
+			prop_assert!(!product.is_zero() || one.iter().all(|weight| *weight == 7));
+			before = rows;
+		}
+		let beyond = Error { offset: 0, kind: ErrorKind::Leaf(row_leaves.len()) };
+		prop_assert_eq!(last.product_after(row_leaves.len(), &[], before).err(), Some(beyond));
+	}
+
+	#[test]
 	fn merging_both_kinds_is_merging_their_increments(
 		((tensors, a), (_, b), seed, samples) in tensors().prop_flat_map(|tensors| (
 			low_rank_for(tensors.clone()),
@@ -982,6 +1010,11 @@ fn low_rank_leaves_must_agree_about_the_row_that_both_hold() {
 	assert_eq!(LowRank::decode(&leaves, &tensors), Err(error));
 	assert_eq!(low_rank::check(&tensors, &leaves), Err(error));
 	assert_eq!(Leaves::open(Form::LowRank(&tensors), &leaves).err(), Some(error));
+	// The same for whoever has one leaf at a time, and counts within it.
+	let last = LastLeaf::new(&tensors, &leaves[2]).unwrap();
+	assert!(last.product_after(0, &leaves[0], &[]).is_ok());
+	let within = Error { offset: 1, kind: ErrorKind::SharedRow };
+	assert_eq!(last.product_after(1, &leaves[1], &leaves[0]).err(), Some(within));
 
 	// A row that is longer than a leaf is in all that hold a part of it.
 	let long = tensors_of(3 * LEAF_WEIGHTS, &[(0, 1, 5), (100, 1, 3 * LEAF_WEIGHTS - 100)]);

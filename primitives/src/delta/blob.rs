@@ -102,8 +102,14 @@ fn decode_component(reader: &mut Reader<'_>, form: Form<'_>) -> Result<Vec<Vec<u
 	Ok(leaves)
 }
 
-/// The least and the most bytes of leaf `leaf` of a delta.
-fn leaf_bytes(form: Form<'_>, leaf: usize) -> (usize, usize) {
+/// The least and the most bytes that leaf `leaf` of a delta can have. Leaf [`leaf_count`] is the last of
+/// a low-rank one.
+///
+/// Chunks have at most [`super::MAX_LEAF_BYTES`]. Rows of a low-rank delta have at most 73,728: one for
+/// each weight of the leaf, and 512 for each tensor, of which two rows may begin or end elsewhere. For
+/// each tensor the last leaf has at most 4 and 256 for each of its columns, and never more than 4 and
+/// one for each of its weights.
+pub fn leaf_bytes(form: Form<'_>, leaf: usize) -> (usize, usize) {
 	match form {
 		Form::Chunks(weights) => {
 			let inside = weights_in_leaf(weights, leaf);

@@ -414,6 +414,24 @@ impl<'a> LastLeaf<'a> {
 		Ok(Product { last: self, leaf, rows })
 	}
 
+	/// The same for whoever has one leaf at a time: `before` are the bytes of the leaf before this one.
+	/// Refuses rows that say of a row that both need something else than those, as [`check`] does.
+	pub fn product_after<'b>(
+		&'b self,
+		leaf: usize,
+		rows: &'b [u8],
+		before: &[u8],
+	) -> Result<Product<'b>, Error> {
+		let product = self.product(leaf, rows)?;
+		self.check_shared_rows(leaf, before, rows)?;
+		Ok(product)
+	}
+
+	/// Weights of the component.
+	pub fn weights(&self) -> usize {
+		self.tensors.weights
+	}
+
 	/// The tensors that change, in order, with what leaf `leaf` needs of them.
 	fn parts(&self, leaf: usize) -> impl Iterator<Item = Part<'_>> + '_ {
 		let mut start = 0usize;
@@ -468,6 +486,12 @@ impl Product<'_> {
 	/// Weights of the leaf.
 	pub fn weights(&self) -> usize {
 		weights_in_leaf(self.last.tensors.weights, self.leaf)
+	}
+
+	/// Whether no weight of the leaf moves, whatever the right factors are: all its rows are zero, or it
+	/// needs none.
+	pub fn is_zero(&self) -> bool {
+		self.rows.iter().all(|byte| *byte == 0)
 	}
 
 	/// The increment of every weight of the leaf.

@@ -77,7 +77,7 @@ pub use apply::{
 	apply, apply_leaf, check_leaf, leaf_squared_norm, merge, merge_deltas, merge_leaf, scale,
 	squared_norm, MAX_INCREMENT,
 };
-pub use blob::{component_delta_root, decode_blob, encode_blob, max_leaf_bytes};
+pub use blob::{component_delta_root, decode_blob, encode_blob, leaf_bytes, max_leaf_bytes};
 pub use compress::{Encoder, DEFAULT_BYTES_PER_CHUNK};
 pub use leaf::{encode_leaf, Chunk, Decoder};
 pub use leaves::{Form, LeafDelta, Leaves};

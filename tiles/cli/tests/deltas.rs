@@ -246,6 +246,43 @@ fn low_rank_deltas_are_of_all_tensors_that_are_named() {
 }
 
 #[test]
+fn deltas_of_either_kind_are_added_to_streams() {
+	let place = Place::new();
+	create(&place, "base", &base());
+	create(&place, "rows", &moved_in_rows());
+	create(&place, "single", &moved(50, 100));
+	encode_low_rank(&place, "rows", "rows.delta", "2");
+	encode(&place, "single", "single.delta", "112");
+	place.run(&["tile", "compress", "base", "--out", "base.blys"]).success();
+	for delta in ["rows.delta", "single.delta"] {
+		let apply = |base: &str, out: &str| {
+			let args = ["--json", "delta", "apply", base, delta, "--out", out];
+			place.run(&[&args[..], &["--matrix", MATRIX_PLACE]].concat()).json()
+		};
+		let (file, stream) = (apply("base", "new"), apply("base.blys", "new.blys"));
+		assert_eq!(stream["root"], file["root"]);
+		assert_eq!(stream["base_root"], file["base_root"]);
+		assert_eq!(stream["weights"], WEIGHTS);
+		assert!(stream["changed"].is_null());
+		place.run(&["tile", "expand", "new.blys", "--out", "expanded"]).success();
+		assert_eq!(place.read("expanded"), place.read("new"));
+	}
+
+	let apply = |delta: &str, args: &[&str]| {
+		place.run(&[&["delta", "apply", "base.blys", delta, "--out", "x"], args].concat())
+	};
+	apply("rows.delta", &[]).failure(1, "--matrix");
+	apply("rows.delta", &["--matrix", "512:257:255"]).failure(1, "no delta of this component");
+	apply("rows.delta", &["--matrix", "512:257:256"]).failure(2, "do not overlap");
+	apply("rows", &[]).failure(1, "no delta of this component");
+	apply("missing", &[]).failure(1, "missing");
+	let whole = place.read("rows.delta");
+	place.write("cut", &whole[..whole.len() - 1]);
+	apply("cut", &["--matrix", MATRIX_PLACE]).failure(1, "no delta of this component");
+	assert!(!place.path("x").exists());
+}
+
+#[test]
 fn low_rank_deltas_of_no_or_other_tensors_are_refused() {
 	let place = Place::new();
 	create(&place, "base", &base());

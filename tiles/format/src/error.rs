@@ -209,6 +209,30 @@ pub enum Error {
 		/// What is wrong, and at which byte of the leaf's delta.
 		source: delta::Error,
 	},
+	/// A delta is for a component with another number of weights.
+	#[error("{}: the component has {expected} weights, the delta or its tensors are for {found}; use those of the same component", .path.display())]
+	DeltaWeights {
+		/// The stream, or the file of the delta.
+		path: PathBuf,
+		/// Weights of the component.
+		expected: u64,
+		/// Weights of the component that the delta or its tensors are for.
+		found: u64,
+	},
+	/// A file does not hold the delta of a component.
+	#[error("{} is no delta of this component, {source}; get the delta again", .path.display())]
+	DeltaFile {
+		/// The file.
+		path: PathBuf,
+		/// What is wrong, and at which byte of the file.
+		source: delta::Error,
+	},
+	/// Nobody said which tensors a low-rank delta changes.
+	#[error("{} may be a low-rank delta; say where the tensors of its component lie, in `delta apply` with --matrix", .path.display())]
+	NoTensors {
+		/// The file.
+		path: PathBuf,
+	},
 	/// The file is no executable expert.
 	#[error("{} is no executable expert but another kind of tile file; `model export-expert` writes them", .path.display())]
 	NotExecutable {

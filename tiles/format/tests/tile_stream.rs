@@ -3,7 +3,11 @@
 
 use blyan_tiles::{
 	primitives::{
-		delta::{self, apply_leaf, encode_leaf, weights_in_leaf, Chunk, Encoder, LEAF_WEIGHTS},
+		delta::{
+			self, apply_leaf, decode_blob, encode_blob, encode_leaf,
+			low_rank::{Factors, LastLeaf, LowRank, Matrix, Tensors},
+			weights_in_leaf, Chunk, Encoder, ErrorKind, Form, Leaves, LEAF_WEIGHTS,
+		},
 		tensor::{
 			encode_weights, Compression, DType, Header, PayloadType, HEADER_BYTES,
 			MAX_PAYLOAD_BYTES,
@@ -11,7 +15,7 @@ use blyan_tiles::{
 		tree::{bytes_root, LEAF_BYTES, TILE_BYTES},
 		H256,
 	},
-	tile_stream::{is_stream, FrameError, VerifiedStream},
+	tile_stream::{is_stream, DeltaFile, FrameError, VerifiedStream},
 	Error, TileFile, TileStream, TileStreamWriter,
 };
 use proptest::prelude::*;
@@ -19,6 +23,7 @@ use std::{
 	fs::{self, File, OpenOptions},
 	io::{self, Read, Seek, SeekFrom, Write},
 	path::{Path, PathBuf},
+	slice,
 };
 use tempfile::TempDir;
 
@@ -558,8 +563,231 @@ fn delta_can_be_applied_in_place() {
 	assert_eq!(open(&path, &root).unwrap().reader().unwrap().weights(0).unwrap(), after);
 }
 
+/// Values that look random.
+fn factor(count: usize, seed: u32) -> Vec<i8> {
+	(0..count as u32).map(|i| ((i ^ seed).wrapping_mul(0x9e37_79b9) >> 24) as i8).collect()
+}
+
+/// Tensors of a component of `weights` weights, 64 at least: a vector, and behind it a matrix of rows
+/// of `cols` weights, or of as many as there are.
+fn tensors_of(weights: usize, cols: usize) -> Tensors {
+	let vector = Matrix { weights, first: 2, rows: 1, cols: 28 };
+	let cols = cols.min(weights - 30);
+	let matrix = Matrix { weights, first: 30, rows: (weights - 30) / cols, cols };
+	Tensors::new(vec![vector, matrix]).unwrap()
+}
+
+/// The leaves of a delta of these tensors, of rank `rank` or the largest below it. A rank of 0 leaves
+/// all as it is.
+fn low_rank_of(tensors: &Tensors, rank: usize, seed: u32) -> Vec<Vec<u8>> {
+	let of_tensor = |matrix: &Matrix| {
+		let rank = rank.min(matrix.max_rank());
+		let (a, b) = (factor(matrix.rows * rank, seed), factor(rank * matrix.cols, !seed));
+		(rank > 0).then_some(Factors { rank: rank as u16, exp_a: 3, exp_b: -1, a, b })
+	};
+	let factors = tensors.matrices().iter().map(of_tensor).collect();
+	LowRank { factors }.encode(tensors).unwrap()
+}
+
+/// The weights after the delta with these leaves.
+fn moved_by(weights: &[i32], form: Form<'_>, leaves: &[Vec<u8>]) -> Result<Vec<i32>, delta::Error> {
+	let opened = Leaves::open(form, leaves)?;
+	let mut moved = weights.to_vec();
+	for (leaf, weights) in moved.chunks_mut(LEAF_WEIGHTS).enumerate() {
+		opened.leaf(leaf).expect("there is one for each leaf of the weights").apply(weights)?;
+	}
+	Ok(moved)
+}
+
+/// A component in which a row of a matrix lies in two leaves, and a low-rank delta for it.
+fn crossing() -> (Vec<i32>, Tensors, Vec<Vec<u8>>) {
+	let weights = weights(LEAF_WEIGHTS + 64, 1);
+	// The last of 830 rows begins 15 weights before the second leaf.
+	let tensors = tensors_of(weights.len(), 79);
+	let leaves = low_rank_of(&tensors, 2, 5);
+	assert_eq!(leaves[1].len(), 2);
+	(weights, tensors, leaves)
+}
+
+#[test]
+fn low_rank_delta_of_another_component_is_refused_and_leaves_the_stream() {
+	let (weights, tensors, leaves) = crossing();
+	let (folder, path, stream) = stream_of(&weights);
+	let before = fs::read(&path).unwrap();
+	let (bytes, rows) = leaves.split_last().unwrap();
+	let last = LastLeaf::new(&tensors, bytes).unwrap();
+	// In place, where there is something to lose.
+	let apply = |rows: &[Vec<u8>]| stream.apply_low_rank(&path, &last, rows);
+	let few = apply(&rows[..1]);
+	assert!(matches!(few, Err(Error::DeltaLeaves { expected: 2, found: 1, .. })), "{few:?}");
+	let many = apply(&leaves);
+	assert!(matches!(many, Err(Error::DeltaLeaves { expected: 2, found: 3, .. })), "{many:?}");
+	let of_second = |change: fn(&mut Vec<u8>)| {
+		let mut rows = rows.to_vec();
+		change(&mut rows[1]);
+		match apply(&rows) {
+			Err(Error::Delta { leaf: 1, source, .. }) => source.kind,
+			other => panic!("{other:?}"),
+		}
+	};
+	assert_eq!(of_second(|rows| rows.truncate(1)), ErrorKind::Truncated(1));
+	assert_eq!(of_second(|rows| rows.push(0)), ErrorKind::Trailing(1));
+	// The row of both leaves.
+	assert_eq!(of_second(|rows| rows[0] ^= 1), ErrorKind::SharedRow);
+
+	let longer = tensors_of(weights.len() + 64, 100);
+	let leaves = low_rank_of(&longer, 2, 5);
+	let (bytes, rows) = leaves.split_last().unwrap();
+	let refused = stream.apply_low_rank(&path, &LastLeaf::new(&longer, bytes).unwrap(), rows);
+	match refused {
+		Err(Error::DeltaWeights { expected, found, .. }) => {
+			assert_eq!((expected, found), (weights.len() as u64, weights.len() as u64 + 64));
+		}
+		other => panic!("{other:?}"),
+	}
+	assert_eq!(fs::read(&path).unwrap(), before);
+	assert_eq!(names(folder.path()), ["component.blys"]);
+}
+
+#[test]
+fn low_rank_delta_copies_what_it_does_not_move() {
+	let (weights, tensors, mut leaves) = crossing();
+	let (folder, path, stream) = stream_of(&weights);
+	let new = folder.path().join("new.blys");
+	for rows in &mut leaves[..2] {
+		rows.fill(0);
+	}
+	let (bytes, rows) = leaves.split_last().unwrap();
+	let last = LastLeaf::new(&tensors, bytes).unwrap();
+	let root = stream.apply_low_rank(&new, &last, rows).unwrap();
+	assert_eq!(root, stream.stream().root());
+	assert_eq!(fs::read(&new).unwrap(), fs::read(&path).unwrap());
+}
+
+#[test]
+fn file_of_a_delta_is_refused_by_name() {
+	let (weights, tensors, leaves) = crossing();
+	let (folder, path, stream) = stream_of(&weights);
+	let before = fs::read(&path).unwrap();
+	let file = folder.path().join("delta");
+	let count = weights.len();
+	let apply = |leaves: &[Vec<u8>]| {
+		fs::write(&file, encode_blob(&[leaves.to_vec()])).unwrap();
+		let delta = DeltaFile::open(&file, count, Some(&tensors))?;
+		stream.apply_file(&path, &delta)
+	};
+	let refused = |leaves: &[Vec<u8>]| match apply(leaves) {
+		Err(Error::DeltaFile { source, .. }) => (source.offset, source.kind),
+		other => panic!("{other:?}"),
+	};
+	// Of a low-rank delta, one leaf more is the end of what can be.
+	let one_more = [&leaves[..], &[vec![]]].concat();
+	let end = encode_blob(slice::from_ref(&leaves)).len();
+	assert_eq!(refused(&one_more), (end, ErrorKind::Trailing(4)));
+	assert_eq!(refused(&leaves[..1]), (0, ErrorKind::Leaves(1)));
+	assert_eq!(refused(&[]), (0, ErrorKind::Leaves(0)));
+	// Chunks of a leaf have 16 bytes at least.
+	let short = [vec![0; 16], vec![]];
+	assert_eq!(refused(&short), (4 + 16, ErrorKind::LeafBytes(0)));
+	// What the last leaf says is counted from the beginning of the file.
+	let mut other = leaves.clone();
+	other[2][0] = 9;
+	let last = end - leaves[2].len();
+	assert_eq!(refused(&other), (last, ErrorKind::Rank(9)));
+	let mut other = leaves.clone();
+	other[1][0] ^= 1;
+	assert!(matches!(apply(&other), Err(Error::Delta { leaf: 1, .. })));
+
+	fs::write(&file, encode_blob(slice::from_ref(&leaves))).unwrap();
+	let unknown = DeltaFile::open(&file, count, None);
+	assert!(matches!(unknown, Err(Error::NoTensors { .. })));
+	let longer = tensors_of(count + 64, 100);
+	let other = DeltaFile::open(&file, count, Some(&longer));
+	assert!(matches!(other, Err(Error::DeltaWeights { .. })));
+	let nothing = DeltaFile::open(&file, 0, Some(&tensors));
+	assert!(nothing.is_err());
+	let delta = DeltaFile::open(&file, count, Some(&tensors)).unwrap();
+	assert_eq!(delta.path(), file);
+	let beyond = delta.read(3);
+	assert!(matches!(beyond, Err(Error::DeltaFile { .. })));
+	// It is for more weights than the stream has.
+	let (_other_folder, other_path, other) = stream_of(&weights[..64]);
+	let refused = other.apply_file(&other_path, &delta);
+	assert!(matches!(refused, Err(Error::DeltaWeights { .. })));
+	let absent = DeltaFile::open(folder.path().join("absent"), count, None);
+	assert!(matches!(absent, Err(Error::Io { action: "open", .. })));
+	assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn damaged_file_of_a_delta_does_what_its_blob_does_or_nothing() {
+	let before = weights(192, 1);
+	let tensors = tensors_of(192, 9);
+	let (folder, _, stream) = stream_of(&before);
+	let [file, new] = ["delta", "new.blys"].map(|name| folder.path().join(name));
+	let from_file = |blob: &[u8]| -> Option<Vec<i32>> {
+		fs::write(&file, blob).unwrap();
+		let delta = DeltaFile::open(&file, 192, Some(&tensors)).ok()?;
+		let root = stream.apply_file(&new, &delta).ok()?;
+		let moved = open(&new, &root).unwrap().reader().unwrap().weights(0).unwrap().to_vec();
+		Some(moved)
+	};
+	let in_memory = |blob: &[u8]| {
+		[Form::LowRank(&tensors), Form::Chunks(192)].into_iter().find_map(|form| {
+			let leaves = decode_blob(blob, &[form]).ok()?.pop()?;
+			moved_by(&before, form, &leaves).ok()
+		})
+	};
+	let in_chunks = vec![delta_of(192, 1)];
+	for leaves in [low_rank_of(&tensors, 1, 3), in_chunks] {
+		let blob = encode_blob(&[leaves]);
+		let whole = from_file(&blob);
+		assert!(whole.is_some());
+		assert_eq!(whole, in_memory(&blob));
+		for length in 0..blob.len() {
+			assert_eq!(from_file(&blob[..length]), None, "{length}");
+		}
+		for at in 0..blob.len() {
+			for flip in [1, 128] {
+				let mut flipped = blob.clone();
+				flipped[at] ^= flip;
+				assert_eq!(from_file(&flipped), in_memory(&flipped), "byte {at}");
+			}
+		}
+	}
+}
+
 proptest! {
 	#![proptest_config(ProptestConfig::with_cases(12))]
+
+	#[test]
+	fn applying_low_rank_is_what_it_is_to_a_tile_file(
+		blocks in 1usize..3_500,
+		cols in prop_oneof![1usize..400, 60_000usize..140_000],
+		rank in 0usize..4,
+		seed in any::<u32>(),
+	) {
+		let weights = weights(blocks * 64, seed);
+		let tensors = tensors_of(weights.len(), cols);
+		let leaves = low_rank_of(&tensors, rank, seed);
+		let (folder, _, stream) = stream_of(&weights);
+		let [file, new_file, new, delta] =
+			["a.blyt", "b.blyt", "b.blys", "delta"].map(|name| folder.path().join(name));
+		stream.expand(&file).unwrap();
+		let file = TileFile::open(&file).unwrap();
+		let moved = moved_by(file.weights().unwrap(), Form::LowRank(&tensors), &leaves).unwrap();
+		let changes: Vec<(u64, &[i32])> = (0u64..).zip(moved.chunks(LEAF_WEIGHTS)).collect();
+		let expected = file.update(&new_file, &changes).unwrap();
+
+		let (bytes, rows) = leaves.split_last().unwrap();
+		let last = LastLeaf::new(&tensors, bytes).unwrap();
+		prop_assert_eq!(stream.apply_low_rank(&new, &last, rows).unwrap(), expected);
+		let moved_stream = open(&new, &expected).unwrap();
+		prop_assert!(read_all(&moved_stream).unwrap() == encode_weights(&moved));
+		fs::write(&delta, encode_blob(slice::from_ref(&leaves))).unwrap();
+		let delta = DeltaFile::open(&delta, weights.len(), Some(&tensors)).unwrap();
+		prop_assert_eq!(stream.apply_file(&new, &delta).unwrap(), expected);
+	}
 
 	#[test]
 	fn payload_comes_back(bytes in 1usize..3 * LEAF_BYTES, cut in any::<u32>()) {

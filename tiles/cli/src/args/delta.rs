@@ -8,7 +8,7 @@ use std::{path::PathBuf, str::FromStr};
 pub enum DeltaCommand {
 	/// Compress the difference of two tile files.
 	Encode(DeltaEncodeArgs),
-	/// Add a delta to a tile file.
+	/// Add a delta to a tile file or a tile stream.
 	Apply(DeltaApplyArgs),
 	/// Merge several deltas by their samples and add them to a tile file.
 	Merge(DeltaMergeArgs),
@@ -92,13 +92,13 @@ impl FromStr for MatrixPlace {
 /// Arguments of `delta apply`.
 #[derive(Clone, Debug, Args)]
 pub struct DeltaApplyArgs {
-	/// Tile file of the base.
+	/// Tile file of the base, or tile stream, which is read leaf by leaf.
 	#[arg(value_hint = ValueHint::FilePath)]
 	pub base: PathBuf,
 	/// The delta.
 	#[arg(value_hint = ValueHint::FilePath)]
 	pub delta: PathBuf,
-	/// Tile file to write.
+	/// File to write, of the same kind as the base.
 	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
 	pub out: PathBuf,
 	/// Where the tensors of the component lie if the delta is a low-rank one: once for each, in order.

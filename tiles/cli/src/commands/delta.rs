@@ -1,10 +1,11 @@
-//! Integer deltas between tile files.
+//! Integer deltas between tile files, and added to tile streams.
 //!
 //! A delta's file is the blob of one component, as `blyan_primitives::delta` packs it: for each leaf
 //! of the delta a length and its bytes. How many leaves the component has, the base says. A low-rank
 //! delta has one leaf more, by which it is told apart; which tensors the component has, the command line
 //! says.
 
+use super::tile::is_stream;
 use crate::{
 	args::{
 		DeltaApplyArgs, DeltaEncodeArgs, DeltaInspectArgs, DeltaMergeArgs, LowRankChoice,
@@ -31,7 +32,7 @@ use blyan_primitives::{
 	update::DeltaKind,
 	H256,
 };
-use blyan_tiles::{atomic, TileFile};
+use blyan_tiles::{atomic, tile_stream::DeltaFile, TileFile, TileStream};
 use serde::Serialize;
 use std::{fs::File, io::Read, path::Path};
 
@@ -163,19 +164,39 @@ fn tensors_of(places: &[MatrixPlace], weights: usize) -> anyhow::Result<Option<T
 struct Changed {
 	file: String,
 	weights: u64,
-	/// Weights that are not what they were.
-	changed: u64,
+	/// Weights that are not what they were. They are not counted in tile streams.
+	#[serde(skip_serializing_if = "Option::is_none")]
+	changed: Option<u64>,
 	base_root: H256,
 	root: H256,
 }
 
-/// Adds a delta to a tile file.
+/// Adds a delta to a tile file or a tile stream.
 pub fn apply(args: DeltaApplyArgs, context: &Context) -> anyhow::Result<()> {
+	if is_stream(&args.base)? {
+		return apply_to_stream(&args, context);
+	}
 	let base = open(&args.base)?;
 	let tensors = tensors_of(&args.matrices, base.weights()?.len())?;
 	let delta = ReadDelta::open(&args.delta, base.weights()?.len(), tensors.as_ref())?;
 	// One update with any samples merges to itself.
 	change(&base, &[(1, delta)], &args.out, context)
+}
+
+/// Adds a delta to a tile stream, a leaf at a time, so that neither has to fit into memory.
+fn apply_to_stream(args: &DeltaApplyArgs, context: &Context) -> anyhow::Result<()> {
+	let stream = TileStream::open(&args.base)?;
+	let base_root = stream.root();
+	let spinner = context.output.spinner("applying");
+	let stream = stream.verify(&base_root)?;
+	let weights = stream.weight_count()?;
+	let count = usize::try_from(weights).context("this machine cannot count so many weights")?;
+	let tensors = tensors_of(&args.matrices, count)?;
+	let delta = DeltaFile::open(&args.delta, count, tensors.as_ref())?;
+	let root = stream.apply_file(&args.out, &delta)?;
+	spinner.finish_and_clear();
+	let file = args.out.to_string_lossy().into_owned();
+	context.output.record(&Changed { file, weights, changed: None, base_root, root })
 }
 
 /// Merges several deltas by their samples and adds them to a tile file.
@@ -226,7 +247,7 @@ fn change(
 	context.output.record(&Changed {
 		file: out.to_string_lossy().into_owned(),
 		weights: weights.len() as u64,
-		changed,
+		changed: Some(changed),
 		base_root: base.root(),
 		root,
 	})

@@ -223,7 +223,7 @@ struct Rooted {
 }
 
 /// Whether a file is a tile stream. What is no regular file is none: reading it may never end.
-fn is_stream(path: &Path) -> anyhow::Result<bool> {
+pub(super) fn is_stream(path: &Path) -> anyhow::Result<bool> {
 	Ok(path.is_file() && tile_stream::is_stream(path)?)
 }
 

@@ -34,9 +34,14 @@
 //!
 //! - No byte of a leaf is given away before the whole leaf has the hash that was verified.
 //! - A reader holds one leaf, one frame, and 45 bytes for each leaf of the payload. Verifying holds
-//!   five leaves for each of at most 16 threads. No length is allocated for before it was checked
-//!   against the length of the file, and nothing that a frame says of itself is allocated for at
-//!   all.
+//!   eight leaves and one frame for each of at most 8 threads, 18 MiB in all. No length is allocated
+//!   for before it was checked against the length of the file, and nothing that a frame says of itself
+//!   is allocated for at all.
+//! - Applying a delta holds what a reader and a writer hold, two leaves of the delta, each of at most
+//!   72 KiB, a row of sums of at most 256 KiB, and of a low-rank delta the last leaf, which every other
+//!   one needs: for each tensor 4 bytes and its rank, at most 256, for each column. A rank is never above
+//!   the number of rows, so that is a quarter of the component at most, which only that of one vector
+//!   reaches; a matrix with rows of 10,000 weights has at most 2.6 MB of it, however many rows it has.
 //! - Files are written as [`atomic`](crate::atomic) does it: a crash leaves the old one or the new
 //!   one.
 //!
@@ -68,9 +73,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod delta_file;
 mod frame;
 mod writer;
 
+pub use delta_file::DeltaFile;
 pub use frame::FrameError;
 pub use writer::TileStreamWriter;
 
@@ -79,7 +86,7 @@ use crate::{
 	error::{Error, Result},
 };
 use blyan_primitives::{
-	delta::{self, Chunk, Decoder},
+	delta::{self, low_rank::LastLeaf, Chunk, Decoder, Form, LeafDelta},
 	hash::{self, blake2b_256, LANES},
 	tensor::{self, Compression, Header, PayloadType, HEADER_BYTES, MAGIC, WEIGHT_BYTES},
 	tree::{self, Kind, Tree, LEAF_BYTES},
@@ -103,8 +110,8 @@ pub const EXTENSION: &str = "blys";
 const LENGTH_BYTES: usize = 4;
 /// The index ends at a multiple of this.
 const PAGE_BYTES: u64 = 4_096;
-/// The most threads that hash leaves: it bounds the memory that they need together.
-const MAX_THREADS: u64 = 16;
+/// The most threads that hash leaves: it bounds the memory that they need together, to 18 MiB.
+const MAX_THREADS: u64 = 8;
 
 /// Where in the file of a payload with so many leaves the first of them is stored.
 const fn frames_start(leaves: u64) -> u64 {
@@ -377,21 +384,86 @@ impl VerifiedStream {
 		target: impl AsRef<Path>,
 		delta: impl IntoIterator<Item = D>,
 	) -> Result<H256> {
+		self.apply_leaves(target.as_ref(), None, delta.into_iter().map(Ok))
+	}
+
+	/// The same with a low-rank delta: its last leaf, and `rows`, the bytes of the others, one item for
+	/// each leaf of the weights, in order.
+	///
+	/// Refuses a delta that says two things about a row which crosses from one leaf into the next, and
+	/// then writes nothing.
+	pub fn apply_low_rank<D: AsRef<[u8]>>(
+		&self,
+		target: impl AsRef<Path>,
+		last: &LastLeaf<'_>,
+		rows: impl IntoIterator<Item = D>,
+	) -> Result<H256> {
+		self.apply_leaves(target.as_ref(), Some(last), rows.into_iter().map(Ok))
+	}
+
+	/// The same with a delta of either kind that is read from its file when its leaves are written.
+	pub fn apply_file(&self, target: impl AsRef<Path>, delta: &DeltaFile<'_>) -> Result<H256> {
+		self.check_weight_count(delta.form().weights())?;
+		let Form::LowRank(tensors) = delta.form() else {
+			return self.apply_leaves(target.as_ref(), None, delta.leaves());
+		};
+		let place = delta::leaf_count(tensors.weights());
+		let bytes = delta.read(place)?;
+		let last = LastLeaf::new(tensors, &bytes).map_err(|source| delta.refuse(place, source))?;
+		self.apply_leaves(target.as_ref(), Some(&last), delta.leaves())
+	}
+
+	/// Writes the stream with each leaf changed by its delta: chunks, or if there is a last leaf of a
+	/// low-rank delta, the rows that belong to it.
+	fn apply_leaves<D: AsRef<[u8]>>(
+		&self,
+		target: &Path,
+		last: Option<&LastLeaf<'_>>,
+		mut delta: impl Iterator<Item = Result<D>>,
+	) -> Result<H256> {
 		check_weights(&self.stream)?;
+		if let Some(last) = last {
+			self.check_weight_count(last.weights())?;
+		}
 		let mut reader = self.reader()?;
-		let mut writer = TileStreamWriter::new(target.as_ref(), &self.stream.header)?;
+		let mut writer = TileStreamWriter::new(target, &self.stream.header)?;
 		let expected = self.stream.leaf_count();
 		let wrong_count =
 			|found| Error::DeltaLeaves { path: self.stream.path.clone(), expected, found };
-		let mut delta = delta.into_iter();
+		let mut before: Option<D> = None;
 		for leaf in 0..expected {
-			let bytes = delta.next().ok_or_else(|| wrong_count(leaf))?;
-			reader.write_moved(leaf, bytes.as_ref(), &mut writer)?;
+			let bytes = delta.next().transpose()?.ok_or_else(|| wrong_count(leaf))?;
+			let own = match last {
+				None => LeafDelta::Chunks(bytes.as_ref()),
+				Some(last) => {
+					let before: &[u8] = match &before {
+						Some(before) => before.as_ref(),
+						None => &[],
+					};
+					let path = || self.stream.path.clone();
+					// As many leaves as there are fit a usize.
+					last.product_after(leaf as usize, bytes.as_ref(), before)
+						.map(LeafDelta::LowRank)
+						.map_err(|source| Error::Delta { path: path(), leaf, source })?
+				}
+			};
+			reader.write_moved(leaf, &own, &mut writer)?;
+			before = Some(bytes);
 		}
-		if delta.next().is_some() {
+		if delta.next().transpose()?.is_some() {
 			return Err(wrong_count(expected + 1));
 		}
 		writer.finish()
+	}
+
+	/// Fails if a delta is for another number of weights, or the payload is something else.
+	fn check_weight_count(&self, found: usize) -> Result<()> {
+		let (expected, found) = (self.weight_count()?, found as u64);
+		if expected != found {
+			let path = self.stream.path.clone();
+			return Err(Error::DeltaWeights { path, expected, found });
+		}
+		Ok(())
 	}
 
 	/// Writes the payload to a tile file, atomically. Fails if the header's shape does not fit it.
@@ -467,7 +539,7 @@ impl LeafReader<'_> {
 	fn write_moved(
 		&mut self,
 		leaf: u64,
-		delta: &[u8],
+		delta: &LeafDelta<'_>,
 		writer: &mut TileStreamWriter,
 	) -> Result<()> {
 		let path = self.source.stream.path.clone();
@@ -486,7 +558,7 @@ impl LeafReader<'_> {
 				writer.write_stored(length, hash, if stored == length { as_it_is } else { frame })
 			}
 			Ok(false) => {
-				delta::apply_leaf(weights, delta).map_err(refuse)?;
+				delta.apply(weights).map_err(refuse)?;
 				writer.write_leaf(bytemuck::cast_slice(weights))
 			}
 		}
@@ -494,8 +566,15 @@ impl LeafReader<'_> {
 }
 
 /// Whether a delta leaves a leaf of `weights` weights as it is. If it does, all of it was checked.
-fn changes_nothing(delta: &[u8], weights: usize) -> std::result::Result<bool, delta::Error> {
-	let mut decoder = Decoder::new(delta, weights)?;
+fn changes_nothing(
+	delta: &LeafDelta<'_>,
+	weights: usize,
+) -> std::result::Result<bool, delta::Error> {
+	let bytes = match delta {
+		LeafDelta::Chunks(bytes) => bytes,
+		LeafDelta::LowRank(product) => return delta.check(weights).map(|()| product.is_zero()),
+	};
+	let mut decoder = Decoder::new(bytes, weights)?;
 	while let Some(chunk) = decoder.read()? {
 		if chunk != Chunk::Unchanged {
 			return Ok(false);
