@@ -35,6 +35,8 @@ use std::path::Path;
 
 /// Bytes of a length in a blob.
 const LENGTH_BYTES: usize = 4;
+/// Halvings after which nothing of a residual is carried.
+const ALL_HALVINGS: u32 = 63;
 /// The file of a residual.
 const RESIDUAL_FILE: Kind =
 	Kind { magic: *b"BLYRESD", name: "residual of deltas", bytes_per_weight: 2 * 4 };
@@ -136,6 +138,16 @@ impl Residual {
 	}
 }
 
+/// How much of a residual deltas may carry; see [`encode_within`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carry {
+	/// The norm of a component's delta is at most so many times that of the component's increments; 2
+	/// or more, for a delta that carries nothing may be twice as long as they are.
+	pub growth: u32,
+	/// How often the residual is halved in any case.
+	pub halvings: u32,
+}
+
 /// The delta of one component as an encoder made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
@@ -162,34 +174,58 @@ pub fn encode(
 	residual: &mut Residual,
 	bytes_per_chunk: u16,
 ) -> Result<Vec<Delta>> {
-	encode_with(increments, residual, |tensors, rest| {
+	encode_with(increments, residual, |tensors, increments, rest| {
+		add(rest, increments);
 		encode_component(tensors, rest, bytes_per_chunk)
 	})
 }
 
-/// The same in chunks alone: integer arithmetic, so that everybody gets the same bytes.
+/// Compresses like [`encode`], but carries of each component's residual only as much as `carry`
+/// permits. The rest of it waits where it was: as before, the deltas and the residual together are what
+/// the increments and the residual were. Returns as well in how many components some of it waits.
+///
+/// Both kinds leave out no more than there was, so a delta that carries nothing is at most twice as long
+/// as the increments. Where the whole residual makes it too long, the residual is halved until the delta
+/// is not, as often at a time as the excess says.
+pub fn encode_within(
+	increments: &[Vec<i32>],
+	residual: &mut Residual,
+	bytes_per_chunk: u16,
+	carry: Carry,
+) -> Result<(Vec<Delta>, usize)> {
+	let mut in_part = 0;
+	let deltas = encode_with(increments, residual, |tensors, increments, rest| {
+		let (encoded, is_whole) =
+			component_within(tensors, increments, rest, bytes_per_chunk, carry)?;
+		in_part += usize::from(!is_whole);
+		Ok(encoded)
+	})?;
+	Ok((deltas, in_part))
+}
+
+/// The same as [`encode`] in chunks alone: integer arithmetic, so that everybody gets the same bytes.
 pub fn in_chunks(
 	increments: &[Vec<i32>],
 	residual: &mut Residual,
 	bytes_per_chunk: u16,
 ) -> Result<Vec<Delta>> {
-	encode_with(increments, residual, |_, rest| Ok(component_in_chunks(rest, bytes_per_chunk)))
+	encode_with(increments, residual, |_, increments, rest| {
+		add(rest, increments);
+		Ok(component_in_chunks(rest, bytes_per_chunk))
+	})
 }
 
 fn encode_with(
 	increments: &[Vec<i32>],
 	residual: &mut Residual,
-	encode: impl Fn(&Tensors, &mut [i64]) -> Result<Encoded>,
+	mut encode: impl FnMut(&Tensors, &[i32], &mut [i64]) -> Result<Encoded>,
 ) -> Result<Vec<Delta>> {
 	let layout = Layout::new(&residual.architecture)?;
 	layout.check("increments", increments.iter().map(Vec::len))?;
 	let mut deltas = Vec::new();
 	let components = increments.iter().zip(&mut residual.components);
 	for (component, (increments, rest)) in components.enumerate() {
-		for (rest, increment) in rest.iter_mut().zip(increments) {
-			*rest = rest.saturating_add(i64::from(*increment));
-		}
-		let encoded = encode(&tensors_of(&layout, component)?, rest)?;
+		let encoded = encode(&tensors_of(&layout, component)?, increments, rest)?;
 		if encoded.changes > 0 {
 			let Encoded { kind, leaves, .. } = encoded;
 			// At most 512 components.
@@ -197,6 +233,69 @@ fn encode_with(
 		}
 	}
 	Ok(deltas)
+}
+
+/// Adds increments to what was left out before.
+fn add(rest: &mut [i64], increments: &[i32]) {
+	for (rest, increment) in rest.iter_mut().zip(increments) {
+		*rest = rest.saturating_add(i64::from(*increment));
+	}
+}
+
+/// One component of [`encode_within`], and whether it carries the whole residual.
+fn component_within(
+	tensors: &Tensors,
+	increments: &[i32],
+	rest: &mut [i64],
+	bytes_per_chunk: u16,
+	carry: Carry,
+) -> Result<(Encoded, bool)> {
+	let most = squared_bound(increments, carry.growth);
+	let mut halved = carry.halvings;
+	loop {
+		let mut wanted: Vec<i64> = rest.iter().map(|rest| part(*rest, halved)).collect();
+		add(&mut wanted, increments);
+		let mut left = wanted.clone();
+		let encoded = encode_component(tensors, &mut left, bytes_per_chunk)?;
+		let pairs = wanted.iter().zip(&left);
+		let said: Vec<i64> = pairs.map(|(wanted, left)| wanted.saturating_sub(*left)).collect();
+		let squared = delta::squared_norm(&said);
+		if squared > most && halved < ALL_HALVINGS {
+			halved = halved.saturating_add(halvings(squared, most));
+			continue;
+		}
+		let mut is_whole = true;
+		for (rest, left) in rest.iter_mut().zip(left) {
+			// A part is never larger than the whole, and has its sign.
+			let waits = *rest - part(*rest, halved);
+			is_whole &= waits == 0;
+			*rest = waits.saturating_add(left);
+		}
+		return Ok((encoded, is_whole));
+	}
+}
+
+/// What is carried of `rest` after so many halvings. Rounded towards zero, so that nothing is left of
+/// negative ones either.
+fn part(rest: i64, halvings: u32) -> i64 {
+	if halvings >= ALL_HALVINGS {
+		return 0;
+	}
+	rest / (1i64 << halvings)
+}
+
+/// How often to halve something whose squared norm is above `most`, at least once: each time a fourth
+/// of the square is left. It may take more, since what is encoded does not shrink evenly.
+pub fn halvings(squared: u128, most: u128) -> u32 {
+	let Some(times) = squared.checked_div(most) else { return ALL_HALVINGS };
+	times.checked_ilog2().unwrap_or(0).div_ceil(2).max(1)
+}
+
+/// The square of `growth` times the norm of increments, in square units.
+pub fn squared_bound(increments: &[i32], growth: u32) -> u128 {
+	let squares = increments.iter().map(|increment| u128::from(increment.unsigned_abs()).pow(2));
+	// Below 2^91 for the largest component there may be; a growth that saturates bounds nothing.
+	squares.sum::<u128>().saturating_mul(u128::from(growth).pow(2))
 }
 
 /// Compresses what one component has learned, to at most `bytes_per_chunk` bytes for each 4,096 weights,
@@ -281,19 +380,28 @@ pub fn from_blob(
 
 /// The sum of the squares of all increments, in square units: what a recipe bounds.
 pub fn squared_norm(architecture: &Architecture, deltas: &[Delta]) -> Result<u128> {
+	let norms = squared_norms(architecture, deltas)?;
+	// Saturates far beyond what any recipe allows.
+	Ok(norms.into_iter().fold(0, u128::saturating_add))
+}
+
+/// For each component of the architecture the sum of the squares of its increments, in square units;
+/// zero where deltas say nothing.
+pub fn squared_norms(architecture: &Architecture, deltas: &[Delta]) -> Result<Vec<u128>> {
 	let layout = Layout::new(architecture)?;
 	check_order(&layout, deltas.iter().map(|delta| delta.component))?;
-	let mut sum = 0u128;
+	let mut norms = vec![0u128; layout.components().len()];
 	for delta in deltas {
-		let tensors = tensors_of(&layout, usize::from(delta.component))?;
+		let component = usize::from(delta.component);
+		let tensors = tensors_of(&layout, component)?;
+		let sum = &mut norms[component];
 		for_each_leaf(delta, &tensors, |leaf, part| {
 			let weights = weights_in_leaf(tensors.weights(), leaf);
-			// Saturates far beyond what any recipe allows.
-			sum = sum.saturating_add(part.squared_norm(weights)?);
+			*sum = sum.saturating_add(part.squared_norm(weights)?);
 			Ok(())
 		})?;
 	}
-	Ok(sum)
+	Ok(norms)
 }
 
 /// The increments that deltas stand for, one for each weight; zero where they say nothing.
@@ -662,7 +770,85 @@ mod tests {
 				.sum();
 			assert!(expected > 0);
 			assert_eq!(squared_norm(&tiny(), &deltas).unwrap(), expected);
+			let norms = squared_norms(&tiny(), &deltas).unwrap();
+			let of_each: Vec<u128> =
+				increments.iter().map(|increments| squared_bound(increments, 1)).collect();
+			assert_eq!(norms, of_each);
 		}
+		assert_eq!(squared_norms(&tiny(), &[]).unwrap(), [0; 6]);
+	}
+
+	/// A residual of every component, with values of at most three times `size`.
+	fn waiting(size: i64) -> Residual {
+		let mut residual = Residual::zero(&tiny()).unwrap();
+		for rest in residual.components.iter_mut() {
+			for (place, rest) in (0i64..).zip(rest) {
+				*rest = (place % 7 - 3) * size;
+			}
+		}
+		residual
+	}
+
+	#[test]
+	fn delta_that_carries_nothing_is_at_most_twice_as_long() {
+		for increments in [moved(1), moved_in_rows(2)] {
+			for budget in [8, 112] {
+				let mut residual = Residual::zero(&tiny()).unwrap();
+				let deltas = encode(&increments, &mut residual, budget).unwrap();
+				let norms = squared_norms(&tiny(), &deltas).unwrap();
+				for (norm, increments) in norms.iter().zip(&increments) {
+					assert!(*norm <= squared_bound(increments, 2));
+				}
+			}
+		}
+	}
+
+	#[test]
+	fn residual_within_the_bound_is_carried_whole() {
+		let loose = Carry { growth: u32::MAX, halvings: 0 };
+		// Every component moves: one that does not carries nothing.
+		let increments = moved_in_rows(3);
+		let (mut plain, mut within) = (waiting(50), waiting(50));
+		let expected = encode(&increments, &mut plain, 112).unwrap();
+		let (deltas, in_part) = encode_within(&increments, &mut within, 112, loose).unwrap();
+		assert_eq!((deltas, within, in_part), (expected, plain, 0));
+	}
+
+	#[test]
+	fn residual_beyond_the_bound_waits_and_nothing_is_lost() {
+		let before = waiting(1 << 24);
+		let increments = moved(2);
+		for halvings in [0, 3] {
+			let mut after = before.clone();
+			let carry = Carry { growth: 3, halvings };
+			let (deltas, in_part) = encode_within(&increments, &mut after, 112, carry).unwrap();
+			assert_eq!(in_part, increments.len());
+			let norms = squared_norms(&tiny(), &deltas).unwrap();
+			for (norm, increments) in norms.iter().zip(&increments) {
+				assert!(*norm <= squared_bound(increments, 3));
+			}
+			// Components that training did not move do not move.
+			assert_eq!(norms[1], 0);
+			assert_eq!(after.components[1], before.components[1]);
+
+			let said = decoded(&tiny(), &deltas).unwrap();
+			let said = said.iter().flatten().map(|said| i64::from(*said));
+			let sums = said.zip(after.components.iter().flatten()).map(|(said, rest)| said + rest);
+			let mut asked = before.clone();
+			for (rest, increments) in asked.components.iter_mut().zip(&increments) {
+				add(rest, increments);
+			}
+			assert!(sums.eq(asked.components.iter().flatten().copied()));
+		}
+	}
+
+	#[test]
+	fn halvings_are_as_many_as_the_excess_says() {
+		assert_eq!([5, 16, 63, 64, 256].map(|squared| halvings(squared, 4)), [1, 1, 2, 2, 3]);
+		assert_eq!(halvings(u128::MAX, 1), 64);
+		assert_eq!(halvings(1, 0), ALL_HALVINGS);
+		assert_eq!([7, -7, 1, -1].map(|rest| part(rest, 1)), [3, -3, 0, 0]);
+		assert_eq!([0, 62, 63, 64].map(|times| part(i64::MIN, times)), [i64::MIN, -2, 0, 0]);
 	}
 
 	#[test]

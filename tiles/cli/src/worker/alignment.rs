@@ -10,9 +10,11 @@
 //! ```
 //!
 //! in parts per million, at most one million, and zero for deltas that point elsewhere. An honest
-//! delta in chunks without a residual reaches one million; a trainer leaves its residual out where it
-//! would fall below the recipe's `min_alignment_ppm`, see `residual`. Deltas of noise, or of somebody
+//! delta in chunks without a residual reaches one million; a trainer carries less of its residual where
+//! it would fall below the recipe's `min_alignment_ppm`, see `residual`. Deltas of noise, or of somebody
 //! else's training, are near zero.
+//!
+//! A direction says nothing of how far a delta goes: `demands` bounds that, for each component.
 //!
 //! # Low-rank deltas
 //!
@@ -69,7 +71,7 @@ pub fn alignment_ppm(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
 	use super::*;
 	use crate::worker::training::tests::{architecture, base};
 	use blyan_primitives::update::DeltaKind;

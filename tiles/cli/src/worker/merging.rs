@@ -5,9 +5,13 @@
 //! - the norm of its deltas is above the recipe's bound.
 //!
 //! Both are plain from the update and its blob, which is addressed by hash, so all who merge leave
-//! out the same updates.
+//! out the same updates. Verifiers ask the same of the norm (`demands`), so an update that would be
+//! left out for it is refuted, and neither accepted nor paid.
 
-use super::error::{Error, Result};
+use super::{
+	demands::keeps_norm,
+	error::{Error, Result},
+};
 use blyan_engine::{
 	delta::{self, Delta},
 	Weights,
@@ -72,9 +76,7 @@ fn counted(
 	blob: &[u8],
 ) -> Option<Vec<Delta>> {
 	let deltas = unpack(architecture, update, blob).ok()?;
-	let bound = u128::from(recipe.max_delta_norm);
-	let norm = delta::squared_norm(architecture, &deltas).ok()?;
-	(norm <= bound.saturating_mul(bound)).then_some(deltas)
+	keeps_norm(architecture, recipe, &deltas).ok()?.then_some(deltas)
 }
 
 /// What came out of a merge.

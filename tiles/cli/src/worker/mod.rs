@@ -15,7 +15,8 @@
 //! | [`state`] | the weights of a snapshot |
 //! | [`publish`], [`storage`] | snapshots for others; how much disk everything takes |
 //! | [`training`] | steps with their trace |
-//! | [`trainer`], [`residual`], [`alignment`] | updates, and what compression leaves out |
+//! | [`trainer`], [`residual`] | updates, and what compression leaves out |
+//! | [`demands`], [`alignment`] | what is asked of deltas: how far they go, and where |
 //! | [`verifier`], [`evidence`] | re-running others, and proving fraud |
 //! | [`merging`], [`candidate`], [`aggregator`], [`evaluator`] | merging and measuring |
 //! | [`auditor`] | judging datasets |
@@ -45,6 +46,7 @@ pub mod auditor;
 pub mod candidate;
 pub mod config;
 pub mod data;
+pub mod demands;
 pub mod error;
 pub mod evaluator;
 pub mod evidence;

@@ -10,19 +10,29 @@
 //!
 //! Moving a file is atomic, so after a crash either has happened, and settling again does nothing.
 //!
-//! # When it is left out
+//! # How much of it is carried
 //!
-//! A verifier who re-runs the training asks that the delta points where the training went
-//! (`alignment`). The residual of earlier rounds points elsewhere. Where it would bring the delta
-//! below what the recipe asks for, with some room, or above the norm from which on updates are
-//! dropped, the delta is made without it; the current residual then waits for a round that has room
-//! for it.
+//! A verifier who re-runs the training asks that the delta goes not much farther than the training and
+//! points where it went (`demands`). The residual of earlier rounds points elsewhere, and may have grown
+//! far beyond what one round trains: where an expert was seen much and is not any more, where a recipe
+//! learns more slowly than the one before, or where rounds all move the same way and few bytes are left
+//! to say so. So, from the most to the least:
+//!
+//! 1. Each component carries its whole residual, or halves of it until its delta is short enough. What
+//!    it does not carry waits, and what is left out now is added to it: nothing is lost.
+//! 2. If the whole update would not pass like that, each component carries an eighth at most.
+//! 3. If not even that passes, none is carried: the residual waits as it is, and what is left out now is
+//!    forgotten. Adding it would only make the residual grow until it never fits.
+//!
+//! A recipe whose `max_delta_norm` is below what was trained gets a delta of what was trained that is
+//! halved until it fits. If that does not pass either, there is no update: to miss a round costs less
+//! than to be refuted.
 
 use super::{
-	alignment::alignment_ppm,
+	demands::{keeps_norm, squared_limit, Demands, OWN_GROWTH},
 	error::{Error, Result},
 };
-use blyan_engine::delta::{self, Delta, Residual};
+use blyan_engine::delta::{self, Carry, Delta, Residual};
 use blyan_primitives::{model::Architecture, recipe::Recipe};
 use std::{
 	fs, io,
@@ -33,8 +43,10 @@ use std::{
 const CURRENT_FILE: &str = "residual";
 /// File of the proposed residual of an update. A round whose folder has it is not settled.
 pub const PROPOSED_FILE: &str = "residual.proposed";
-/// Room above the recipe's least alignment, as a part of it: other machines round otherwise.
-const ROOM_PARTS: u64 = 8;
+/// How often the residual is halved before it is carried, one attempt after the other.
+const HALVINGS: [u32; 2] = [0, 3];
+/// The most halvings of increments at a time: they have 31 bits and a sign.
+const MAX_HALVINGS: u32 = 30;
 
 /// What became of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,45 +64,62 @@ pub struct Compressed {
 	pub deltas: Vec<Delta>,
 	/// What the current residual becomes if they are merged.
 	pub proposed: Residual,
-	/// Whether they carry the current residual.
+	/// Whether they carry the current residual, or a part of it.
 	pub with_residual: bool,
+	/// In how many components a part of the residual, or all of it, waits nevertheless.
+	pub in_part: usize,
 }
 
-/// Compresses what was trained, with the residual if the recipe has room for it.
+/// Compresses what was trained, with as much of the residual as verifiers take. Fails if they would
+/// refuse it even without.
 pub fn compress(
 	architecture: &Architecture,
 	recipe: &Recipe,
 	trained: &[Vec<i32>],
 	current: &Residual,
 ) -> Result<Compressed> {
-	let mut proposed = current.clone();
-	let deltas = delta::encode(trained, &mut proposed, recipe.delta_bytes_per_chunk)?;
-	if is_welcome(architecture, recipe, &deltas, trained)? {
-		return Ok(Compressed { deltas, proposed, with_residual: true });
+	let demands = Demands::of_trainers(recipe);
+	let budget = recipe.delta_bytes_per_chunk;
+	for halvings in HALVINGS {
+		let mut proposed = current.clone();
+		let carry = Carry { growth: OWN_GROWTH, halvings };
+		let (deltas, in_part) = delta::encode_within(trained, &mut proposed, budget, carry)?;
+		if demands.flaw(architecture, &deltas, trained)?.is_none() {
+			return Ok(Compressed { deltas, proposed, with_residual: true, in_part });
+		}
 	}
-	let mut alone = Residual::zero(architecture)?;
-	let deltas = delta::encode(trained, &mut alone, recipe.delta_bytes_per_chunk)?;
-	// What is left out now is forgotten: adding it to the current residual would only make that
-	// grow until it never fits.
-	Ok(Compressed { deltas, proposed: current.clone(), with_residual: false })
+	let deltas = without_residual(architecture, recipe, trained)?;
+	let flaw = Demands::of_verifiers(recipe).flaw(architecture, &deltas, trained)?;
+	// That nothing is left to send is for the caller to say.
+	if let Some(flaw) = flaw.filter(|_| !deltas.is_empty()) {
+		return Err(Error::refused(
+			String::from("the own update"),
+			format!("{flaw}, so it would be refuted; the model's owner must change the recipe"),
+		));
+	}
+	Ok(Compressed { deltas, proposed: current.clone(), with_residual: false, in_part: 0 })
 }
 
-/// Whether verifiers and mergers take these deltas.
-fn is_welcome(
+/// Compresses what was trained without a residual, halved until the recipe takes its norm. Each attempt
+/// halves all increments at least once, so after 32 of them there is nothing left.
+fn without_residual(
 	architecture: &Architecture,
 	recipe: &Recipe,
-	deltas: &[Delta],
 	trained: &[Vec<i32>],
-) -> Result<bool> {
-	let norm = u128::from(recipe.max_delta_norm);
-	if delta::squared_norm(architecture, deltas)? > norm.saturating_mul(norm) {
-		return Ok(false);
+) -> Result<Vec<Delta>> {
+	let mut trained = trained.to_vec();
+	loop {
+		let mut residual = Residual::zero(architecture)?;
+		let deltas = delta::encode(&trained, &mut residual, recipe.delta_bytes_per_chunk)?;
+		if keeps_norm(architecture, recipe, &deltas)? {
+			return Ok(deltas);
+		}
+		let squared = delta::squared_norm(architecture, &deltas)?;
+		let halvings = delta::halvings(squared, squared_limit(recipe)).min(MAX_HALVINGS);
+		for increment in trained.iter_mut().flatten() {
+			*increment /= 1i32 << halvings;
+		}
 	}
-	let least = u64::from(recipe.min_alignment_ppm);
-	// A recipe that asks for next to everything has no room above it.
-	let wanted = (least + least / ROOM_PARTS).min(u64::from(blyan_primitives::recipe::PPM));
-	let reached = alignment_ppm(architecture, deltas, trained, recipe.delta_bytes_per_chunk)?;
-	Ok(u64::from(reached) >= wanted)
 }
 
 /// The residuals of one model, in its folder.
@@ -148,7 +177,11 @@ impl Residuals {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::worker::training::tests::{architecture, base, recipe};
+	use crate::worker::{
+		alignment::{alignment_ppm, tests::noise},
+		demands::{tests::scaled, Flaw},
+		training::tests::{architecture, base, recipe},
+	};
 	use blyan_primitives::recipe::{MAX_ALIGNMENT_PPM, MIN_ALIGNMENT_PPM, PPM};
 
 	/// Increments that fall off from one place to the next, begun elsewhere for each seed.
@@ -167,11 +200,25 @@ mod tests {
 		Recipe { min_alignment_ppm, max_delta_norm: u64::MAX, ..recipe() }
 	}
 
+	fn zero() -> Residual {
+		Residual::zero(&architecture()).unwrap()
+	}
+
+	/// What few bytes leave out of these increments.
+	fn left_out_of(increments: &[Vec<i32>]) -> Residual {
+		let mut residual = zero();
+		delta::encode(increments, &mut residual, 16).unwrap();
+		residual
+	}
+
 	/// A residual that is not zero.
 	fn left_out() -> Residual {
-		let mut residual = Residual::zero(&architecture()).unwrap();
-		delta::encode(&trained(500), &mut residual, 16).unwrap();
-		residual
+		left_out_of(&trained(500))
+	}
+
+	/// What verifiers find wrong.
+	fn flaw(recipe: &Recipe, deltas: &[Delta], trained: &[Vec<i32>]) -> Option<Flaw> {
+		Demands::of_verifiers(recipe).flaw(&architecture(), deltas, trained).unwrap()
 	}
 
 	fn store() -> (tempfile::TempDir, Residuals, PathBuf) {
@@ -187,28 +234,92 @@ mod tests {
 		let lenient = demanding(MIN_ALIGNMENT_PPM);
 		let carried = compress(&architecture(), &lenient, &trained(0), &left_out()).unwrap();
 		assert!(carried.with_residual);
+		assert_eq!(carried.in_part, 0);
 		assert_ne!(carried.proposed, left_out());
+	}
+
+	#[test]
+	fn deltas_with_the_residual_of_several_rounds_pass() {
+		let recipe = Recipe { delta_bytes_per_chunk: 112, max_delta_norm: u64::MAX, ..recipe() };
+		// Rounds that have nothing to do with each other, and rounds that all move the same way.
+		for seeds in [[1, 2, 3, 4, 5, 6], [7; 6]] {
+			let (mut current, mut carried) = (zero(), 0);
+			for seed in seeds {
+				let trained = noise(seed);
+				let made = compress(&architecture(), &recipe, &trained, &current).unwrap();
+				assert_eq!(flaw(&recipe, &made.deltas, &trained), None);
+				carried += usize::from(made.with_residual);
+				current = made.proposed;
+			}
+			// The first round has nothing to carry.
+			assert!(carried > 1, "{carried}");
+			assert_ne!(current, zero());
+		}
+	}
+
+	#[test]
+	fn residual_that_has_grown_too_far_is_carried_in_part_and_nothing_is_lost() {
+		let lenient = demanding(MIN_ALIGNMENT_PPM);
+		let (current, trained) = (left_out_of(&scaled(&noise(7), 64)), noise(1));
+		let mut whole = current.clone();
+		let deltas = delta::encode(&trained, &mut whole, lenient.delta_bytes_per_chunk).unwrap();
+		assert!(matches!(flaw(&lenient, &deltas, &trained), Some(Flaw::Growth { .. })));
+
+		let made = compress(&architecture(), &lenient, &trained, &current).unwrap();
+		assert!(made.with_residual && made.in_part > 0);
+		assert_eq!(flaw(&lenient, &made.deltas, &trained), None);
+		let said = delta::decoded(&architecture(), &made.deltas).unwrap();
+		let sums = said.iter().flatten().zip(made.proposed.components().iter().flatten());
+		let asked = trained.iter().flatten().zip(current.components().iter().flatten());
+		let sum = |(increment, rest): (&i32, &i64)| i64::from(*increment) + rest;
+		assert!(sums.map(sum).eq(asked.map(sum)));
 	}
 
 	#[test]
 	fn residual_is_left_out_where_verifiers_would_refuse() {
 		let strict = demanding(MAX_ALIGNMENT_PPM);
-		let alone = compress(&architecture(), &strict, &trained(0), &left_out()).unwrap();
+		// So large that an eighth of it is too much as well.
+		let current = left_out_of(&scaled(&trained(500), 8));
+		let alone = compress(&architecture(), &strict, &trained(0), &current).unwrap();
 		assert!(!alone.with_residual);
 		// It waits.
-		assert_eq!(alone.proposed, left_out());
+		assert_eq!(alone.proposed, current);
 		let reached = alignment_ppm(&architecture(), &alone.deltas, &trained(0), 112).unwrap();
 		assert_eq!(reached, PPM);
 		// Nothing was left out before: nothing is in the way.
-		let zero = Residual::zero(&architecture()).unwrap();
-		assert!(compress(&architecture(), &strict, &trained(0), &zero).unwrap().with_residual);
+		assert!(compress(&architecture(), &strict, &trained(0), &zero()).unwrap().with_residual);
 	}
 
 	#[test]
-	fn residual_is_left_out_where_the_norm_would_be_exceeded() {
-		let narrow = Recipe { max_delta_norm: 1, ..demanding(MIN_ALIGNMENT_PPM) };
-		let alone = compress(&architecture(), &narrow, &trained(0), &left_out()).unwrap();
-		assert!(!alone.with_residual);
+	fn delta_above_the_norm_of_the_recipe_is_made_smaller() {
+		let wide = demanding(MIN_ALIGNMENT_PPM);
+		let made = compress(&architecture(), &wide, &trained(0), &zero()).unwrap();
+		let squared = delta::squared_norm(&architecture(), &made.deltas).unwrap();
+		for parts in [2, 50] {
+			let max_delta_norm = u64::try_from(squared.isqrt()).unwrap() / parts;
+			let narrow = Recipe { max_delta_norm, ..wide };
+			let made = compress(&architecture(), &narrow, &trained(0), &left_out()).unwrap();
+			assert!(!made.with_residual && !made.deltas.is_empty());
+			assert_eq!(made.proposed, left_out());
+			assert_eq!(flaw(&narrow, &made.deltas, &trained(0)), None);
+		}
+		// Nothing is left, of which the trainer makes no update.
+		let nothing = Recipe { max_delta_norm: 1, ..wide };
+		let made = compress(&architecture(), &nothing, &trained(0), &left_out()).unwrap();
+		assert!(!made.with_residual && made.deltas.is_empty());
+	}
+
+	#[test]
+	fn delta_that_verifiers_would_refuse_is_not_committed_to() {
+		// At the norm that is allowed, one weight is left of a training that moved all of them.
+		let recipe = demanding(MAX_ALIGNMENT_PPM);
+		let recipe = Recipe { delta_bytes_per_chunk: 4_098, max_delta_norm: 3, ..recipe };
+		let mut increments: Vec<Vec<i32>> =
+			base().components().iter().map(|weights| vec![0; weights.len()]).collect();
+		increments[0].fill(10);
+		increments[0][0] = 1_000;
+		let refused = compress(&architecture(), &recipe, &increments, &zero());
+		assert!(matches!(refused, Err(Error::Refused { .. })));
 	}
 
 	#[test]

@@ -129,6 +129,9 @@ impl Training {
 		let compressed = compress(&architecture, &self.recipe, &trained, &current)?;
 		if !compressed.with_residual {
 			tracing::info!("round {}: the recipe has no room for the residual", self.id);
+		} else if compressed.in_part > 0 {
+			let (id, in_part) = (self.id, compressed.in_part);
+			tracing::info!("round {id}: in {in_part} components some of the residual waits");
 		}
 		let deltas = delta::blob(&compressed.deltas);
 		let trace = session
@@ -156,6 +159,7 @@ impl Training {
 				"delta_bytes": deltas.len(),
 				"low_rank_deltas": low_rank,
 				"with_residual": compressed.with_residual,
+				"residuals_in_part": compressed.in_part,
 			}),
 		);
 		Ok(sealed)

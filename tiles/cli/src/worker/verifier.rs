@@ -9,8 +9,9 @@
 //! 3. Re-run from the base, the state at the end of every drawn segment is the claimed one: its root
 //!    is the same, or the sketches of all components are within the recipe's tolerance. If not:
 //!    `Mismatch`.
-//! 4. The deltas point where the training went (`alignment`); the last segment, at whose end they are
-//!    compared, is always among the drawn ones. If not: `Mismatch`.
+//! 4. The deltas go no farther than the recipe and the training permit, and point where the training
+//!    went (`demands`); the last segment, at whose end they are compared, is always among the drawn
+//!    ones. If not: `Mismatch`.
 //!
 //! Segments are re-run from the base, since a trainer's states in between are not served yet; so the
 //! steps before a drawn segment are checked along with it, and what machines differ by adds up over
@@ -20,8 +21,8 @@
 //! asks for these: blocks may be taken back while a segment is re-run, and drawn anew.
 
 use super::{
-	alignment::alignment_ppm,
 	data::{hex, Draw, Library},
+	demands::Demands,
 	error::{Error, Result},
 	evidence::{inspect, trace_of, Evidence, Finding},
 	files::{read_note, seal, write_note, Sealed},
@@ -83,6 +84,23 @@ pub fn judge(own: &Trace, claimed: &Trace, segments: &[u32], recipe: &Recipe) ->
 		}
 	});
 	differs.map_or(Verdict::Match, |segment| Verdict::Mismatch { segment })
+}
+
+/// The verdict on a round's deltas for a training that moved weights by `trained` and whose last segment
+/// is `last`.
+pub fn judge_deltas(
+	round: u32,
+	architecture: &Architecture,
+	recipe: &Recipe,
+	deltas: &[Delta],
+	trained: &[Vec<i32>],
+	last: u32,
+) -> Result<Verdict> {
+	let flaw = Demands::of_verifiers(recipe).flaw(architecture, deltas, trained)?;
+	Ok(flaw.map_or(Verdict::Match, |flaw| {
+		tracing::warn!("round {round}: deltas are refused: {flaw}");
+		Verdict::Mismatch { segment: last }
+	}))
 }
 
 /// The drawn segment to name for something that is wrong at `step`: the first that ends behind it,
@@ -335,12 +353,8 @@ impl Case {
 		let mut verdict = judge(&session.trace, claimed, &self.segments, &self.recipe);
 		if verdict == Verdict::Match {
 			let trained = engine.delta(&session.state, base)?;
-			let budget = self.recipe.delta_bytes_per_chunk;
-			let reached = alignment_ppm(&self.architecture, deltas, &trained, budget)?;
-			if reached < self.recipe.min_alignment_ppm {
-				tracing::warn!("round {}: deltas with an alignment of {reached} ppm", self.id);
-				verdict = Verdict::Mismatch { segment: last };
-			}
+			let (architecture, recipe) = (&self.architecture, &self.recipe);
+			verdict = judge_deltas(self.id, architecture, recipe, deltas, &trained, last)?;
 		}
 		remove_folder(&folder)?;
 		Ok(verdict)
@@ -395,7 +409,11 @@ async fn prove(
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::worker::training::tests::{library, recipe, trained};
+	use crate::worker::{
+		alignment::{alignment_ppm, tests::noise},
+		demands::tests::{honest, scaled},
+		training::tests::{architecture, library, recipe, trained},
+	};
 
 	#[test]
 	fn honest_training_matches_in_every_segment() {
@@ -428,6 +446,24 @@ mod tests {
 		assert_eq!(judge(&own, &far, &[1], &recipe()), Verdict::Mismatch { segment: 1 });
 		// Segments that were not drawn are not looked at.
 		assert_eq!(judge(&own, &far, &[0, 2], &recipe()), Verdict::Match);
+	}
+
+	#[test]
+	fn delta_scaled_up_is_a_mismatch() {
+		let recipe = Recipe { max_delta_norm: u64::MAX, ..recipe() };
+		let (architecture, trained) = (architecture(), noise(1));
+		let verdict = |deltas: &[Delta]| {
+			judge_deltas(1, &architecture, &recipe, deltas, &trained, 2).unwrap()
+		};
+		assert_eq!(verdict(&honest(&trained, &recipe)), Verdict::Match);
+		for factor in [16, 64] {
+			let deltas = honest(&scaled(&trained, factor), &recipe);
+			assert_eq!(verdict(&deltas), Verdict::Mismatch { segment: 2 });
+			// Its direction is that of the training.
+			let budget = recipe.delta_bytes_per_chunk;
+			let reached = alignment_ppm(&architecture, &deltas, &trained, budget).unwrap();
+			assert!(reached >= recipe.min_alignment_ppm, "{reached}");
+		}
 	}
 
 	#[test]
