@@ -35,7 +35,7 @@ mod error;
 mod submit;
 
 pub use data::{cid_text, Parameter, View};
-pub use error::{ChainError, ChainError as Error};
+pub use error::{ChainError, ChainError as Error, Fate, Unsuccessful};
 pub use submit::Submitted;
 pub use subxt::tx::Signer;
 
