@@ -23,7 +23,7 @@ use crate::{
 		Chain, ChainError, View,
 	},
 	context::Context,
-	folder::{self, Description, ModelFolder, MODEL_FILE},
+	folder::{self, ModelFolder, MODEL_FILE},
 	output::bytes,
 	worker::{
 		merging::{join, merge, Accepted},
@@ -33,9 +33,7 @@ use crate::{
 use anyhow::{bail, Context as _};
 use blyan_engine::Weights;
 use blyan_primitives::{model::Architecture, tree::list_root, H256};
-use blyan_tiles::TileFile;
 use serde::Serialize;
-use std::path::Path;
 use tokio::task::block_in_place;
 
 /// Sets of updates that are tried if it is not known which ones a round merged.
@@ -81,7 +79,7 @@ pub async fn model_pull(args: ModelPullArgs, context: &Context) -> anyhow::Resul
 	let reached = catch_up(&pull, number, costs).await?;
 	name_difference(reached.found.weights(), &roots)?;
 	let snapshot = folder::Snapshot { model: args.id, number };
-	let written = write(&args.out, reached.found.weights(), &roots, snapshot)?;
+	let written = ModelFolder::replace(&args.out, reached.found.weights(), &roots, snapshot)?;
 	let size = architecture.components().iter().map(|component| component.bytes).sum();
 	context.output.record(&PulledRow {
 		model: args.id,
@@ -369,32 +367,6 @@ fn name_difference(weights: &Weights, roots: &[H256]) -> anyhow::Result<()> {
 	Ok(())
 }
 
-/// Writes what is not yet in the folder, the description last. Returns how many components were
-/// written.
-fn write(
-	out: &Path,
-	weights: &Weights,
-	roots: &[H256],
-	snapshot: folder::Snapshot,
-) -> anyhow::Result<usize> {
-	let architecture = *weights.architecture();
-	let description = Description::new(architecture, None, Some(snapshot), roots.to_vec())?;
-	std::fs::create_dir_all(out)
-		.with_context(|| format!("cannot create the folder {}", out.display()))?;
-	let mut written = 0;
-	let components = architecture.components();
-	for ((component, payload), root) in components.iter().zip(weights.components()).zip(roots) {
-		let path = out.join(format!("{}.{}", component.name, blyan_tiles::store::EXTENSION));
-		if TileFile::open_verified(&path, root).is_ok() {
-			continue;
-		}
-		TileFile::create(&path, payload)?;
-		written += 1;
-	}
-	ModelFolder::describe(out, description)?;
-	Ok(written)
-}
-
 #[cfg(test)]
 mod tests {
 	use super::*;
@@ -462,18 +434,8 @@ mod tests {
 	}
 
 	#[test]
-	fn only_what_is_not_right_yet_is_written() {
-		let folder = tempfile::tempdir().unwrap();
-		let out = folder.path().join("model");
+	fn component_whose_root_is_not_that_of_the_chain_is_named() {
 		let (weights, roots) = (base(), base().roots());
-		let snapshot = folder::Snapshot { model: 2, number: 5 };
-		assert_eq!(write(&out, &weights, &roots, snapshot).unwrap(), roots.len());
-		assert_eq!(write(&out, &weights, &roots, snapshot).unwrap(), 0);
-		let model = ModelFolder::open(&out).unwrap();
-		std::fs::write(model.file("head"), b"damaged").unwrap();
-		assert_eq!(write(&out, &weights, &roots, snapshot).unwrap(), 1);
-		assert_eq!(model.weights().unwrap(), weights);
-		assert_eq!(model.description().snapshot, Some(snapshot));
 		assert!(name_difference(&weights, &roots).is_ok());
 		let mut other = roots.clone();
 		other[1] = H256::zero();
