@@ -4,12 +4,19 @@
 #   chain-spec/build.sh                          dev.json, local.json, testnet.json
 #   chain-spec/build.sh testnet OPERATORS.json   a startable test network on standard output
 #
-# OPERATORS.json is a JSON merge patch for the genesis; dev.json shows the form of each field:
+# OPERATORS.json is a JSON merge patch for the genesis; operators.example.json is one, in whose place go
+# keys of your own. The keys of the example must not be used: their addresses say so, and nobody has what
+# belongs to them, so that a network with them would make no block and those balances would be lost.
 #   session.keys          each validator: its account twice, and its keys for BABE and GRANDPA
 #   balances.balances     each account that has something, in 10^-18 BLY
 #   sudo.key              who governs. Without it no parameter can be moved and no model admitted to the
 #                         emission, so that there are no rounds unless anyModelEarns is 1
 #   network.parameters    what differs from runtime/src/params.rs, by the names there
+#
+# Each operator makes keys with `blyan-node key generate` (accounts, BABE) and `blyan-node key generate
+# --scheme ed25519` (GRANDPA), gives away their SS58 addresses alone, and puts the secrets of the last two
+# into the node with `blyan-node key insert --key-type babe --scheme sr25519` and `--key-type gran --scheme
+# ed25519`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh

@@ -200,7 +200,7 @@ class Demo:
     def fullest_blocks(self):
         """The largest share of a block's compute time that was used, and the most bytes in a block."""
         time_used, length = (0, 0), (0, 0)
-        for number in range(1, int(self.rpc("chain_getHeader")["number"], 16) + 1):
+        for number in range(1, self.number() + 1):
             block = self.rpc("chain_getBlockHash", number)
             weights = bytes.fromhex(self.rpc("state_getStorage", SYSTEM + BLOCK_WEIGHT, block)[2:])
             # Three classes of calls, each with its compute time in picoseconds and its proof size.
@@ -385,8 +385,15 @@ class Demo:
         answer = self.blyan("account", "balance", key)
         return bly(answer["free_bly"]), bly(answer["held_bly"])
 
+    def number(self, *block):
+        """The height of a block, of the best one if none is named."""
+        return int(self.rpc("chain_getHeader", *block)["number"], 16)
+
     def writing(self, model):
         heading("The model writes")
+        # Weights are pulled of what is final, which trails the best block by a few.
+        best = self.number()
+        self.wait("the last round is final", 60, lambda: self.number(self.rpc("chain_getFinalizedHead")) >= best)
         self.blyan("model", "pull", model, "--out", self.folder / "last")
         self.blyan("model", "verify", self.folder / "last")
         say("pulled the last version: every leaf verified against the chain")

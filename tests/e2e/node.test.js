@@ -18,6 +18,9 @@ const specifications = join(REPOSITORY, 'chain-spec');
 /** Until the first block is final. */
 const FINAL_MS = 60_000;
 
+/** More than a specification has. */
+const MAX_SPECIFICATION_BYTES = 64 << 20;
+
 /** Where a development chain's data is, below a base path. */
 const chainFolder = (base) => join(base, 'chains', 'blyan_dev');
 
@@ -130,6 +133,12 @@ describe('a node with ParityDB', () => {
 });
 
 describe('chain specifications', () => {
+	/** What chain-spec/build.sh says, which may be a whole runtime. */
+	const build = (...args) => {
+		const limit = { maxBuffer: MAX_SPECIFICATION_BYTES };
+		return promisify(execFile)(join(specifications, 'build.sh'), args, limit);
+	};
+
 	for (const network of ['dev', 'local', 'testnet']) {
 		it(`the preset of ${network} is the committed one`, async () => {
 			const { stdout } = await command('export-chain-spec', '--chain', network);
@@ -143,9 +152,21 @@ describe('chain specifications', () => {
 		});
 	}
 
+	it('have what the operators of a test network add', async () => {
+		const example = join(specifications, 'operators.example.json');
+		const { stdout } = await build('testnet', example);
+		const { patch } = parseExact(stdout).genesis.runtimeGenesis;
+		const added = Object.entries(parseExact(readFileSync(example, 'utf8')));
+		assert.notEqual(added.length, 0);
+		for (const [pallet, fields] of added) {
+			for (const [name, value] of Object.entries(fields)) {
+				assert.deepEqual(patch[pallet][name], value, `${pallet}.${name}`);
+			}
+		}
+	});
+
 	it('tell why a network has none', async () => {
-		const script = join(specifications, 'build.sh');
-		const built = promisify(execFile)(script, ['nowhere', 'operators.json']);
+		const built = build('nowhere', 'operators.json');
 		const { code, stdout, stderr } = await built.catch((failed) => failed);
 		assert.equal(code, 1);
 		assert.equal(stdout, '');

@@ -1,20 +1,23 @@
 //! How networks start, and how far governance may move their parameters.
 
-use crate::support::{checks, everybody, state_of};
+use crate::support::{checks, everybody, state_of, state_with};
 use blyan_runtime::{
 	constants::{
 		BLY, DAYS, EPOCH_SLOTS, EXISTENTIAL_DEPOSIT, HOURS, MAXIMUM_BLOCK_LENGTH, MICRO_BLY,
 		MILLI_BLY, MINUTES, NORMAL_DISPATCH_RATIO, SLOT_MILLIS,
 	},
-	genesis, network, params, Balance, BlockNumber, Parameters, Runtime, RuntimeOrigin,
+	genesis, network, params, Balance, BlockNumber, Grandpa, Parameters, Runtime, RuntimeOrigin,
 };
 use polkadot_sdk::*;
 
 use frame_support::traits::Get;
+use serde_json::Value;
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::DispatchError;
 
 const PRESETS: [&str; 3] = [genesis::DEV, genesis::LOCAL, genesis::TESTNET];
+/// What operators add to the test network, with keys that are nobody's.
+const OPERATORS: &str = include_str!("../../../chain-spec/operators.example.json");
 
 fn blocks<P: Get<BlockNumber>>() -> BlockNumber {
 	P::get()
@@ -66,7 +69,7 @@ fn every_preset_builds_a_state_in_which_the_invariants_hold() {
 fn every_preset_is_json() {
 	for preset in PRESETS {
 		let bytes = genesis::preset(&preset.to_string()).expect("there is such a preset");
-		let value: serde_json::Value = serde_json::from_slice(&bytes).expect("it is JSON");
+		let value: Value = serde_json::from_slice(&bytes).expect("it is JSON");
 		assert!(value.get("balances").is_some() && value.get("network").is_some());
 	}
 }
@@ -109,6 +112,68 @@ fn testnet_gives_nobody_anything() {
 		assert_eq!(validators(), 0);
 		assert_eq!(network::SlotMillis::<Runtime>::get(), SLOT_MILLIS);
 	});
+}
+
+/// Merges a patch into a value, as `chain-spec/build.sh` does.
+fn merge(into: &mut Value, patch: Value) {
+	match patch {
+		Value::Object(fields) if into.is_object() => {
+			for (name, value) in fields {
+				merge(&mut into[name], value);
+			}
+		}
+		value => *into = value,
+	}
+}
+
+/// The test network with what its operators add.
+fn testnet_with(operators: &str) -> sp_io::TestExternalities {
+	let preset = genesis::preset(&genesis::TESTNET.to_string()).expect("there is such a preset");
+	let mut merged: Value = serde_json::from_slice(&preset).expect("it is JSON");
+	merge(&mut merged, serde_json::from_str(operators).expect("the patch is JSON"));
+	state_with(serde_json::to_vec(&merged).expect("JSON can be written"))
+}
+
+#[test]
+fn testnet_starts_with_what_the_example_of_its_operators_adds() {
+	testnet_with(OPERATORS).execute_with(|| {
+		checks::all();
+		assert_eq!(validators(), 2);
+		assert_eq!(pallet_babe::Authorities::<Runtime>::get().len(), 2);
+		assert_eq!(Grandpa::grandpa_authorities().len(), 2);
+		assert_eq!(pallet_balances::TotalIssuance::<Runtime>::get(), 3_000 * BLY);
+		let governor = pallet_sudo::Key::<Runtime>::get().expect("somebody governs");
+		assert_eq!(frame_system::Account::<Runtime>::get(&governor).data.free, 1_000 * BLY);
+		for who in pallet_session::Validators::<Runtime>::get() {
+			assert_eq!(frame_system::Account::<Runtime>::get(&who).data.free, 1_000 * BLY);
+		}
+		// The one parameter that it moves.
+		assert_eq!(blocks::<params::VotingPeriod>(), DAYS);
+	});
+}
+
+/// All texts in a value, however deep.
+fn texts(value: &Value) -> Vec<&str> {
+	match value {
+		Value::String(text) => vec![text],
+		Value::Array(values) => values.iter().flat_map(texts).collect(),
+		Value::Object(fields) => fields.values().flat_map(texts).collect(),
+		_ => Vec::new(),
+	}
+}
+
+#[test]
+fn every_key_of_the_example_says_that_it_must_not_be_used() {
+	let example: Value = serde_json::from_str(OPERATORS).expect("the patch is JSON");
+	let keys = texts(&example);
+	assert_eq!(keys.len(), 12);
+	assert!(keys.iter().all(|key| key.starts_with("5DoNotUseThisExampLe")), "{keys:?}");
+}
+
+#[test]
+#[should_panic(expected = "the genesis is valid")]
+fn operators_that_misspell_a_field_are_told() {
+	testnet_with(&OPERATORS.replace("\"grandpa\"", "\"granpda\""));
 }
 
 #[test]

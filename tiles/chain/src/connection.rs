@@ -46,6 +46,14 @@ pub(super) struct Unreachable {
 	reason: String,
 }
 
+#[cfg(test)]
+impl Unreachable {
+	/// A node that could not be reached for this reason.
+	pub(super) fn of(url: &str, reason: &str) -> Self {
+		Self { url: url.to_owned(), reason: reason.to_owned() }
+	}
+}
+
 /// A connection to one of several nodes of one chain. Requests that fail because it broke are
 /// reported as such, so that whoever asked may ask again; the next request dials anew, beginning with
 /// the node that answered last.

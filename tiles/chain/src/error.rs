@@ -2,6 +2,7 @@
 
 use super::connection::Unreachable;
 use blyan_primitives::H256;
+use std::ops::RangeInclusive;
 use subxt::{
 	error::{
 		BackendError, DispatchError, ExtrinsicError, OnlineClientAtBlockError,
@@ -17,6 +18,8 @@ const INVALID_TRANSACTION: i32 = 1010;
 const KNOWN_TRANSACTION: [i32; 2] = [1012, 1013];
 /// The node's number for a transaction whose place another one has.
 const PLACE_TAKEN: i32 = 1014;
+/// The node's numbers for why its pool does not take a transaction.
+const POOL_ANSWERS: RangeInclusive<i32> = 1000..=1099;
 
 /// Why the chain was not asked, or what it answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +68,48 @@ pub enum ChainError {
 	/// What was to be sent is too large, or the like.
 	#[error("{0}")]
 	Unsuitable(String),
+}
+
+/// What is known of a transaction that did not do what it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+	/// It is in no block and will get into none, so it costs nothing: it was not sent, or the node
+	/// did not take it.
+	Unsent,
+	/// It is in a block, where its call failed: it has cost its fee, and no more.
+	Failed,
+	/// It may be in a block, or get into one as long as it is valid.
+	Unknown,
+}
+
+/// A transaction that did not do what it should, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Unsuccessful {
+	/// What is known of it.
+	pub fate: Fate,
+	/// What went wrong.
+	pub error: ChainError,
+}
+
+impl Unsuccessful {
+	pub(super) fn unsent(error: ChainError) -> Self {
+		Self { fate: Fate::Unsent, error }
+	}
+
+	pub(super) fn failed(error: ChainError) -> Self {
+		Self { fate: Fate::Failed, error }
+	}
+
+	pub(super) fn unknown(error: ChainError) -> Self {
+		Self { fate: Fate::Unknown, error }
+	}
+}
+
+impl From<Unsuccessful> for ChainError {
+	fn from(unsuccessful: Unsuccessful) -> Self {
+		unsuccessful.error
+	}
 }
 
 impl ChainError {
@@ -207,14 +252,29 @@ pub(super) enum Answer {
 	Other,
 }
 
+/// What the node or the connection to it said to a transaction that was to be sent.
+fn said_to(error: &ExtrinsicError) -> Option<&RpcError> {
+	match error {
+		ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(
+			BackendRpcError::ClientError(said),
+		)) => Some(said),
+		_ => None,
+	}
+}
+
+/// What is known of a transaction that could not be sent for this reason. Where neither the pool has
+/// said that it does not take it nor the node could be reached at all, it may have got there.
+pub(super) fn fate(error: &ExtrinsicError) -> Fate {
+	match said_to(error) {
+		Some(RpcError::User(said)) if POOL_ANSWERS.contains(&said.code) => Fate::Unsent,
+		Some(RpcError::Client(reason)) if reason.is::<Unreachable>() => Fate::Unsent,
+		_ => Fate::Unknown,
+	}
+}
+
 /// How the node answered a transaction that it did not take.
 pub(super) fn answer(error: &ExtrinsicError) -> Answer {
-	let ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(
-		BackendRpcError::ClientError(RpcError::User(said)),
-	)) = error
-	else {
-		return Answer::Other;
-	};
+	let Some(RpcError::User(said)) = said_to(error) else { return Answer::Other };
 	if KNOWN_TRANSACTION.contains(&said.code) {
 		return Answer::Known;
 	}
@@ -265,6 +325,22 @@ mod tests {
 		assert_eq!(kind(1010, "Transaction is outdated"), Answer::Outdated);
 		assert_eq!(kind(1010, "Inability to pay some fees"), Answer::Other);
 		assert_eq!(kind(-32000, "Transaction is outdated"), Answer::Other);
+	}
+
+	#[test]
+	fn only_what_the_pool_refused_or_nobody_got_is_known_to_be_unsent() {
+		let refusal = |code| fate(&refused(said(code, "", None)));
+		assert_eq!(refusal(1010), Fate::Unsent);
+		assert_eq!(refusal(1014), Fate::Unsent);
+		assert_eq!(refusal(1016), Fate::Unsent);
+		// An answer, but none of the pool.
+		assert_eq!(refusal(-32603), Fate::Unknown);
+		let lost = RpcError::DisconnectedWillReconnect(String::from("gone"));
+		assert_eq!(fate(&refused(lost)), Fate::Unknown);
+		let silent = RpcError::Client("request timeout".into());
+		assert_eq!(fate(&refused(silent)), Fate::Unknown);
+		let away = Unreachable::of("ws://127.0.0.1:1", "refused");
+		assert_eq!(fate(&refused(RpcError::Client(Box::new(away)))), Fate::Unsent);
 	}
 
 	#[test]

@@ -35,7 +35,7 @@ mod error;
 mod submit;
 
 pub use data::{cid_text, Parameter, View};
-pub use error::{ChainError, ChainError as Error};
+pub use error::{ChainError, ChainError as Error, Fate, Unsuccessful};
 pub use submit::Submitted;
 pub use subxt::tx::Signer;
 
@@ -197,8 +197,7 @@ impl Chain {
 
 	/// The newest finalised block.
 	pub async fn finalised_block(&self) -> Result<BlockId, ChainError> {
-		let at = self.inner.client.at_current_block().await.map_err(wrap)?;
-		let view = View::new(at);
+		let view = self.finalised_view().await?;
 		Ok(BlockId { number: view.number(), hash: view.hash() })
 	}
 
@@ -222,6 +221,14 @@ impl Chain {
 		let view = self.view_at(hash).await?;
 		*self.inner.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(view.clone());
 		Ok(view)
+	}
+
+	/// The chain at its newest finalised block: what is there is never taken back. It trails
+	/// [`Self::view`] by a few blocks, or by many while too few validators vote.
+	pub async fn finalised_view(&self) -> Result<View, ChainError> {
+		// What the library calls the current block is the newest finalised one.
+		let at = self.inner.client.at_current_block().await.map_err(wrap)?;
+		Ok(View::new(at))
 	}
 
 	/// The chain at this block.

@@ -2,8 +2,8 @@
 
 use super::{
 	calls,
-	error::{answer, custom_code, sentence, wrap, Answer},
-	types::{AccountId, Balance},
+	error::{answer, custom_code, fate, sentence, wrap, Answer, Unsuccessful},
+	types::{AccountId, Balance, BlockNumber},
 	Chain, ChainError, Config, View,
 };
 use blyan_primitives::{
@@ -30,7 +30,7 @@ use tokio::{
 };
 
 /// Blocks for which a transaction is valid. A power of two.
-const VALID_BLOCKS: u64 = 64;
+const VALID_BLOCKS: u32 = 64;
 /// How long it is waited for a transaction to get into a block.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How long it is waited before blocks are searched for a transaction whose trace was lost.
@@ -89,6 +89,19 @@ struct Sent {
 	account: Option<AccountId>,
 }
 
+impl View {
+	/// The last block that takes a transaction that is valid from this one on, see
+	/// [`Chain::submit_from`].
+	pub fn last_to_take(&self) -> BlockNumber {
+		last_of(self.number())
+	}
+}
+
+/// The last block of those for which a transaction is valid that is signed for `first`.
+fn last_of(first: BlockNumber) -> BlockNumber {
+	first.saturating_add(VALID_BLOCKS - 1)
+}
+
 impl Chain {
 	/// Signs a call, sends it and waits until it is in a block of the best chain. Fails if the chain
 	/// refuses the call.
@@ -99,7 +112,24 @@ impl Chain {
 		C: Payload,
 		S: Signer<Config>,
 	{
-		let sent = self.send(call, signer).await?;
+		let sent = self.send(call, signer, None).await?;
+		Ok(self.outcome(sent).await?)
+	}
+
+	/// As [`Self::submit`], for a transaction that is valid from the view's block on, however long
+	/// it takes to send it: no block after [`View::last_to_take`] takes it. Where it does not do what
+	/// it should, the error says what is known of it.
+	pub async fn submit_from<C, S>(
+		&self,
+		view: &View,
+		call: &C,
+		signer: &S,
+	) -> Result<Submitted, Unsuccessful>
+	where
+		C: Payload,
+		S: Signer<Config>,
+	{
+		let sent = self.send(call, signer, Some(view)).await?;
 		self.outcome(sent).await
 	}
 
@@ -120,7 +150,7 @@ impl Chain {
 	/// Sends a call that needs no signature and waits until it is in a block of the best chain.
 	pub async fn submit_bare<C: Payload>(&self, call: &C) -> Result<Submitted, ChainError> {
 		let sent = self.send_bare(call).await?;
-		self.outcome(sent).await
+		Ok(self.outcome(sent).await?)
 	}
 
 	/// As [`Self::submit_bare`], for a call that stores data: does not ask for what happened, since
@@ -154,7 +184,7 @@ impl Chain {
 			let mut sent = Vec::with_capacity(group.len());
 			for (part, cid) in group {
 				let call = calls::store(part.to_vec());
-				sent.push((self.send(&call, signer).await?, *cid));
+				sent.push((self.send(&call, signer, None).await?, *cid));
 			}
 			for (transaction, cid) in sent {
 				self.stored(transaction, cid).await?;
@@ -176,8 +206,14 @@ impl Chain {
 		Err(ChainError::NotStored(cid))
 	}
 
-	/// Signs a call and hands it to the node.
-	async fn send<C, S>(&self, call: &C, signer: &S) -> Result<Sent, ChainError>
+	/// Signs a call and hands it to the node. The transaction is valid from the block of `first` on,
+	/// or from the newest.
+	async fn send<C, S>(
+		&self,
+		call: &C,
+		signer: &S,
+		first: Option<&View>,
+	) -> Result<Sent, Unsuccessful>
 	where
 		C: Payload,
 		S: Signer<Config>,
@@ -187,15 +223,13 @@ impl Chain {
 		// Held until the node has the transaction, so that the next one gets the next number.
 		let mut next = lane.next.lock().await;
 		for attempt in 1..=ATTEMPTS {
-			let view = self.view().await?;
-			let known: u64 = self
-				.request(
-					"system_accountNextIndex",
-					subxt::rpcs::client::rpc_params![account.to_string()],
-				)
-				.await?;
+			let view = match first {
+				Some(view) => view.clone(),
+				None => self.view().await.map_err(Unsuccessful::unsent)?,
+			};
+			let known = self.next_number(&account).await.map_err(Unsuccessful::unsent)?;
 			let nonce = next.map_or(known, |next| next.max(known));
-			let transaction = signed(&view, call, signer, nonce)?;
+			let transaction = signed(&view, call, signer, nonce).map_err(Unsuccessful::unsent)?;
 			match transaction.submit_and_watch().await {
 				Ok(progress) => {
 					*next = Some(nonce.saturating_add(1));
@@ -221,14 +255,24 @@ impl Chain {
 							});
 						}
 						Answer::Outdated if attempt < ATTEMPTS => sleep(PAUSE).await,
-						_ => return Err(self.explain(&view, call.pallet_name(), error)),
+						_ => {
+							let fate = fate(&error);
+							let error = self.explain(&view, call.pallet_name(), error);
+							return Err(Unsuccessful { fate, error });
+						}
 					}
 				}
 			}
 		}
-		Err(ChainError::Invalid(String::from(
+		Err(Unsuccessful::unsent(ChainError::Invalid(String::from(
 			"other transactions of the account always come first; is it used elsewhere, too?",
-		)))
+		))))
+	}
+
+	/// The number of an account's next transaction, as far as the node knows.
+	async fn next_number(&self, account: &AccountId) -> Result<u64, ChainError> {
+		let params = subxt::rpcs::client::rpc_params![account.to_string()];
+		self.request("system_accountNextIndex", params).await
 	}
 
 	/// Hands a call without a signature to the node.
@@ -276,12 +320,13 @@ impl Chain {
 	}
 
 	/// Waits until a transaction is in a block, and says what happened.
-	async fn outcome(&self, sent: Sent) -> Result<Submitted, ChainError> {
+	async fn outcome(&self, sent: Sent) -> Result<Submitted, Unsuccessful> {
 		let hash = sent.hash;
-		let (block, found) = self.included(sent).await?;
+		// What has left the pool of one node may be in that of another.
+		let (block, found) = self.included(sent).await.map_err(Unsuccessful::unknown)?;
 		let events = match found {
 			Some(events) => events,
-			None => self.events_of(block, hash).await?,
+			None => self.events_of(block, hash).await.map_err(Unsuccessful::unknown)?,
 		};
 		self.check(block, hash, events).await
 	}
@@ -292,19 +337,21 @@ impl Chain {
 		block_hash: H256,
 		hash: H256,
 		events: ExtrinsicEvents<Config>,
-	) -> Result<Submitted, ChainError> {
+	) -> Result<Submitted, Unsuccessful> {
 		let mut failure = None;
 		for event in events.iter() {
-			let event = event.map_err(wrap)?;
+			let event = event.map_err(|error| Unsuccessful::unknown(wrap(error)))?;
 			if event.pallet_name() == "System" && event.event_name() == "ExtrinsicFailed" {
 				failure = Some(event.field_bytes().to_vec());
 			}
 		}
 		let Some(bytes) = failure else { return Ok(Submitted { block_hash, hash, events }) };
-		let view = self.view_at(block_hash).await?;
-		let error = DispatchError::decode_from(bytes, view.at().metadata())
-			.map_err(|error| ChainError::Incompatible(error.to_string()))?;
-		Err(ChainError::dispatch(&error))
+		let view = self.view_at(block_hash).await.map_err(Unsuccessful::failed)?;
+		let error = match DispatchError::decode_from(bytes, view.at().metadata()) {
+			Ok(error) => ChainError::dispatch(&error),
+			Err(error) => ChainError::Incompatible(error.to_string()),
+		};
+		Err(Unsuccessful::failed(error))
 	}
 
 	/// Waits until a transaction is in a block of the best chain. If it had to be searched for, its
@@ -407,7 +454,7 @@ where
 {
 	let params = DefaultExtrinsicParamsBuilder::<Config>::new()
 		.nonce(nonce)
-		.mortal_from_unchecked(VALID_BLOCKS, u64::from(view.number()), view.hash())
+		.mortal_from_unchecked(u64::from(VALID_BLOCKS), u64::from(view.number()), view.hash())
 		.build();
 	let mut signable =
 		view.at().tx().create_signable_offline(call, params).map_err(|error| view.fail(error))?;
@@ -450,3 +497,17 @@ async fn watch(mut progress: Progress) -> Seen {
 
 // A piece is one item of the chain's store.
 const _: () = assert!(PIECE_BYTES == 1 << 20);
+// Or else a transaction would be valid for longer than it says.
+const _: () = assert!(VALID_BLOCKS.is_power_of_two());
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn transaction_is_valid_for_64_blocks_its_first_one_included() {
+		assert_eq!(last_of(0), 63);
+		assert_eq!(last_of(1_000), 1_063);
+		assert_eq!(last_of(u32::MAX - 1), u32::MAX);
+	}
+}

@@ -24,7 +24,8 @@
 //! - Secrets are read from standard input, a prompt or the environment, never from the command line,
 //!   and never printed unless they are asked for.
 //! - Input is hostile: it is read in bounded pieces, and what is refused is named by file and line.
-//! - Folders are written beside their final name and renamed, so they are whole or absent.
+//! - Folders are written beside their final name and renamed, so they are whole or absent. Only
+//!   `model pull` changes one that is there, which is the old version or the new one at any moment.
 
 #![deny(missing_docs)]
 

@@ -8,10 +8,11 @@ use crate::{
 	chain::{
 		calls,
 		types::{Balance, BlockNumber, ItemFees, Location},
-		Chain, ChainError, Parameter, View,
+		Chain, ChainError, Fate, Parameter, Unsuccessful, View,
 	},
 	keystore::Key,
 };
+use blyan_primitives::{record::ShardInfo, H256};
 use tokio::task::JoinSet;
 
 /// Shards are renewed in their last quarter of the retention period, if nobody says otherwise.
@@ -57,6 +58,8 @@ pub struct Ending {
 	pub end: BlockNumber,
 	/// Where it was stored or renewed last.
 	pub place: Location,
+	/// Its hash.
+	pub cid: H256,
 	/// Its size in bytes.
 	pub bytes: u32,
 }
@@ -82,22 +85,22 @@ pub struct Due {
 }
 
 impl Due {
-	/// Of the shards of a dataset, each with its bytes and its place, those that end soon.
+	/// Of the shards of a dataset, each with its place, those that end soon.
 	pub fn new(
 		dataset: u32,
-		shards: &[(u32, Option<Location>)],
+		shards: &[(ShardInfo, Option<Location>)],
 		now: BlockNumber,
 		window: Window,
 	) -> Self {
 		let mut due = Self { shards: shards.len(), ..Self::default() };
-		for (bytes, place) in shards {
+		for (ShardInfo { cid, bytes, .. }, place) in shards {
 			let Some(place) = *place else {
 				due.expired += 1;
 				continue;
 			};
 			let end = place.block.saturating_add(window.retention);
 			if end.saturating_sub(now) <= window.within {
-				due.ending.push(Ending { dataset, end, place, bytes: *bytes });
+				due.ending.push(Ending { dataset, end, place, cid: *cid, bytes: *bytes });
 			} else {
 				due.next = Some(due.next.map_or(end, |next| next.min(end)));
 			}
@@ -113,7 +116,7 @@ pub async fn due(view: &View, dataset: u32, window: Window) -> Result<Option<Due
 	let Some(manifest) = view.manifest(dataset).await? else { return Ok(None) };
 	let mut shards = Vec::with_capacity(manifest.shards.len());
 	for shard in &manifest.shards {
-		shards.push((shard.bytes, view.location(shard.cid).await?));
+		shards.push((*shard, view.location(shard.cid).await?));
 	}
 	Ok(Some(Due::new(dataset, &shards, view.number(), window)))
 }
@@ -148,40 +151,51 @@ impl Price {
 	}
 }
 
-/// What became of shards that were to be renewed. Of those in neither list it is not known.
+/// What became of shards that were to be renewed. Of those in none of the lists it is not known:
+/// their transactions may get into a block for a while yet.
 #[derive(Debug, Default)]
 pub struct Outcome {
 	/// Those that were renewed.
 	pub renewed: Vec<Ending>,
 	/// Those that the chain refused to renew, which has cost the fee of the transaction alone.
 	pub refused: Vec<Ending>,
+	/// Those whose transaction is in no block and gets into none, which costs nothing.
+	pub unsent: Vec<Ending>,
 	/// What went wrong first.
 	pub error: Option<Error>,
 }
 
-/// Renews shards, all at once: whoever has more than [`AT_ONCE`] calls it again and again.
-pub async fn renew(chain: &Chain, key: &Key, ending: &[Ending]) -> Outcome {
+impl Outcome {
+	/// Notes a renewal that did not do what it should.
+	fn fail(&mut self, shard: Ending, Unsuccessful { fate, error }: Unsuccessful) {
+		match fate {
+			Fate::Failed => self.refused.push(shard),
+			Fate::Unsent => self.unsent.push(shard),
+			Fate::Unknown => {}
+		}
+		// Or else somebody has renewed it meanwhile, or it has just expired.
+		if !error.is("Shards::NotFound") {
+			self.error.get_or_insert(error.into());
+		}
+	}
+}
+
+/// Renews shards, all at once: whoever has more than [`AT_ONCE`] calls it again and again. No block
+/// after the last one that the view tells ([`View::last_to_take`]) takes one of the transactions.
+pub async fn renew(chain: &Chain, view: &View, key: &Key, ending: &[Ending]) -> Outcome {
 	let mut tasks = JoinSet::new();
 	for shard in ending.iter().copied() {
-		let (chain, key) = (chain.clone(), key.clone());
+		let (chain, view, key) = (chain.clone(), view.clone(), key.clone());
 		tasks.spawn(async move {
 			let call = calls::renew(shard.place.block, shard.place.index);
-			(shard, chain.submit(&call, &key).await)
+			(shard, chain.submit_from(&view, &call, &key).await)
 		});
 	}
 	let mut outcome = Outcome::default();
 	while let Some(done) = tasks.join_next().await {
 		match done {
 			Ok((shard, Ok(_))) => outcome.renewed.push(shard),
-			Ok((shard, Err(error))) => {
-				if matches!(error, ChainError::Refused { .. }) {
-					outcome.refused.push(shard);
-				}
-				// Or else somebody has renewed it meanwhile, or it has just expired.
-				if !error.is("Shards::NotFound") {
-					outcome.error.get_or_insert(error.into());
-				}
-			}
+			Ok((shard, Err(unsuccessful))) => outcome.fail(shard, unsuccessful),
 			Err(error) => {
 				outcome.error.get_or_insert(Error::Panicked(error.to_string()));
 			}
@@ -198,7 +212,12 @@ pub(crate) mod tests {
 	/// A shard of dataset 3 of 100 bytes that was stored in this block and ends 100 blocks later.
 	pub(crate) fn ending(block: u32) -> Ending {
 		let place = Location { block, index: 3 };
-		Ending { dataset: 3, end: block + 100, place, bytes: 100 }
+		Ending { dataset: 3, end: block + 100, place, cid: H256([7; 32]), bytes: 100 }
+	}
+
+	/// A shard of so many bytes, with the hash of [`ending`].
+	fn shard(bytes: u32) -> ShardInfo {
+		ShardInfo { cid: H256([7; 32]), bytes, records: 64 }
 	}
 
 	/// What is easy to count with.
@@ -208,7 +227,12 @@ pub(crate) mod tests {
 	#[test]
 	fn only_what_ends_soon_is_due() {
 		let at = |block: u32| Some(Location { block, index: 3 });
-		let shards = [(100, at(40)), (100, at(10)), (300, None), (400, at(60))];
+		let shards = [
+			(shard(100), at(40)),
+			(shard(100), at(10)),
+			(shard(300), None),
+			(shard(400), at(60)),
+		];
 		let window = Window { retention: 100, within: 40 };
 		// They end in blocks 140, 110 and 160.
 		let due = Due::new(3, &shards, 100, window);
@@ -219,6 +243,22 @@ pub(crate) mod tests {
 		// What should have ended is due for as long as the chain has it.
 		assert_eq!(Due::new(3, &shards[..1], 500, window).ending, [ending(40)]);
 		assert_eq!(Due::new(3, &[], 0, window), Due::default());
+	}
+
+	#[test]
+	fn only_what_is_known_to_cost_less_is_told_apart() {
+		let lost = ChainError::Rpc(String::from("the connection was lost"));
+		let not_found = ChainError::Refused {
+			error: String::from("Shards::NotFound"),
+			docs: String::from("There is no such item."),
+		};
+		let mut outcome = Outcome::default();
+		outcome.fail(ending(1), Unsuccessful { fate: Fate::Failed, error: not_found });
+		assert!(outcome.error.is_none());
+		outcome.fail(ending(2), Unsuccessful { fate: Fate::Unsent, error: lost.clone() });
+		outcome.fail(ending(3), Unsuccessful { fate: Fate::Unknown, error: lost });
+		assert_eq!((outcome.refused, outcome.unsent), (vec![ending(1)], vec![ending(2)]));
+		assert!(outcome.renewed.is_empty() && outcome.error.is_some());
 	}
 
 	#[test]
@@ -246,10 +286,10 @@ pub(crate) mod tests {
 			within in 0u32..1_000,
 		) {
 			let place = |block: u32, index: usize| Location { block, index: index as u32 };
-			let shards: Vec<(u32, Option<Location>)> = blocks
+			let shards: Vec<(ShardInfo, Option<Location>)> = blocks
 				.iter()
 				.enumerate()
-				.map(|(index, block)| (1, block.map(|block| place(block, index))))
+				.map(|(index, block)| (shard(1), block.map(|block| place(block, index))))
 				.collect();
 			let window = Window { retention, within };
 			let due = Due::new(0, &shards, now, window);

@@ -7,10 +7,11 @@ use support::Place;
 #[test]
 fn every_command_has_help() {
 	let place = Place::new();
-	let commands: [&[&str]; 25] = [
+	let commands: [&[&str]; 26] = [
 		&[],
 		&["dataset"],
 		&["dataset", "prepare"],
+		&["dataset", "work"],
 		&["dataset", "vote"],
 		&["dataset", "appeal"],
 		&["dataset", "renew"],

@@ -4,7 +4,12 @@
 #[path = "../../format/tests/support/child.rs"]
 mod child;
 
-use blyan_cli::keystore::{Keystore, Protection, Scheme, Secret};
+use blyan_cli::{
+	folder::{ModelFolder, Snapshot},
+	keystore::{Keystore, Protection, Scheme, Secret},
+};
+use blyan_engine::Weights;
+use blyan_primitives::{model::Architecture, H256};
 use blyan_tiles::staging::Staging;
 use child::Running;
 use std::{
@@ -71,6 +76,65 @@ fn folders_are_whole_or_absent_whenever_their_writer_is_killed() {
 			drop(Staging::begin(&target).unwrap());
 		}
 		assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
+	}
+}
+
+/// Two versions of a model, of which one component is the same.
+fn versions() -> [Weights; 2] {
+	let architecture = Architecture {
+		vocab: 256,
+		d_model: 32,
+		layers: 2,
+		heads: 2,
+		context: 8,
+		experts: 2,
+		top_k: 2,
+		d_ff: 16,
+	};
+	let [old, mut new] = [1, 2].map(|seed| {
+		let weights = Weights::initial(&architecture, H256([seed; 32])).unwrap();
+		weights.components().to_vec()
+	});
+	new[0] = old[0].clone();
+	[old, new].map(|components| Weights::new(&architecture, components).unwrap())
+}
+
+/// Puts a version into the folder of a model.
+fn replace(path: &Path, versions: &[Weights; 2], version: usize) {
+	let (weights, snapshot) = (&versions[version], Snapshot { model: 0, number: version as u32 });
+	ModelFolder::replace(path, weights, &weights.roots(), snapshot).unwrap();
+}
+
+/// The version that a folder has. Fails unless every component is of that version.
+fn version_in(path: &Path, versions: &[Weights; 2]) -> usize {
+	let model = ModelFolder::open(path).unwrap();
+	let version = model.description().snapshot.unwrap().number as usize;
+	assert_eq!(model.weights().unwrap(), versions[version]);
+	version
+}
+
+#[test]
+fn child_replaces_a_model() {
+	let Some(folder) = child::folder() else { return };
+	let versions = versions();
+	child::repeat(&folder, |times| replace(&folder.join(FOLDER), &versions, times % 2));
+}
+
+#[test]
+fn model_is_the_old_or_the_new_one_whenever_its_writer_is_killed() {
+	let folder = tempfile::tempdir().unwrap();
+	let work = folder.path().join(FOLDER);
+	let versions = versions();
+	// A file for each component, and the description.
+	let files = versions[0].components().len() + 1;
+	for round in 0..KILLS {
+		Running::start("child_replaces_a_model", folder.path()).kill_in_round(folder.path(), round);
+		let found = version_in(&work, &versions);
+		// The same version once more, or the other one: either leaves nothing behind.
+		let next = (found + round as usize) % 2;
+		replace(&work, &versions, next);
+		assert_eq!(version_in(&work, &versions), next);
+		assert_eq!(fs::read_dir(&work).unwrap().count(), files);
 	}
 }
 

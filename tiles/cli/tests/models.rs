@@ -98,6 +98,35 @@ fn verify_names_what_is_wrong() {
 }
 
 #[test]
+fn version_whose_components_have_not_taken_their_names_is_read() {
+	let place = Place::new();
+	let made = tiny_model(&place);
+	let commands: [&[&str]; 3] = [
+		&["--json", "model", "verify", "model"],
+		&["--json", "model", "generate", "model", "--prompt", "Once", "--count", "4"],
+		&["--json", "model", "export-expert", "model", "--layer", "0", "--expert", "1", "-o", "e"],
+	];
+	let said = || commands.map(|command| place.run(command).json());
+	let export = |out: &str| {
+		place.run(&["tile", "export", "model", "-o", out]).success();
+		place.read(out)
+	};
+	let (said_before, before) = (said(), export("before.safetensors"));
+
+	// As `model pull` leaves them if it is killed right after the switch.
+	for component in made["components"].as_array().unwrap() {
+		let name = component["component"].as_str().unwrap();
+		let root = component["root"].as_str().unwrap().trim_start_matches("0x");
+		let file = format!("model/{name}.blyt");
+		place.write(&format!("model/.blyan-next/{name}.{root}.blyt"), place.read(&file));
+		place.write(&file, "the old version");
+	}
+	assert_eq!(said(), said_before);
+	assert_eq!(export("after.safetensors"), before);
+	place.run(&["model", "run-expert", "e", "--weights", "model", "--random", "1"]).success();
+}
+
+#[test]
 fn generated_text_has_the_length_and_follows_from_the_seed() {
 	let place = Place::new();
 	tiny_model(&place);

@@ -1,9 +1,14 @@
-//! `dataset prepare`, `audit`, `root` and `prove` on every kind of input, hostile ones included.
+//! `dataset prepare`, `audit`, `root`, `prove` and `work` on every kind of input, hostile ones
+//! included.
 
 mod support;
 
 use blyan_data::prepare::Prepared;
-use blyan_primitives::record::{Manifest, Record};
+use blyan_primitives::{
+	pow,
+	record::{Manifest, Record},
+	H256,
+};
 use serde_json::Value;
 use std::fs;
 use support::{lines, names_in, Place, Ran};
@@ -343,4 +348,28 @@ fn audit_gives_scores_and_a_report_with_its_hash() {
 
 	let again = ["--json", "dataset", "audit", "out", "--known", "out"];
 	assert_eq!(place.run(&again).json()["duplicates"], 0);
+}
+
+/// Looks for a proof of work of so many bits, without a node.
+fn work(place: &Place, bits: &str) -> Ran {
+	let (manifest, owner) = ("11".repeat(32), "22".repeat(32));
+	place.run(&["--json", "dataset", "work", &manifest, "--owner", &owner, "--bits", bits])
+}
+
+#[test]
+fn proof_of_work_is_for_this_manifest_and_this_owner() {
+	let found = work(&Place::new(), "12").json();
+	let nonce = found["nonce"].as_u64().unwrap();
+	assert!(pow::meets(&H256([0x11; 32]), &[0x22; 32], nonce, 12));
+	assert_eq!(found["bits"], 12);
+}
+
+#[test]
+fn proof_of_work_is_not_sought_for_years_or_for_nobody() {
+	let place = Place::new();
+	work(&place, "46").failure(1, "45 are the most");
+	let hash = "11".repeat(32);
+	place.run(&["dataset", "work", "11", "--owner", &hash, "--bits", "1"]).failure(2, "64");
+	let nobody = ["dataset", "work", &hash, "--owner", "nobody", "--bits", "1"];
+	place.run(&nobody).failure(2, "nobody");
 }

@@ -30,9 +30,13 @@ const FIRST_SLOT: u64 = 800_000_000;
 
 /// The state that a preset builds, the way a node builds it.
 pub fn state_of(preset: &str) -> sp_io::TestExternalities {
-	let json = genesis::preset(&preset.to_string()).expect("there is such a preset");
+	state_with(genesis::preset(&preset.to_string()).expect("there is such a preset"))
+}
+
+/// The state that a genesis in JSON builds.
+pub fn state_with(json: Vec<u8>) -> sp_io::TestExternalities {
 	let mut ext = sp_io::TestExternalities::default();
-	ext.execute_with(|| build_state::<RuntimeGenesisConfig>(json).expect("the preset is valid"));
+	ext.execute_with(|| build_state::<RuntimeGenesisConfig>(json).expect("the genesis is valid"));
 	ext.commit_all().expect("the genesis state can be committed");
 	ext
 }

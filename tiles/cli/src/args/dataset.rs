@@ -28,6 +28,8 @@ pub enum DatasetCommand {
 	LeaveVoters(SignerArgs),
 	/// Check a prepared dataset and print its roots and hashes.
 	Root(DatasetRootArgs),
+	/// Find the proof of work for a submission by another program; `submit` does so by itself.
+	Work(DatasetWorkArgs),
 	/// Prove that a record belongs to a prepared dataset.
 	Prove(DatasetProveArgs),
 }
@@ -188,6 +190,20 @@ pub struct DatasetRootArgs {
 	/// Folder of a prepared dataset.
 	#[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
 	pub folder: PathBuf,
+}
+
+/// Arguments of `dataset work`.
+#[derive(Clone, Debug, Args)]
+pub struct DatasetWorkArgs {
+	/// The hash of the manifest's bytes, which the owner signs: 32 bytes as hexadecimal digits.
+	#[arg(value_name = "HEX", value_parser = parse_hash)]
+	pub manifest_hash: H256,
+	/// Who submits: an address, or the name of a key. The work counts for nobody else.
+	#[arg(long, value_name = "ACCOUNT")]
+	pub owner: String,
+	/// Leading zero bits; as many as the chain asks for now if not told, which takes a node.
+	#[arg(long)]
+	pub bits: Option<u32>,
 }
 
 /// Arguments of `dataset prove`.

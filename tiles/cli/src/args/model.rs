@@ -95,7 +95,7 @@ pub struct ModelPullArgs {
 	/// Folder to write; what is already right in it is kept.
 	#[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
 	pub out: PathBuf,
-	/// Number of the snapshot; the newest if not told.
+	/// Number of the snapshot; the newest if not told. Only what is finalised counts.
 	#[arg(long)]
 	pub snapshot: Option<u32>,
 	/// The folder that the node has as --tiles-dir: with it a snapshot that other nodes offer is

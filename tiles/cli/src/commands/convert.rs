@@ -236,7 +236,9 @@ fn open_folder(path: &Path) -> anyhow::Result<Components> {
 		name: component.name,
 		root: *root,
 	});
-	let opened = Components::with_list(path, List::new(parts.collect()))?;
+	let opened = Components::with_files(path, List::new(parts.collect()), |component| {
+		folder.tile(&component.name, &component.root)
+	})?;
 	Ok(opened.with_metadata(ARCHITECTURE_KEY, &dimensions))
 }
 

@@ -11,7 +11,7 @@ use blyan_primitives::{
 	model::{Component, ComponentKind},
 	H256,
 };
-use blyan_tiles::{atomic, Executable, TileFile};
+use blyan_tiles::{atomic, Executable};
 use serde::Serialize;
 use std::{
 	fs::File,
@@ -51,7 +51,7 @@ pub fn export(args: ModelExportExpertArgs, context: &Context) -> anyhow::Result<
 	let root = folder.description().roots[index];
 	let executable = Executable::expert(&component, root)?;
 	// Nothing is written that could not be run: this hashes the weights.
-	let weights = TileFile::open(folder.file(&component.name))?;
+	let weights = folder.tile(&component.name, &root)?;
 	let bound = executable.bind(&weights)?;
 	let graph = executable.create(&args.out)?;
 	if let Some(path) = &args.onnx {
@@ -90,7 +90,7 @@ pub fn run(args: ModelRunExpertArgs, context: &Context) -> anyhow::Result<()> {
 	let device = Device::named(&args.device)?;
 	let folder = ModelFolder::open(&args.weights)?;
 	let component = find(&folder, &executable)?;
-	let weights = TileFile::open(folder.file(&component.name))?;
+	let weights = folder.tile(&component.name, &executable.root())?;
 	let bound = executable.bind(&weights)?;
 	let input = read_input(&args, &executable)?;
 

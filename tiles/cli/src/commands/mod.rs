@@ -63,6 +63,7 @@ async fn dispatch_dataset(command: DatasetCommand, context: &Context) -> anyhow:
 		DatasetCommand::Audit(args) => dataset::audit(args, context),
 		DatasetCommand::Root(args) => dataset::root(args, context),
 		DatasetCommand::Prove(args) => dataset::prove(args, context),
+		DatasetCommand::Work(args) => online::dataset_work(args, context).await,
 		DatasetCommand::Submit(args) => online::dataset_submit(args, context).await,
 		DatasetCommand::List(args) => online::dataset_list(args, context).await,
 		DatasetCommand::Show(args) => online::dataset_show(args, context).await,

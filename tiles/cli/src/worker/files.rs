@@ -11,7 +11,7 @@
 //!     rounds/<round>-<seed>/    training, update, verdicts, losses
 //!     audits/<dataset>-<draw>-<manifest>/  report
 //!     manifests/<records root>  what the chain may forget while a round goes on
-//!     renewal/note              what was paid today for data that ends soon
+//!     renewal/note              what was paid today for data that ends soon, and what may still be
 //! ```
 //!
 //! A chain is told by its genesis and its first block, a round by its seed and an audit by the hash
@@ -38,6 +38,8 @@ use std::{
 	path::{Path, PathBuf},
 };
 
+/// What to do about a note that cannot be read, where nothing else is known.
+const REMEDY: &str = "delete it when its round, or its audit, is over";
 /// The most bytes of a note; an update takes 21 KB, those of a round's 64 trainers 1.3 MB.
 const MAX_NOTE_BYTES: u64 = 4 << 20;
 /// Folders of rounds that are kept when newer ones come: enough to look into what went wrong.
@@ -286,22 +288,24 @@ pub fn write_note<T: Encode>(path: &Path, note: &T) -> Result<()> {
 	Ok(())
 }
 
-/// Reads a note; none if there is no such file.
+/// Reads a note of a round or an audit; none if there is no such file.
 pub fn read_note<T: Decode>(path: &Path) -> Result<Option<T>> {
+	read_note_or(path, REMEDY)
+}
+
+/// Reads a note; none if there is no such file. `remedy` is what to do if it cannot be read.
+pub fn read_note_or<T: Decode>(path: &Path, remedy: &str) -> Result<Option<T>> {
+	let refused = |what| {
+		let why = format!("it is {what}; {remedy}");
+		Error::refused(path.display().to_string(), why)
+	};
 	let bytes = match fs::metadata(path) {
-		Ok(about) if about.len() > MAX_NOTE_BYTES => {
-			return Err(Error::refused(path.display().to_string(), "it is too long; delete it"));
-		}
+		Ok(about) if about.len() > MAX_NOTE_BYTES => return Err(refused("too long")),
 		Ok(_) => fs::read(path).map_err(Error::io("read", path))?,
 		Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
 		Err(error) => return Err(Error::io("examine", path)(error)),
 	};
-	T::decode_all(&mut bytes.as_slice()).map(Some).map_err(|_| {
-		Error::refused(
-			path.display().to_string(),
-			"it is damaged; delete it when its round, or its day, is over",
-		)
-	})
+	T::decode_all(&mut bytes.as_slice()).map(Some).map_err(|_| refused("damaged"))
 }
 
 /// Writes a file that people read, atomically.
@@ -370,7 +374,19 @@ mod tests {
 		fs::write(&path, [1, 2, 3]).unwrap();
 		assert!(read_note::<u32>(&path).is_err());
 		fs::write(&path, [1, 2, 3, 4, 5]).unwrap();
-		assert!(read_note::<u32>(&path).is_err());
+		let error = read_note::<u32>(&path).unwrap_err().to_string();
+		assert!(error.contains("is damaged; delete it when its round"), "{error}");
+	}
+
+	#[test]
+	fn note_that_cannot_be_read_names_the_remedy_for_its_kind() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("note");
+		let said = || read_note_or::<u32>(&path, "wait").unwrap_err().to_string();
+		fs::write(&path, [1, 2, 3]).unwrap();
+		assert!(said().ends_with("it is damaged; wait"), "{}", said());
+		File::create(&path).unwrap().set_len(MAX_NOTE_BYTES + 1).unwrap();
+		assert!(said().ends_with("it is too long; wait"), "{}", said());
 	}
 
 	#[test]

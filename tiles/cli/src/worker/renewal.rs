@@ -21,22 +21,36 @@
 //! - One BLY stays in the account: bonds hang on calls that cost fees.
 //! - What was renewed is left alone for a quarter of the retention period, whatever `before_blocks`
 //!   says: nobody means to pay for the same shard at every look.
-//! - What ends first is paid first. What cannot be paid is told once a day.
+//! - What ends first is paid first. What cannot be paid is told once a day. A shard that alone is
+//!   dearer than the limit of a day is told, too, and holds nobody up.
+//!
+//! # What was sent and never heard of
+//!
+//! Where the connection breaks, or the worker is killed, a transaction may or may not be in a
+//! block. It stays noted as *open*, and counts as paid, until a block is final behind the last one
+//! that takes it. If the shard is then still where it was, nobody has renewed it, and what the
+//! renewal would have cost is given back; the fee of the transaction is not, since one that failed
+//! has paid it. If the shard was renewed, be it by somebody else, all of it stays paid. A day that
+//! begins meanwhile begins with what is open.
+//!
+//! A shard of which a renewal is open is left alone, unless it would end before it is tried again.
+//! The chain renews a place once, so another try costs the fee of its transaction and no more.
 
 use super::{
 	config::{Datasets, Renewal},
 	error::{Error, Result},
-	files::{read_note, write_note},
+	files::{read_note_or, write_note},
 	plan::{Account, Task},
 	Worker,
 };
 use crate::{
 	chain::{
-		types::{bly, AccountId, Balance, Dataset, Status, BLY},
+		types::{bly, AccountId, Balance, BlockNumber, Dataset, Location, Status, BLY},
 		View,
 	},
-	renewal::{self, Ending, Price, Window, AT_ONCE},
+	renewal::{self, Ending, Outcome, Price, Window, AT_ONCE},
 };
+use blyan_primitives::H256;
 use codec::{Decode, Encode};
 use serde_json::json;
 use std::{collections::BTreeSet, path::PathBuf};
@@ -53,6 +67,12 @@ const UNTOUCHED_PARTS: u32 = 4;
 const RESERVE: Balance = BLY;
 /// Milliseconds of a day.
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;
+/// The most renewals that are open: the note has 80 bytes for each.
+const MAX_OPEN: usize = 1_024;
+/// What to do about a note that cannot be read.
+const REMEDY: &str = "nothing is renewed, since nobody knows what was paid today; delete it 24 h \
+	after it was written, or now if it does not matter that twice renewal.max_fee_per_day may be \
+	paid on one day";
 
 /// Something that a worker tells once a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -67,6 +87,44 @@ enum Told {
 	Expired(u32),
 	/// Shards would be renewed too early.
 	Early,
+	/// Shards are dearer than the day's limit.
+	Dear,
+	/// As many renewals are open as may be.
+	Open,
+}
+
+/// Renewals of a shard that were sent, or were about to be, and of which nothing else is known.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+struct Open {
+	/// Where the shard was stored or renewed last: the block, and the place among its items.
+	place: (BlockNumber, u32),
+	/// Hash of the shard.
+	cid: H256,
+	/// What the chain takes for the shard, in the smallest unit: of one of them, since only the
+	/// first finds it in this place.
+	fees: Balance,
+	/// The fees of the transactions together, in the smallest unit.
+	transactions: Balance,
+	/// How many transactions these are.
+	count: u32,
+	/// No block after this one takes any of them.
+	until: BlockNumber,
+}
+
+impl Open {
+	fn is_of(&self, shard: &Ending) -> bool {
+		self.place == place_of(shard) && self.cid == shard.cid
+	}
+
+	/// The most that the renewals can have cost, in the smallest unit.
+	fn charge(&self) -> Balance {
+		self.fees.saturating_add(self.transactions)
+	}
+}
+
+/// Where a shard was stored or renewed last, as it is noted.
+fn place_of(shard: &Ending) -> (BlockNumber, u32) {
+	(shard.place.block, shard.place.index)
 }
 
 /// What was paid on a day, and what was told.
@@ -74,20 +132,107 @@ enum Told {
 struct Note {
 	/// Number of the day.
 	day: u64,
-	/// What was paid, or was about to be, in the smallest unit.
+	/// What was paid, in the smallest unit, without what is open.
 	paid: Balance,
 	/// What was told, each once. As long as the list of datasets at most.
 	told: Vec<Told>,
+	/// What may have been paid, or may still be. At most [`MAX_OPEN`], each place once.
+	open: Vec<Open>,
 }
 
 impl Note {
 	/// The note of this day, or of a later one that has begun: a day does not come again when
-	/// blocks are taken back.
+	/// blocks are taken back. What is open may be paid on the new day.
 	fn on(self, day: u64) -> Self {
 		match day > self.day {
-			true => Self { day, ..Self::default() },
+			true => Self { day, open: self.open, ..Self::default() },
 			false => self,
 		}
+	}
+
+	/// What counts as paid, in the smallest unit.
+	fn charged(&self) -> Balance {
+		let open = self.open.iter().map(Open::charge);
+		open.fold(self.paid, Balance::saturating_add)
+	}
+
+	/// The place among what is open of the renewals of a shard.
+	fn open_of(&self, shard: &Ending) -> Option<usize> {
+		self.open.iter().position(|open| open.is_of(shard))
+	}
+
+	/// Whether a shard is left alone: a renewal is open, and there is time for another look when it
+	/// is known what became of that, `pause` blocks later.
+	fn leaves_alone(&self, shard: &Ending, pause: u32) -> bool {
+		let open = self.open.iter().find(|open| open.is_of(shard));
+		open.is_some_and(|open| open.until.saturating_add(pause) < shard.end)
+	}
+
+	/// What renewing a shard adds to what counts as paid, in the smallest unit.
+	fn cost(&self, shard: &Ending, price: &Price) -> Balance {
+		match self.open_of(shard) {
+			Some(_) => price.transaction,
+			None => price.of(&[*shard]),
+		}
+	}
+
+	/// Notes that a shard is about to be renewed, by a transaction that no block after `until`
+	/// takes.
+	fn begin(&mut self, shard: &Ending, price: &Price, until: BlockNumber) {
+		if let Some(open) = self.open.iter_mut().find(|open| open.is_of(shard)) {
+			open.transactions = open.transactions.saturating_add(price.transaction);
+			open.count = open.count.saturating_add(1);
+			open.until = open.until.max(until);
+			return;
+		}
+		self.open.push(Open {
+			place: place_of(shard),
+			cid: shard.cid,
+			fees: price.fees_of(&[*shard]),
+			transactions: price.transaction,
+			count: 1,
+			until,
+		});
+	}
+
+	/// Notes what became of shards that were begun at this price.
+	fn end(&mut self, outcome: &Outcome, price: &Price) {
+		for shard in &outcome.renewed {
+			if let Some(place) = self.open_of(shard) {
+				// Others that are open fail, for their fees.
+				let charge = self.open.remove(place).charge();
+				self.paid = self.paid.saturating_add(charge);
+			}
+		}
+		for shard in &outcome.refused {
+			self.paid = self.paid.saturating_add(price.transaction);
+			self.take_back(shard, price);
+		}
+		for shard in &outcome.unsent {
+			self.take_back(shard, price);
+		}
+	}
+
+	/// Notes that the last renewal of a shard that was begun is not open any more.
+	fn take_back(&mut self, shard: &Ending, price: &Price) {
+		let Some(place) = self.open_of(shard) else { return };
+		let Some(open) = self.open.get_mut(place) else { return };
+		open.transactions = open.transactions.saturating_sub(price.transaction);
+		open.count = open.count.saturating_sub(1);
+		if open.count == 0 {
+			self.open.remove(place);
+		}
+	}
+
+	/// Notes that no block takes these renewals any more, and whether the shard is where it was.
+	fn close(&mut self, open: &Open, is_there: bool) {
+		let cost = match is_there {
+			// Nobody has renewed it. Transactions may have got into blocks and failed.
+			true => open.transactions,
+			false => open.charge(),
+		};
+		self.paid = self.paid.saturating_add(cost);
+		self.open.retain(|other| other != open);
 	}
 
 	/// Whether something has not been told yet. It has now.
@@ -109,19 +254,27 @@ struct Ledger {
 impl Ledger {
 	/// The note of this day.
 	fn open(path: PathBuf, day: u64) -> Result<Self> {
-		let note: Note = read_note(&path)?.unwrap_or_default();
+		let note: Note = read_note_or(&path, REMEDY)?.unwrap_or_default();
 		Ok(Self { path, note: note.on(day) })
 	}
 
-	/// Notes what is about to be paid.
-	fn spend(&mut self, amount: Balance) -> Result<()> {
-		self.note.paid = self.note.paid.saturating_add(amount);
+	/// Notes shards that are about to be renewed, see [`Note::begin`].
+	fn begin(&mut self, shards: &[Ending], price: &Price, until: BlockNumber) -> Result<()> {
+		for shard in shards {
+			self.note.begin(shard, price, until);
+		}
 		write_note(&self.path, &self.note)
 	}
 
-	/// Notes that something was not taken after all.
-	fn give_back(&mut self, amount: Balance) -> Result<()> {
-		self.note.paid = self.note.paid.saturating_sub(amount);
+	/// Notes what became of them.
+	fn end(&mut self, outcome: &Outcome, price: &Price) -> Result<()> {
+		self.note.end(outcome, price);
+		write_note(&self.path, &self.note)
+	}
+
+	/// Notes what became of renewals of which nothing was heard.
+	fn close(&mut self, open: &Open, is_there: bool) -> Result<()> {
+		self.note.close(open, is_there);
 		write_note(&self.path, &self.note)
 	}
 
@@ -183,7 +336,9 @@ async fn named(worker: &Worker, view: &View, policy: &Renewal) -> Result<Vec<u32
 /// What can be paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Means {
-	/// What is left of the day's limit, in the smallest unit.
+	/// The day's limit, in the smallest unit.
+	day: Balance,
+	/// What is left of it, in the smallest unit.
 	limit: Balance,
 	/// What the account can spare, in the smallest unit.
 	balance: Balance,
@@ -196,30 +351,38 @@ struct Choice {
 	now: Vec<Ending>,
 	/// How many others are due.
 	others: usize,
-	/// What stands in their way.
+	/// What both cost together, in the smallest unit.
+	cost: Balance,
+	/// What stands in the way of the others.
 	short: Option<Told>,
+	/// What no day has enough for. It is in nobody's way.
+	dear: Vec<Ending>,
 }
 
 /// Takes as much of what is due, the first to end first, as can be paid.
-fn choose(mut due: Vec<Ending>, price: &Price, means: Means) -> Choice {
+fn choose(due: Vec<Ending>, cost: impl Fn(&Ending) -> Balance, means: Means) -> Choice {
+	let is_dear = |shard: &Ending| cost(shard) > means.day;
+	let (dear, mut due): (Vec<Ending>, Vec<Ending>) = due.into_iter().partition(is_dear);
 	let (mut room, mut count) = (means.limit.min(means.balance), 0);
 	for shard in &due {
-		let Some(left) = room.checked_sub(price.of(&[*shard])) else { break };
+		let Some(left) = room.checked_sub(cost(shard)) else { break };
 		(room, count) = (left, count + 1);
 	}
+	let all = due.iter().map(&cost).fold(0, Balance::saturating_add);
 	let others = due.len() - count;
 	due.truncate(count);
 	let short = match means.balance < means.limit {
 		true => Told::Balance,
 		false => Told::Limit,
 	};
-	Choice { now: due, others, short: (others > 0).then_some(short) }
+	Choice { now: due, others, cost: all, short: (others > 0).then_some(short), dear }
 }
 
 /// Renews what ends soon of the datasets of the policy, as far as it can be paid.
 pub async fn renew(worker: &Worker, view: &View) -> Result<()> {
 	let Some(policy) = &worker.config.renewal else { return Ok(()) };
 	let mut ledger = Ledger::open(worker.files.renewal(), day_at(view).await?)?;
+	find_out(worker, &mut ledger).await?;
 	let due = due(worker, view, policy, &mut ledger).await?;
 	if due.is_empty() {
 		return Ok(());
@@ -227,20 +390,41 @@ pub async fn renew(worker: &Worker, view: &View) -> Result<()> {
 	let price = Price::now(&worker.chain, view, &worker.key).await?;
 	let account = view.account(AccountId(worker.me)).await?.data;
 	let spare = account.free.saturating_sub(account.frozen).saturating_sub(RESERVE);
-	let paid = ledger.note.paid;
-	let means = Means { limit: policy.limit().saturating_sub(paid), balance: spare };
-	let cost = price.of(&due);
-	let choice = choose(due, &price, means);
+	let (day, charged) = (policy.limit(), ledger.note.charged());
+	let left = day.saturating_sub(charged);
+	let means = Means { day, limit: left, balance: spare };
+	let choice = choose(due, |shard| ledger.note.cost(shard, &price), means);
+	if !choice.dear.is_empty() && ledger.tells(Told::Dear)? {
+		tell_dear(worker, &choice.dear, &price, day);
+	}
 	if let Some(short) = choice.short {
 		if ledger.tells(short)? {
-			tell_short(worker, short, choice.others, cost, paid, spare);
+			tell_short(worker, short, choice.others, choice.cost, charged, spare);
 		}
 	}
 	pay_all(worker, &mut ledger, &choice.now, &price).await
 }
 
-/// What ends soon of the datasets of the policy, the first to end first. Tells what is wrong with
-/// the policy.
+/// Finds out what became of renewals of which nothing was heard, once no block takes them any more.
+async fn find_out(worker: &Worker, ledger: &mut Ledger) -> Result<()> {
+	if ledger.note.open.is_empty() {
+		return Ok(());
+	}
+	// What is told by a block that is taken back is no proof.
+	let view = worker.chain.finalised_view().await?;
+	let over = |open: &&Open| open.until <= view.number();
+	let over: Vec<Open> = ledger.note.open.iter().filter(over).cloned().collect();
+	for open in over {
+		worker.go_on(Task::Renew)?;
+		let (block, index) = open.place;
+		let is_there = view.location(open.cid).await? == Some(Location { block, index });
+		ledger.close(&open, is_there)?;
+	}
+	Ok(())
+}
+
+/// What ends soon of the datasets of the policy and is not left alone, the first to end first.
+/// Tells what is wrong with the policy.
 async fn due(
 	worker: &Worker,
 	view: &View,
@@ -280,16 +464,34 @@ async fn due(
 		ending.extend(due.ending);
 	}
 	renewal::sort(&mut ending);
+	let pause = pause_for(window.within);
+	ending.retain(|shard| !ledger.note.leaves_alone(shard, pause));
 	Ok(ending)
 }
 
-/// Tells that shards are let go, and what to raise so that they are not.
+/// Tells that shards are let go which cost more than a day's limit each, and what to do about it.
+fn tell_dear(worker: &Worker, dear: &[Ending], price: &Price, day: Balance) {
+	let datasets: BTreeSet<u32> = dear.iter().map(|shard| shard.dataset).collect();
+	let most = dear.iter().map(|shard| price.of(&[*shard])).max().unwrap_or_default();
+	let why = format!(
+		"one of these shards alone costs up to {} BLY, and renewal.max_fee_per_day is {}, so they \
+		 are passed over; raise it to {} BLY at least, or run `blyan dataset renew`",
+		bly(most),
+		bly(day),
+		bly(most)
+	);
+	let fields = json!({ "shards": dear.len(), "datasets": datasets, "why": why });
+	worker.report.event("renewal_short", fields);
+}
+
+/// Tells that shards are let go, and what to raise so that they are not. `charged` is what was paid
+/// today, or may have been.
 fn tell_short(
 	worker: &Worker,
 	short: Told,
 	shards: usize,
 	cost: Balance,
-	paid: Balance,
+	charged: Balance,
 	spare: Balance,
 ) {
 	let why = match short {
@@ -300,10 +502,10 @@ fn tell_short(
 			bly(cost.saturating_sub(spare))
 		),
 		_ => format!(
-			"{} BLY were paid today; raise renewal.max_fee_per_day to {} BLY, or run \
-			 `blyan dataset renew`",
-			bly(paid),
-			bly(cost.saturating_add(paid))
+			"{} BLY were paid today, or may have been; raise renewal.max_fee_per_day to {} BLY, or \
+			 run `blyan dataset renew`",
+			bly(charged),
+			bly(cost.saturating_add(charged))
 		),
 	};
 	worker.report.event("renewal_short", json!({ "shards": shards, "why": why }));
@@ -346,13 +548,20 @@ async fn pay_some(
 		if day_at(&view).await? > ledger.note.day {
 			return Err(Error::Stopped);
 		}
-		ledger.spend(price.of(group))?;
-		let outcome = renewal::renew(&worker.chain, &worker.key, group).await;
-		renewed.extend(&outcome.renewed);
-		// What is not known to have been refused may have been taken.
-		if !outcome.refused.is_empty() {
-			ledger.give_back(price.fees_of(&outcome.refused))?;
+		if ledger.note.open.len() + group.len() > MAX_OPEN {
+			if ledger.tells(Told::Open)? {
+				tracing::warn!(
+					"no more shards are renewed until finalised blocks tell what became of {} \
+					 renewals; look whether the connection to the node is stable",
+					ledger.note.open.len()
+				);
+			}
+			return Ok(());
 		}
+		ledger.begin(group, price, view.last_to_take())?;
+		let outcome = renewal::renew(&worker.chain, &view, &worker.key, group).await;
+		renewed.extend(&outcome.renewed);
+		ledger.end(&outcome, price)?;
 		if let Some(error) = outcome.error {
 			return Err(Error::from(error));
 		}
@@ -373,8 +582,15 @@ mod tests {
 	/// What one of the shards of [`ending`] costs.
 	const EACH: Balance = 410;
 
+	/// The last block that takes a renewal of these tests.
+	const UNTIL: BlockNumber = 64;
+
 	fn means(limit: Balance, balance: Balance) -> Means {
-		Means { limit, balance }
+		Means { day: 5 * EACH, limit, balance }
+	}
+
+	fn cost(shard: &Ending) -> Balance {
+		PRICE.of(&[*shard])
 	}
 
 	fn dataset(owner: u8, status: Status) -> Dataset {
@@ -411,26 +627,38 @@ mod tests {
 	fn what_ends_first_is_paid_first_and_as_much_as_can_be_paid() {
 		assert_eq!(PRICE.of(&[ending(1)]), EACH);
 		let due = vec![ending(10), ending(20), ending(30)];
-		let all = choose(due.clone(), &PRICE, means(3 * EACH, 9 * EACH));
+		let all = choose(due.clone(), cost, means(3 * EACH, 9 * EACH));
 		assert_eq!(all.now, [ending(10), ending(20), ending(30)]);
-		assert_eq!((all.others, all.short), (0, None));
-		let limited = choose(due.clone(), &PRICE, means(3 * EACH - 1, 9 * EACH));
+		assert_eq!((all.others, all.cost, all.short), (0, 3 * EACH, None));
+		let limited = choose(due.clone(), cost, means(3 * EACH - 1, 9 * EACH));
 		assert_eq!(limited.now, [ending(10), ending(20)]);
 		assert_eq!((limited.others, limited.short), (1, Some(Told::Limit)));
-		let poor = choose(due.clone(), &PRICE, means(3 * EACH, EACH));
+		let poor = choose(due.clone(), cost, means(3 * EACH, EACH));
 		assert_eq!(poor.now, [ending(10)]);
 		assert_eq!((poor.others, poor.short), (2, Some(Told::Balance)));
-		let none = choose(due, &PRICE, means(0, 0));
+		let none = choose(due, cost, means(0, 0));
 		assert_eq!((none.now.len(), none.others, none.short), (0, 3, Some(Told::Limit)));
-		assert_eq!(choose(Vec::new(), &PRICE, means(0, 0)), Choice::default());
+		assert_eq!(choose(Vec::new(), cost, means(0, 0)), Choice::default());
 	}
 
 	#[test]
 	fn small_shard_does_not_overtake_one_that_ends_first() {
-		let large = Ending { bytes: 1_000, ..ending(10) };
-		let choice = choose(vec![large, ending(20)], &PRICE, means(2 * EACH, 2 * EACH));
-		assert!(choice.now.is_empty());
+		let large = Ending { bytes: 500, ..ending(10) };
+		let choice = choose(vec![large, ending(20)], cost, means(2 * EACH, 2 * EACH));
+		assert!(choice.now.is_empty() && choice.dear.is_empty());
 		assert_eq!(choice.others, 2);
+	}
+
+	#[test]
+	fn shard_that_no_day_has_enough_for_holds_nobody_up() {
+		let dear = Ending { bytes: 1_000, ..ending(10) };
+		assert!(cost(&dear) > 5 * EACH);
+		let choice = choose(vec![dear, ending(20), ending(30)], cost, means(EACH, 9 * EACH));
+		assert_eq!((choice.now, choice.dear), (vec![ending(20)], vec![dear]));
+		assert_eq!((choice.others, choice.cost), (1, 2 * EACH));
+		assert_eq!(choice.short, Some(Told::Limit));
+		let alone = choose(vec![dear], cost, means(5 * EACH, 9 * EACH));
+		assert_eq!((alone.now.len(), alone.others, alone.short), (0, 0, None));
 	}
 
 	#[test]
@@ -466,14 +694,111 @@ mod tests {
 		let path = folder.path().join("renewal").join("note");
 		let mut ledger = Ledger::open(path.clone(), 7).unwrap();
 		assert_eq!(ledger.note, Note { day: 7, ..Note::default() });
-		ledger.spend(900).unwrap();
-		ledger.give_back(200).unwrap();
-		assert_eq!(Ledger::open(path.clone(), 7).unwrap().note.paid, 700);
+		let shards = [ending(10), ending(20), ending(30)];
+		ledger.begin(&shards, &PRICE, UNTIL).unwrap();
+		// It may be killed now.
+		assert_eq!(Ledger::open(path.clone(), 7).unwrap().note.charged(), 3 * EACH);
+		let outcome = Outcome {
+			renewed: vec![ending(10)],
+			refused: vec![ending(20)],
+			unsent: vec![ending(30)],
+			error: None,
+		};
+		ledger.end(&outcome, &PRICE).unwrap();
+		let known = Ledger::open(path.clone(), 7).unwrap().note;
+		// The refused one has paid its transaction.
+		assert_eq!((known.paid, known.charged()), (EACH + 10, EACH + 10));
 		// Blocks were taken back.
 		assert_eq!(Ledger::open(path.clone(), 6).unwrap().note, ledger.note);
-		assert_eq!(Ledger::open(path.clone(), 8).unwrap().note.paid, 0);
+		assert_eq!(Ledger::open(path, 8).unwrap().note, Note { day: 8, ..Note::default() });
+	}
+
+	#[test]
+	fn damaged_note_says_that_nothing_is_paid_and_what_deleting_it_costs() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("note");
 		std::fs::write(&path, [1u8]).unwrap();
-		assert!(Ledger::open(path, 7).is_err());
+		let error = Ledger::open(path, 7).map(|_| ()).unwrap_err().to_string();
+		for part in ["is damaged; nothing is renewed", "24 h after", "renewal.max_fee_per_day"] {
+			assert!(error.contains(part), "{error}");
+		}
+		assert!(!error.contains("round"), "{error}");
+	}
+
+	/// A note with a renewal of `ending(10)` that was sent and never heard of.
+	fn unheard() -> Note {
+		let mut note = Note::default();
+		note.begin(&ending(10), &PRICE, UNTIL);
+		note.end(&Outcome::default(), &PRICE);
+		note
+	}
+
+	#[test]
+	fn tries_of_which_nothing_is_heard_are_charged_as_one_renewal() {
+		let mut note = unheard();
+		assert_eq!((note.paid, note.charged()), (0, EACH));
+		// The chain renews a place once: only its transaction is added by another try.
+		assert_eq!(note.cost(&ending(10), &PRICE), 10);
+		assert_eq!(note.cost(&ending(20), &PRICE), EACH);
+		note.begin(&ending(10), &PRICE, UNTIL + 9);
+		note.end(&Outcome::default(), &PRICE);
+		assert_eq!((note.open.len(), note.charged()), (1, EACH + 10));
+		assert_eq!(note.open[0].until, UNTIL + 9);
+	}
+
+	#[test]
+	fn renewal_that_took_no_effect_is_given_back_and_one_that_may_have_is_not() {
+		let mut note = unheard();
+		let open = note.open[0].clone();
+		note.close(&open, true);
+		assert_eq!((note.paid, note.charged(), note.open.len()), (10, 10, 0));
+		let mut note = unheard();
+		note.close(&open, false);
+		assert_eq!((note.paid, note.charged(), note.open.len()), (EACH, EACH, 0));
+	}
+
+	#[test]
+	fn refusal_of_another_try_does_not_hide_that_the_first_may_have_been_taken() {
+		let refused = Outcome { refused: vec![ending(10)], ..Outcome::default() };
+		let mut note = unheard();
+		note.begin(&ending(10), &PRICE, UNTIL);
+		note.end(&refused, &PRICE);
+		assert_eq!((note.paid, note.charged()), (10, EACH + 10));
+		let unsent = Outcome { unsent: vec![ending(10)], ..Outcome::default() };
+		note.begin(&ending(10), &PRICE, UNTIL);
+		note.end(&unsent, &PRICE);
+		assert_eq!((note.paid, note.charged()), (10, EACH + 10));
+		let renewed = Outcome { renewed: vec![ending(10)], ..Outcome::default() };
+		note.begin(&ending(10), &PRICE, UNTIL);
+		note.end(&renewed, &PRICE);
+		assert_eq!((note.charged(), note.open.len()), (EACH + 20, 0));
+	}
+
+	#[test]
+	fn day_begins_with_what_is_open() {
+		let next = unheard().on(1);
+		assert_eq!((next.day, next.paid, next.charged()), (1, 0, EACH));
+	}
+
+	#[test]
+	fn shard_with_an_open_renewal_is_left_alone_while_there_is_time() {
+		let note = unheard();
+		// It ends in block 110.
+		assert!(note.leaves_alone(&ending(10), 45));
+		assert!(!note.leaves_alone(&ending(10), 46));
+		assert!(!note.leaves_alone(&ending(20), 0));
+		// Renewed meanwhile: it has another place.
+		assert!(!note.leaves_alone(&Ending { end: 500, ..ending(70) }, 0));
+	}
+
+	#[test]
+	fn note_of_all_that_may_be_open_is_read_again() {
+		let folder = tempfile::tempdir().unwrap();
+		let mut ledger = Ledger::open(folder.path().join("note"), 7).unwrap();
+		let shards: Vec<Ending> = (0..MAX_OPEN as u32).map(ending).collect();
+		ledger.begin(&shards, &PRICE, UNTIL).unwrap();
+		let read = Ledger::open(ledger.path.clone(), 7).unwrap().note;
+		assert_eq!((read.open.len(), &read), (MAX_OPEN, &ledger.note));
 	}
 
 	#[test]
@@ -490,6 +815,13 @@ mod tests {
 			assert!(again.tells(Told::Expired(1)).unwrap());
 			assert!(again.tells(Told::Expired(2)).unwrap());
 			assert!(again.tells(Told::Absent(2)).unwrap());
+		}
+	}
+
+	/// Finds out what became of everything that is open, where shards of these blocks were renewed.
+	fn close_all(note: &mut Note, renewed: &BTreeSet<u32>) {
+		for open in note.open.clone() {
+			note.close(&open, !renewed.contains(&open.place.0));
 		}
 	}
 
@@ -513,16 +845,62 @@ mod tests {
 				prop_assert_eq!(read.paid, paid);
 				let sized = |(bytes, block): (&u32, u32)| Ending { bytes: *bytes, ..ending(block) };
 				let due: Vec<Ending> = sizes.iter().zip(0u32..).map(sized).collect();
-				let choice = choose(due.clone(), &PRICE, means(limit - paid, Balance::MAX));
-				let cost = PRICE.of(&choice.now);
-				read.paid += cost;
+				let means = Means { day: limit, limit: limit - paid, balance: Balance::MAX };
+				let choice = choose(due.clone(), cost, means);
+				prop_assert!(choice.dear.iter().all(|shard| cost(shard) > limit));
+				let left = due.iter().filter(|shard| cost(shard) <= limit);
+				let left: Vec<&Ending> = left.collect();
+				let spent = PRICE.of(&choice.now);
+				read.paid += spent;
 				note = read.encode();
-				paid += cost;
+				paid += spent;
 				prop_assert!(paid <= limit);
-				prop_assert_eq!(choice.now.len() + choice.others, due.len());
-				if let Some(first) = due.get(choice.now.len()) {
-					prop_assert!(paid + PRICE.of(&[*first]) > limit);
+				prop_assert_eq!(choice.now.len() + choice.others, left.len());
+				if let Some(first) = left.get(choice.now.len()) {
+					prop_assert!(paid + cost(first) > limit);
 				}
+			}
+		}
+
+		/// Whatever becomes of renewals and however much of that is heard, what counts as paid is
+		/// never less than what was paid; and what took no effect costs its transactions at most.
+		#[test]
+		fn what_was_paid_always_counts(
+			tries in prop::collection::vec((0u32..3, any::<bool>(), any::<bool>(), 0u8..4), 1..40),
+		) {
+			let (mut note, mut real) = (Note::default(), 0);
+			let mut renewed = BTreeSet::new();
+			let count = tries.len() as Balance;
+			for (block, is_included, is_heard, look) in tries {
+				let shard = ending(block);
+				note.begin(&shard, &PRICE, UNTIL);
+				let mut outcome = Outcome::default();
+				// What the chain does.
+				let list = match (is_included, is_included && renewed.insert(block)) {
+					(true, true) => {
+						real += EACH;
+						&mut outcome.renewed
+					}
+					(true, false) => {
+						real += PRICE.transaction;
+						&mut outcome.refused
+					}
+					(false, _) => &mut outcome.unsent,
+				};
+				if is_heard {
+					list.push(shard);
+				}
+				note.end(&outcome, &PRICE);
+				prop_assert!(note.charged() >= real);
+				if look == 0 {
+					close_all(&mut note, &renewed);
+					prop_assert!(note.charged() >= real);
+				}
+			}
+			close_all(&mut note, &renewed);
+			prop_assert!(note.open.is_empty() && note.charged() >= real);
+			if renewed.is_empty() {
+				prop_assert!(note.charged() <= count * PRICE.transaction);
 			}
 		}
 	}

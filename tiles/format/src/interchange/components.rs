@@ -423,6 +423,20 @@ impl Components {
 
 	/// Opens a folder whose list comes from elsewhere, and hashes everything in it.
 	pub fn with_list(folder: &Path, list: List) -> Result<Self> {
+		let open = |component: &Component| {
+			let name = store::file_name(&component.name)?;
+			TileFile::open(folder.join(name))
+		};
+		Self::with_files(folder, list, open)
+	}
+
+	/// Takes the components that `open` finds for a list, and hashes everything in them. Errors
+	/// name the folder that they belong to.
+	pub fn with_files(
+		folder: &Path,
+		list: List,
+		open: impl Fn(&Component) -> crate::Result<TileFile>,
+	) -> Result<Self> {
 		let path = folder.to_path_buf();
 		if list.version != VERSION {
 			let problem = format!("version {} of the list is unknown", list.version);
@@ -446,7 +460,7 @@ impl Components {
 			list: List::new(Vec::new()),
 		};
 		for component in &list.components {
-			opened.add(component)?;
+			opened.add(component, &open)?;
 		}
 		check_entries(&opened.entries)?;
 		let state = |part: &Component| format!("{}:{}", part.name, part.tensors.len());
@@ -468,16 +482,19 @@ impl Components {
 	}
 
 	/// Opens a component, checks it and takes up its tensors.
-	fn add(&mut self, component: &Component) -> Result<()> {
+	fn add(
+		&mut self,
+		component: &Component,
+		open: &impl Fn(&Component) -> crate::Result<TileFile>,
+	) -> Result<()> {
 		let refused = |problem: String| Error::Components {
 			path: self.folder.clone(),
 			problem: format!("{}: {problem}", component.name),
 		};
-		let path = self.folder.join(store::file_name(&component.name)?);
 		for tensor in &component.tensors {
 			check_tensor(&tensor.name, &tensor.shape)?;
 		}
-		let file = TileFile::open(path)?;
+		let file = open(component)?;
 		let Header { dtype, fraction_bits, payload_type, .. } = *file.header();
 		let shapes = component.tensors.iter().map(|tensor| tensor.shape.as_slice());
 		let layout = Layout::new(dtype, shapes)

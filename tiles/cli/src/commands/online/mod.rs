@@ -21,6 +21,7 @@ pub use pull::model_pull;
 pub use renew::dataset_renew;
 pub use round::{round_list, round_open, round_show};
 pub use watch::round_watch;
+pub use work::dataset_work;
 
 use crate::{
 	args::parse_account,

@@ -5,6 +5,9 @@
 //! that merged updates, whose deltas are fetched by their hashes and merged bit by bit as the round
 //! did. At the start and after each round the roots must be those of the snapshot on chain, so nobody
 //! has to be trusted.
+//!
+//! The chain is that of its newest finalised block: what is shown of the best block is out of date a
+//! moment later anyway, but a folder would keep a version whose block was taken back.
 
 use super::connect;
 use crate::{
@@ -16,11 +19,11 @@ use crate::{
 	},
 	chain::{
 		history::{PastRound, PastUpdate},
-		types::Snapshot,
+		types::{Model, Snapshot},
 		Chain, ChainError, View,
 	},
 	context::Context,
-	folder::{self, Description, ModelFolder, MODEL_FILE},
+	folder::{self, ModelFolder, MODEL_FILE},
 	output::bytes,
 	worker::{
 		merging::{join, merge, Accepted},
@@ -30,9 +33,7 @@ use crate::{
 use anyhow::{bail, Context as _};
 use blyan_engine::Weights;
 use blyan_primitives::{model::Architecture, tree::list_root, H256};
-use blyan_tiles::TileFile;
 use serde::Serialize;
-use std::path::Path;
 use tokio::task::block_in_place;
 
 /// Sets of updates that are tried if it is not known which ones a round merged.
@@ -56,12 +57,9 @@ struct PulledRow {
 /// Fetches the weights of a snapshot into a folder.
 pub async fn model_pull(args: ModelPullArgs, context: &Context) -> anyhow::Result<()> {
 	let chain = connect(context).await?;
-	let view = chain.view().await?;
-	let model = view.existing_model(args.id).await?;
-	let number = args.snapshot.unwrap_or(model.snapshot);
-	if number > model.snapshot {
-		bail!("the newest snapshot of {} is {}", model.name(), model.snapshot);
-	}
+	let view = chain.finalised_view().await?;
+	let model = final_model(&chain, &view, args.id).await?;
+	let number = number_of(&model, args.snapshot)?;
 	let target = view.existing_snapshot(args.id, number).await?;
 	let first = view.first_spec(args.id).await?;
 	if target.spec != first.definition.version {
@@ -73,7 +71,7 @@ pub async fn model_pull(args: ModelPullArgs, context: &Context) -> anyhow::Resul
 		bail!("the chain keeps too little of model {} to tell the roots of snapshot {number}; pull a newer one", args.id);
 	}
 
-	let here = begun(&args, &architecture, &view).await?;
+	let here = begun(&args, number, &architecture, &view).await?;
 	let costs = Costs::new(&architecture, updates_of(&view, &target).await?);
 	let published = args.tiles_dir.clone().map(|folder| Published::new(chain.clone(), folder));
 	let (model_id, seed) = (args.id, first.definition.init_seed);
@@ -81,7 +79,7 @@ pub async fn model_pull(args: ModelPullArgs, context: &Context) -> anyhow::Resul
 	let reached = catch_up(&pull, number, costs).await?;
 	name_difference(reached.found.weights(), &roots)?;
 	let snapshot = folder::Snapshot { model: args.id, number };
-	let written = write(&args.out, reached.found.weights(), &roots, snapshot)?;
+	let written = ModelFolder::replace(&args.out, reached.found.weights(), &roots, snapshot)?;
 	let size = architecture.components().iter().map(|component| component.bytes).sum();
 	context.output.record(&PulledRow {
 		model: args.id,
@@ -95,6 +93,29 @@ pub async fn model_pull(args: ModelPullArgs, context: &Context) -> anyhow::Resul
 		rounds_merged: number - reached.start.number(),
 		heads_root: target.heads_root,
 	})
+}
+
+/// The model at a finalised block, or an error that says whether there will be one.
+async fn final_model(chain: &Chain, view: &View, id: u32) -> anyhow::Result<Model> {
+	if let Some(model) = view.model(id).await? {
+		return Ok(model);
+	}
+	chain.view().await?.existing_model(id).await?;
+	bail!(
+		"model {id} is in no finalised block yet, the newest of which is {}; try again in a minute, \
+		 or another node if this one lags behind",
+		view.number()
+	)
+}
+
+/// The snapshot that is wanted of a model: the newest, if none is named.
+fn number_of(model: &Model, wanted: Option<u32>) -> anyhow::Result<u32> {
+	let newest = model.snapshot;
+	let number = wanted.unwrap_or(newest);
+	if number > newest {
+		bail!("the newest snapshot of {} in a finalised block is {newest}", model.name());
+	}
+	Ok(number)
 }
 
 /// What weights are pulled from: the folder, the node's tiles, and what the chain keeps.
@@ -181,11 +202,13 @@ impl Sources for Pull<'_> {
 	}
 }
 
-/// The weights in the folder and their snapshot, if it is one on the way to what is wanted.
+/// The weights in the folder and their snapshot, if it is one on the way to snapshot `number`.
 ///
-/// Fails if the folder belongs to something else.
+/// Fails if the folder belongs to something else, or has a newer snapshot and nobody asked for an
+/// older one.
 async fn begun(
 	args: &ModelPullArgs,
+	number: u32,
 	architecture: &Architecture,
 	view: &View,
 ) -> anyhow::Result<Option<(Weights, u32)>> {
@@ -200,7 +223,14 @@ async fn begun(
 	if snapshot.model != args.id || here.architecture() != architecture {
 		bail!("{shown} has another model; name another folder");
 	}
-	if args.snapshot.is_some_and(|wanted| wanted < snapshot.number) {
+	if number < snapshot.number {
+		if args.snapshot.is_none() {
+			bail!(
+				"{shown} has snapshot {}, and {number} is the newest in a finalised block; nothing was \
+				 changed: try again later, or name --snapshot {number}",
+				snapshot.number
+			);
+		}
 		// Rounds cannot be undone.
 		return Ok(None);
 	}
@@ -337,37 +367,11 @@ fn name_difference(weights: &Weights, roots: &[H256]) -> anyhow::Result<()> {
 	Ok(())
 }
 
-/// Writes what is not yet in the folder, the description last. Returns how many components were
-/// written.
-fn write(
-	out: &Path,
-	weights: &Weights,
-	roots: &[H256],
-	snapshot: folder::Snapshot,
-) -> anyhow::Result<usize> {
-	let architecture = *weights.architecture();
-	let description = Description::new(architecture, None, Some(snapshot), roots.to_vec())?;
-	std::fs::create_dir_all(out)
-		.with_context(|| format!("cannot create the folder {}", out.display()))?;
-	let mut written = 0;
-	let components = architecture.components();
-	for ((component, payload), root) in components.iter().zip(weights.components()).zip(roots) {
-		let path = out.join(format!("{}.{}", component.name, blyan_tiles::store::EXTENSION));
-		if TileFile::open_verified(&path, root).is_ok() {
-			continue;
-		}
-		TileFile::create(&path, payload)?;
-		written += 1;
-	}
-	ModelFolder::describe(out, description)?;
-	Ok(written)
-}
-
 #[cfg(test)]
 mod tests {
 	use super::*;
 	use crate::{
-		chain::types::{Phase, RoundSummary},
+		chain::types::{AccountId, Phase, RoundSummary, Version as SpecVersion},
 		worker::{merging::tests::update_of, training::tests::base},
 	};
 	use blyan_primitives::recipe::Recipe;
@@ -387,6 +391,24 @@ mod tests {
 			ended: 2,
 		};
 		PastRound { summary, recipes: vec![recipe], updates: Vec::new(), accepted }
+	}
+
+	#[test]
+	fn newest_snapshot_is_taken_unless_an_older_one_is_named() {
+		let model = Model {
+			name: b"orator".to_vec(),
+			owner: AccountId::from([1; 32]),
+			deposit: 0,
+			snapshot: 4,
+			specs: 1,
+			latest_spec: SpecVersion { major: 0, minor: 1, patch: 0 },
+			rejected: 0,
+		};
+		assert_eq!(number_of(&model, None).unwrap(), 4);
+		assert_eq!(number_of(&model, Some(0)).unwrap(), 0);
+		assert_eq!(number_of(&model, Some(4)).unwrap(), 4);
+		let error = number_of(&model, Some(5)).unwrap_err().to_string();
+		assert!(error.contains("orator in a finalised block is 4"), "{error}");
 	}
 
 	#[test]
@@ -412,18 +434,8 @@ mod tests {
 	}
 
 	#[test]
-	fn only_what_is_not_right_yet_is_written() {
-		let folder = tempfile::tempdir().unwrap();
-		let out = folder.path().join("model");
+	fn component_whose_root_is_not_that_of_the_chain_is_named() {
 		let (weights, roots) = (base(), base().roots());
-		let snapshot = folder::Snapshot { model: 2, number: 5 };
-		assert_eq!(write(&out, &weights, &roots, snapshot).unwrap(), roots.len());
-		assert_eq!(write(&out, &weights, &roots, snapshot).unwrap(), 0);
-		let model = ModelFolder::open(&out).unwrap();
-		std::fs::write(model.file("head"), b"damaged").unwrap();
-		assert_eq!(write(&out, &weights, &roots, snapshot).unwrap(), 1);
-		assert_eq!(model.weights().unwrap(), weights);
-		assert_eq!(model.description().snapshot, Some(snapshot));
 		assert!(name_difference(&weights, &roots).is_ok());
 		let mut other = roots.clone();
 		other[1] = H256::zero();

@@ -74,7 +74,8 @@ async fn renew(
 	let bar = context.output.progress("renewing", ending.len() as u64);
 	let mut renewed = 0;
 	for group in ending.chunks(AT_ONCE) {
-		let outcome = renewal::renew(chain, key, group).await;
+		let view = chain.view().await?;
+		let outcome = renewal::renew(chain, &view, key, group).await;
 		if let Some(error) = outcome.error {
 			return Err(error.into());
 		}

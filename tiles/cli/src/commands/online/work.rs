@@ -1,7 +1,10 @@
-//! The proof of work of a submission, on all processor cores but one.
+//! The proof of work of a submission, on all processor cores but one; `dataset work`.
 
-use crate::output::Output;
+use super::{account_of, connect};
+use crate::{args::DatasetWorkArgs, context::Context, output::Output};
+use anyhow::Context as _;
 use blyan_primitives::{pow, H256};
+use serde::Serialize;
 use std::{
 	num::NonZeroUsize,
 	sync::{
@@ -10,6 +13,7 @@ use std::{
 	},
 	thread,
 };
+use tokio::task::block_in_place;
 
 /// Nonces that a thread tries between two looks at the others.
 const BATCH: u64 = 1 << 14;
@@ -17,6 +21,31 @@ const BATCH: u64 = 1 << 14;
 const BITS_OF_BAD_LUCK: u32 = 7;
 /// The hardest work that is begun; one core would take a year.
 const MAX_BITS: u32 = 45;
+
+/// A proof of work.
+#[derive(Serialize)]
+struct WorkRow {
+	manifest_hash: H256,
+	owner: String,
+	bits: u32,
+	nonce: u64,
+}
+
+/// Finds the proof of work for a submission that another program makes.
+pub async fn dataset_work(args: DatasetWorkArgs, context: &Context) -> anyhow::Result<()> {
+	let owner = account_of(&args.owner, context)?;
+	let bits = match args.bits {
+		Some(bits) => bits,
+		None => connect(context).await?.view().await?.difficulty().await?,
+	};
+	let hash = args.manifest_hash;
+	let nonce = block_in_place(|| solve(&hash, &owner.0, bits, &context.output));
+	let nonce = nonce.with_context(|| {
+		format!("a proof of work of {bits} bits takes too long; {MAX_BITS} are the most")
+	})?;
+	let owner = owner.to_string();
+	context.output.record(&WorkRow { manifest_hash: hash, owner, bits, nonce })
+}
 
 /// A nonce of at least `bits` bits for this manifest and account. `None` if it would take too long.
 pub(super) fn solve(
