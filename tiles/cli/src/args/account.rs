@@ -48,7 +48,10 @@ pub struct AccountBalanceArgs {
 /// Arguments of `account claim`.
 #[derive(Clone, Debug, Args)]
 pub struct AccountClaimArgs {
-	/// Who signs, and is paid.
+	/// Who is paid, if it is not who signs and pays the fee: an address, or the name of a key.
+	#[arg(long = "for", value_name = "ACCOUNT")]
+	pub paid: Option<String>,
+	/// Who signs, and is paid unless somebody else is named.
 	#[command(flatten)]
 	pub signer: SignerArgs,
 }

@@ -105,7 +105,10 @@ async fn dispatch_account(command: AccountCommand, context: &Context) -> anyhow:
 		AccountCommand::List => account::list(context),
 		AccountCommand::Import(args) => account::import(args, context),
 		AccountCommand::Balance(args) => online::account_balance(&args.account, context).await,
-		AccountCommand::Claim(args) => online::account_claim(&args.signer.account, context).await,
+		AccountCommand::Claim(args) => {
+			let paid = args.paid.as_deref();
+			online::account_claim(&args.signer.account, paid, context).await
+		}
 		AccountCommand::Bond(args) => {
 			online::account_bond(&args.signer.account, &args.amount, context).await
 		}

@@ -75,14 +75,23 @@ struct ClaimedRow {
 	bly: String,
 }
 
-/// Claims everything that the account of a key has earned in ended epochs.
-pub async fn account_claim(name: &str, context: &Context) -> anyhow::Result<()> {
+/// Claims everything that an account has earned in ended epochs: the one that `paid` names, else
+/// that of the key that signs.
+pub async fn account_claim(
+	name: &str,
+	paid: Option<&str>,
+	context: &Context,
+) -> anyhow::Result<()> {
 	let key = context.keystore.key(name)?;
+	let who = match paid {
+		Some(paid) => account_of(paid, context)?,
+		None => key.account(),
+	};
 	let chain = connect(context).await?;
-	let claimable = chain.view().await?.claimable(key.account()).await?;
+	let claimable = chain.view().await?.claimable(who).await?;
 	let mut rows = Vec::with_capacity(claimable.len());
 	for (epoch, amount) in claimable {
-		chain.submit(&calls::claim(key.account(), epoch), &key).await?;
+		chain.submit(&calls::claim(who, epoch), &key).await?;
 		rows.push(ClaimedRow { epoch, bly: bly(amount) });
 	}
 	context.output.rows(&rows, "nothing to claim")
