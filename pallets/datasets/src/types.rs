@@ -118,6 +118,18 @@ impl Status {
 	pub fn is_live(self) -> bool {
 		matches!(self, Status::Pending | Status::Auditing | Status::Voting)
 	}
+
+	/// Whether no other dataset can be uploaded with the same records root: everything is uploaded,
+	/// and no audit has failed. Until auditors have compared root and shards, the root is a claim
+	/// that anybody can make.
+	pub fn holds_records(self) -> bool {
+		match self {
+			Status::Pending => false,
+			Status::Auditing | Status::Voting | Status::Approved(_) => true,
+			Status::Flagged(_) | Status::Revoked => true,
+			Status::Rejected(reason) => matches!(reason, Reason::NoQuorum | Reason::VotedDown),
+		}
+	}
 }
 
 /// A dataset. Its manifest is kept apart, as it is a thousand times larger.
