@@ -241,7 +241,7 @@ impl<T: Config> Pallet<T> {
 		dataset.draws = 0;
 		let shards = dataset.shards;
 		Self::set_status(id, &mut dataset, Status::Auditing);
-		Self::enqueue(id, dataset);
+		Self::begin_audit(id, dataset);
 		Self::deposit_event(Event::Appealed { dataset: id });
 		Ok(shards)
 	}

@@ -158,7 +158,17 @@ fn audit<T: Config>(phase: Phase, done: u32) -> u32 {
 		})
 		.collect();
 	Audits::<T>::insert(id, Audit { phase, seats: BoundedVec::truncate_from(seats) });
+	insert_term::<T>(id);
 	id
+}
+
+/// Lets the audit of dataset `id` have all its time, and as many late auditors as there can be.
+fn insert_term<T: Config>(id: u32) {
+	let until = frame_system::Pallet::<T>::block_number()
+		.saturating_add(T::CommitPeriod::get())
+		.saturating_add(T::RevealPeriod::get());
+	let late: Vec<T::AccountId> = (0..MAX_LATE_AUDITORS).map(auditor::<T>).collect();
+	AuditTerms::<T>::insert(id, AuditTerm { until, late: BoundedVec::truncate_from(late) });
 }
 
 /// That the audit of dataset `id` has ended with what [`report`] says.
@@ -356,6 +366,7 @@ mod benchmarks {
 		// The randomness of a block need not exist here, so only what follows it is measured.
 		let (id, owner) = submitted::<T>(some_shards(1));
 		put_into::<T>(id, Status::Auditing);
+		insert_term::<T>(id);
 		insert_voter::<T>(&owner, 2, Zero::zero());
 		let candidates: Vec<(T::AccountId, u64)> =
 			(0..CANDIDATES).map(|index| (auditor::<T>(index), 100)).collect();

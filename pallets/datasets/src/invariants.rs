@@ -139,6 +139,10 @@ impl<T: Config> Pallet<T> {
 			is(Status::Auditing) == (audited || queued.contains(&id)),
 			"4: audit, queue and status"
 		);
+		ensure!(
+			is(Status::Auditing) == AuditTerms::<T>::contains_key(id),
+			"4: the audit's term and status"
+		);
 		let over = matches!(dataset.status, Status::Rejected(_) | Status::Revoked);
 		let has_deadline = dataset.deadline.is_some();
 		if !over {
@@ -164,6 +168,7 @@ impl<T: Config> Pallet<T> {
 		ensure!(Manifests::<T>::iter_keys().all(known), "a manifest without a dataset");
 		ensure!(Uploads::<T>::iter_keys().all(known), "an upload without a dataset");
 		ensure!(Audits::<T>::iter_keys().all(known), "an audit without a dataset");
+		ensure!(AuditTerms::<T>::iter_keys().all(known), "a term without a dataset");
 		ensure!(AuditResults::<T>::iter_keys().all(known), "a result without a dataset");
 		ensure!(FormerAuditors::<T>::iter_keys().all(known), "auditors without a dataset");
 		ensure!(Tallies::<T>::iter_keys().all(known), "a tally without a dataset");
@@ -223,6 +228,10 @@ impl<T: Config> Pallet<T> {
 				);
 				ensure!(seen.insert(seat.who.into()), "9: an auditor has two seats");
 			}
+		}
+		for (_, term) in AuditTerms::<T>::iter() {
+			let late: BTreeSet<[u8; 32]> = term.late.iter().cloned().map(Into::into).collect();
+			ensure!(late.len() == term.late.len(), "9: an auditor was late twice");
 		}
 		Ok(())
 	}

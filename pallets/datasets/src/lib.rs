@@ -7,10 +7,11 @@
 //!
 //! An owner without tokens submits a signed manifest with a proof of work ([`Pallet::submit`]),
 //! then the shards that it names ([`Pallet::store_shard`]); both are bare extrinsics. Once
-//! everything is uploaded, auditors are drawn among the active workers; a dataset for which there
-//! are too few waits no longer than an audit may take. Each auditor commits to a report and reveals
-//! it ([`Pallet::commit_report`], [`Pallet::reveal_report`]); the medians decide whether the
-//! dataset is rejected or put to a vote with a proposed tier ([`Pallet::vote`]). What is approved
+//! everything is uploaded, auditors are drawn among the active workers. Each commits to a report and
+//! reveals it ([`Pallet::commit_report`], [`Pallet::reveal_report`]); where too few do, others are
+//! drawn. The wait for auditors and all draws together take no longer than [`Config::CommitPeriod`]
+//! and [`Config::RevealPeriod`]. The medians decide whether the dataset is rejected or put to a vote
+//! with a proposed tier ([`Pallet::vote`]). What is approved
 //! may be named by rounds, through [`Datasets`]. It may later be flagged and revoked; the owner of
 //! a rejected or revoked dataset may appeal once.
 //!
@@ -35,6 +36,7 @@
 //! - *Quota*: how many live datasets an owner may have; depends on its level of reputation.
 //! - *Difficulty*: leading zero bits that a proof of work needs.
 //! - *Score*: 0 to 1000, more is better.
+//! - *Late*: without a report when a draw's time is over.
 //! - *Deadline*: height from which on the chain ends a phase by itself, blocks.
 //! - *Bound*: a voter is, and cannot leave, for a voting period from its last vote on.
 //!
@@ -48,8 +50,8 @@
 //!    ([`Status::holds_records`]), no two have the same.
 //! 3. An owner's live count is the number of its live datasets.
 //! 4. Pending datasets, and only they, have an upload. Auditing ones are either in the queue, once
-//!    and where their position says, or have an audit. Voting ones, and only they, have a tally.
-//!    What is live has a deadline.
+//!    and where their position says, or have an audit; they, and only they, have a term. Voting
+//!    ones, and only they, have a tally. What is live has a deadline.
 //! 5. Approved and flagged datasets have a held-out seed.
 //! 6. A manifest is kept while it can still matter: unless the dataset is rejected or revoked and
 //!    can no longer be appealed.
@@ -208,11 +210,12 @@ pub mod pallet {
 		/// Blocks from submission in which all shards must be uploaded.
 		type UploadPeriod: Get<BlockNumberFor<Self>>;
 
-		/// Blocks in which auditors must commit to their reports.
+		/// Blocks in which auditors must commit to their reports, or half of what is left of the
+		/// audit if that is less.
 		type CommitPeriod: Get<BlockNumberFor<Self>>;
 
-		/// Blocks in which auditors must reveal their reports. A dataset waits for auditors no
-		/// longer than this and [`Config::CommitPeriod`] together.
+		/// Blocks in which auditors must reveal their reports. An audit takes no longer than this and
+		/// [`Config::CommitPeriod`] together, the wait for auditors and further draws included.
 		type RevealPeriod: Get<BlockNumberFor<Self>>;
 
 		/// Blocks in which votes are taken, and for which a voter is bound by its last vote.
@@ -352,6 +355,12 @@ pub mod pallet {
 	/// The audits that are going on, by dataset. Deleted when they end.
 	#[pallet::storage]
 	pub type Audits<T: Config> = StorageMap<_, Twox64Concat, u32, Audit<T::AccountId>>;
+
+	/// What the draws of an audit have in common, by dataset. Written when a dataset begins to wait
+	/// for auditors; deleted when its audit ends.
+	#[pallet::storage]
+	pub type AuditTerms<T: Config> =
+		StorageMap<_, Twox64Concat, u32, AuditTerm<T::AccountId, BlockNumberFor<T>>>;
 
 	/// How the last audit of a dataset ended. Kept with the dataset.
 	#[pallet::storage]

@@ -155,7 +155,7 @@ impl<T: Config> Pallet<T> {
 		}
 		Uploads::<T>::remove(id);
 		Self::set_status(id, &mut dataset, Status::Auditing);
-		Self::enqueue(id, dataset);
+		Self::begin_audit(id, dataset);
 		Self::deposit_event(Event::Uploaded { dataset: id });
 		Ok(())
 	}

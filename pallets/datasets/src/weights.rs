@@ -53,15 +53,15 @@ impl WeightInfo for () {
 	fn store_shard(b: u32) -> Weight {
 		micros(100)
 			.saturating_add(Weight::from_parts(12_000, 0).saturating_mul(b.into()))
-			.saturating_add(db(11, 11))
+			.saturating_add(db(11, 12))
 	}
 
 	fn commit_report() -> Weight {
-		micros(30).saturating_add(db(4, 4))
+		micros(30).saturating_add(db(5, 4))
 	}
 
 	fn reveal_report() -> Weight {
-		micros(90).saturating_add(db(24, 24))
+		micros(90).saturating_add(db(24, 25))
 	}
 
 	fn register_voter() -> Weight {
@@ -81,7 +81,7 @@ impl WeightInfo for () {
 	}
 
 	fn appeal(s: u32) -> Weight {
-		micros(30).saturating_add(db(8, 8)).saturating_add(db(1, 0).saturating_mul(s.into()))
+		micros(30).saturating_add(db(8, 9)).saturating_add(db(1, 0).saturating_mul(s.into()))
 	}
 
 	fn leave_voters() -> Weight {
@@ -97,6 +97,6 @@ impl WeightInfo for () {
 	}
 
 	fn draw() -> Weight {
-		micros(400).saturating_add(db(250, 7))
+		micros(400).saturating_add(db(251, 7))
 	}
 }
