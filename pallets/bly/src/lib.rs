@@ -46,10 +46,10 @@
 //! - The currency's genesis is built before this pallet's, so it has the lower index.
 //! - Points for a toy that somebody trains alone count as much as points for a model that others
 //!   need. So whoever credits work for a model asks first whether the model earns.
-//! - Accounts that other pallets credit are bonded, authors of blocks, or owners of approved datasets,
-//!   who have no bond: a round credits the owners of as many as it may name, 16, and only if it made
-//!   a model that earns better. So an epoch has no more entries of [`PointsOf`] than it had bonded
-//!   accounts and blocks, and 16 for each round that ended in it.
+//! - Accounts that other pallets credit are bonded, authors of blocks, or owners of approved
+//!   datasets, who have no bond: a round credits the owners of as many as it may name, 16, and only
+//!   if it made a model that earns better. So an epoch has no more entries of [`PointsOf`] than it
+//!   had bonded accounts and blocks, and 16 for each round that ended in it.
 //!
 //! ## Example
 //!

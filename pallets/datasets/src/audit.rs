@@ -35,8 +35,8 @@ impl<T: Config> Pallet<T> {
 			.collect()
 	}
 
-	/// Begins an audit, which takes no longer than auditors who have all the time may take. The wait
-	/// for them counts, too, so that the owner learns in good time that there are too few.
+	/// Begins an audit, which takes no longer than auditors who have all the time may take. The
+	/// wait for them counts, too, so that the owner learns in good time that there are too few.
 	pub(crate) fn begin_audit(id: u32, dataset: DatasetOf<T>) {
 		let until = Self::now().saturating_add(Self::audit_period());
 		AuditTerms::<T>::insert(id, AuditTerm { until, late: BoundedVec::new() });

@@ -7,13 +7,13 @@
 //!
 //! An owner without tokens submits a signed manifest with a proof of work ([`Pallet::submit`]),
 //! then the shards that it names ([`Pallet::store_shard`]); both are bare extrinsics. Once
-//! everything is uploaded, auditors are drawn among the active workers. Each commits to a report and
-//! reveals it ([`Pallet::commit_report`], [`Pallet::reveal_report`]); where too few do, others are
-//! drawn. The wait for auditors and all draws together take no longer than [`Config::CommitPeriod`]
-//! and [`Config::RevealPeriod`]. The medians decide whether the dataset is rejected or put to a vote
-//! with a proposed tier ([`Pallet::vote`]). What is approved
-//! may be named by rounds, through [`Datasets`]. It may later be flagged and revoked; the owner of
-//! a rejected or revoked dataset may appeal once.
+//! everything is uploaded, auditors are drawn among the active workers. Each commits to a report
+//! and reveals it ([`Pallet::commit_report`], [`Pallet::reveal_report`]); where too few do, others
+//! are drawn. The wait for auditors and all draws together take no longer than
+//! [`Config::CommitPeriod`] and [`Config::RevealPeriod`]. The medians decide whether the dataset is
+//! rejected or put to a vote with a proposed tier ([`Pallet::vote`]). What is approved may be named
+//! by rounds, through [`Datasets`]. It may later be flagged and revoked; the owner of a rejected or
+//! revoked dataset may appeal once.
 //!
 //! Voters register with a machine and a deposit ([`Pallet::register_voter`]), which they get back
 //! when they leave ([`Pallet::leave_voters`]).
@@ -31,8 +31,8 @@
 //! - *Chain D*: one [`DatasetBlock`] for each accepted submission, each naming the hash of the one
 //!   before. A dataset's id is its position. Status changes do not alter it.
 //! - *Live*: not decided yet: pending, auditing or voting.
-//! - *To hold records*: to be uploaded, and not to have failed the audit; nobody else can then bring
-//!   a dataset with the same root in.
+//! - *To hold records*: to be uploaded, and not to have failed the audit; nobody else can then
+//!   bring a dataset with the same root in.
 //! - *Quota*: how many live datasets an owner may have; depends on its level of reputation.
 //! - *Difficulty*: leading zero bits that a proof of work needs.
 //! - *Score*: 0 to 1000, more is better.
@@ -214,8 +214,8 @@ pub mod pallet {
 		/// audit if that is less.
 		type CommitPeriod: Get<BlockNumberFor<Self>>;
 
-		/// Blocks in which auditors must reveal their reports. An audit takes no longer than this and
-		/// [`Config::CommitPeriod`] together, the wait for auditors and further draws included.
+		/// Blocks in which auditors must reveal their reports. An audit takes no longer than this
+		/// and [`Config::CommitPeriod`] together, the wait for auditors and further draws included.
 		type RevealPeriod: Get<BlockNumberFor<Self>>;
 
 		/// Blocks in which votes are taken, and for which a voter is bound by its last vote.
@@ -314,8 +314,8 @@ pub mod pallet {
 	/// The dataset that an owner submitted with a manifest.
 	///
 	/// Key: [`submission_hash`](blyan_primitives::record::submission_hash) of both, so that whoever
-	/// copies somebody's manifest is not in their way. Paid by a proof of work; never deleted, or that
-	/// could be used again.
+	/// copies somebody's manifest is not in their way. Paid by a proof of work; never deleted, or
+	/// that could be used again.
 	#[pallet::storage]
 	pub type ManifestHashes<T: Config> = StorageMap<_, Blake2_128Concat, H256, u32>;
 
@@ -692,8 +692,8 @@ pub mod pallet {
 		/// owner.
 		///
 		/// Origin: none (a bare extrinsic, without a fee). Fails if the manifest is not valid, the
-		/// work is too little, the owner has submitted the manifest before, another dataset holds the
-		/// records, the owner's quota is reached or the signature is wrong. Emits `Submitted`.
+		/// work is too little, the owner has submitted the manifest before, another dataset holds
+		/// the records, the owner's quota is reached or the signature is wrong. Emits `Submitted`.
 		#[pallet::call_index(0)]
 		#[pallet::weight(T::WeightInfo::submit(manifest.shards.len() as u32))]
 		pub fn submit(
@@ -714,8 +714,8 @@ pub mod pallet {
 		/// Origin: none (a bare extrinsic, without a fee): the submission has paid. Fails if the
 		/// dataset does not wait for shards, the manifest names no such shard, it is stored
 		/// already, or the data is another; the last shard also if another dataset with the same
-		/// records was uploaded first. A block that is full leaves it in the pool for the next. Emits
-		/// `ShardStored`, and `Uploaded` after the last one.
+		/// records was uploaded first. A block that is full leaves it in the pool for the next.
+		/// Emits `ShardStored`, and `Uploaded` after the last one.
 		#[pallet::call_index(1)]
 		#[pallet::weight(T::WeightInfo::store_shard(data.len() as u32))]
 		pub fn store_shard(
@@ -812,8 +812,8 @@ pub mod pallet {
 		/// Appeal against a rejection or revocation, once: other auditors judge the dataset again.
 		///
 		/// Origin: signed by the owner. Fails if there is nothing to appeal against, it was
-		/// appealed before, the time is over, a shard has expired, or another dataset holds the same
-		/// records by now. Emits `Appealed`.
+		/// appealed before, the time is over, a shard has expired, or another dataset holds the
+		/// same records by now. Emits `Appealed`.
 		#[pallet::call_index(8)]
 		#[pallet::weight(T::WeightInfo::appeal(blyan_primitives::record::MAX_SHARDS))]
 		pub fn appeal(origin: OriginFor<T>, dataset: u32) -> DispatchResultWithPostInfo {

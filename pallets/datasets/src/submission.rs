@@ -134,8 +134,8 @@ impl<T: Config> Pallet<T> {
 		// The length first: it costs nothing.
 		ensure!(data.len() == shard.bytes as usize, Error::<T>::WrongShard);
 		ensure!(blake2b_256(data) == shard.cid, Error::<T>::WrongShard);
-		// Whoever has everything uploaded first holds the records; the others keep the rest of their
-		// time, for the case that the first one fails its audit.
+		// Whoever has everything uploaded first holds the records; the others keep the rest of
+		// their time, for the case that the first one fails its audit.
 		let last = upload.stored.saturating_add(1) >= dataset.shards;
 		ensure!(!last || Self::may_hold_records(id, &dataset), Error::<T>::DuplicateRecords);
 		Ok(shard)
@@ -160,8 +160,9 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Rejects a dataset that was not uploaded in time. It never held its records, so another dataset
-	/// may hold them now. Its owner cannot submit the manifest again, since its proof of work is spent.
+	/// Rejects a dataset that was not uploaded in time. It never held its records, so another
+	/// dataset may hold them now. Its owner cannot submit the manifest again, since its proof of
+	/// work is spent.
 	pub(crate) fn drop_upload(id: u32, mut dataset: DatasetOf<T>) {
 		Uploads::<T>::remove(id);
 		Manifests::<T>::remove(id);

@@ -203,8 +203,8 @@ fn store_shard_fails_when_the_data_is_another() {
 	});
 }
 
-/// A dataset of somebody else with the records root of `sample(tag, 2)` and a shard that has nothing
-/// to do with it; its id and the shard.
+/// A dataset of somebody else with the records root of `sample(tag, 2)` and a shard that has
+/// nothing to do with it; its id and the shard.
 fn squatter(tag: u16) -> (u32, Vec<u8>) {
 	let id = ChainHead::<Test>::get().count;
 	let Sample { mut manifest, mut shards } = sample(1_000 + tag, 1);

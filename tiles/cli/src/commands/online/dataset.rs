@@ -198,8 +198,8 @@ async fn send_some(
 			Err(error)
 				if error.is("Datasets::ShardStoredAlready") || error.is("Datasets::NotPending") => {}
 			Err(error) if error.is("Datasets::DuplicateRecords") => bail!(
-				"another dataset with the same records was uploaded before this one; should it fail \
-				 its audit, run the command again"
+				"another dataset with the same records was uploaded before this one; run the \
+				 command again should that one fail its audit"
 			),
 			// The next look at the chain says whether it arrived all the same.
 			Err(error) if error.is_passing() || matches!(error, ChainError::Invalid(_)) => {
