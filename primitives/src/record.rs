@@ -688,6 +688,12 @@ impl Manifest {
 	}
 }
 
+/// What tells a submission from all others: `H(manifest_hash:32 ‖ owner:32)`. Without the owner,
+/// whoever copies a manifest out of the pool could stand in for whoever made it.
+pub fn submission_hash(manifest_hash: &H256, owner: &[u8; 32]) -> H256 {
+	blake2b_256(&[manifest_hash.as_bytes(), owner.as_slice()].concat())
+}
+
 /// `error` unless `condition`.
 pub(crate) fn ensure<E>(condition: bool, error: E) -> Result<(), E> {
 	if condition {

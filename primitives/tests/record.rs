@@ -204,6 +204,16 @@ fn manifest_has_its_golden_hash() {
 }
 
 #[test]
+fn submission_is_told_by_manifest_and_owner() {
+	let (hash, owner) = (manifest().hash(), [7; 32]);
+	let mut bytes = hash.as_bytes().to_vec();
+	bytes.extend(owner);
+	assert_eq!(submission_hash(&hash, &owner), blake2b_256(&bytes));
+	assert_ne!(submission_hash(&hash, &owner), submission_hash(&hash, &[8; 32]));
+	assert_ne!(submission_hash(&hash, &owner), submission_hash(&H256([8; 32]), &owner));
+}
+
+#[test]
 fn manifest_refuses_every_cut_and_flip() {
 	let bytes = manifest().encode();
 	assert_eq!(Manifest::from_bytes(&bytes), Ok(manifest()));

@@ -46,8 +46,10 @@
 //! - The currency's genesis is built before this pallet's, so it has the lower index.
 //! - Points for a toy that somebody trains alone count as much as points for a model that others
 //!   need. So whoever credits work for a model asks first whether the model earns.
-//! - Accounts that other pallets credit are bonded or authors of blocks: this bounds the entries of
-//!   [`PointsOf`].
+//! - Accounts that other pallets credit are bonded, authors of blocks, or owners of approved
+//!   datasets, who have no bond: a round credits the owners of as many as it may name, 16, and only
+//!   if it made a model that earns better. So an epoch has no more entries of [`PointsOf`] than it
+//!   had bonded accounts and blocks, and 16 for each round that ended in it.
 //!
 //! ## Example
 //!
@@ -184,8 +186,9 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type EpochPoints<T: Config> = StorageMap<_, Twox64Concat, u32, Points, ValueQuery>;
 
-	/// Epoch, account → points. Nobody pays; bounded by the accounts that earn something in an
-	/// epoch; deleted by the claim, or after expiry by [`Pallet::clear_expired`].
+	/// Epoch, account → points. Nobody pays; bounded by the accounts that can earn something in an
+	/// epoch: see the assumptions about other pallets. Deleted by the claim, or after expiry by
+	/// [`Pallet::clear_expired`].
 	#[pallet::storage]
 	pub type PointsOf<T: Config> =
 		StorageDoubleMap<_, Twox64Concat, u32, Blake2_128Concat, T::AccountId, Points, OptionQuery>;

@@ -10,7 +10,11 @@ use sp_runtime::traits::{One, Saturating};
 impl<T: Config> Pallet<T> {
 	/// Lets the current phase of a dataset end after `period` blocks.
 	pub(crate) fn set_deadline(id: u32, dataset: &mut DatasetOf<T>, period: BlockNumberFor<T>) {
-		let at = Self::now().saturating_add(period);
+		Self::set_deadline_at(id, dataset, Self::now().saturating_add(period));
+	}
+
+	/// Lets the current phase of a dataset end at height `at`.
+	pub(crate) fn set_deadline_at(id: u32, dataset: &mut DatasetOf<T>, at: BlockNumberFor<T>) {
 		dataset.deadline = Some(at);
 		Self::schedule(at, Duty::Deadline(id));
 	}

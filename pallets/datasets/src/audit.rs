@@ -14,7 +14,10 @@ use frame_system::pallet_prelude::BlockNumberFor;
 use pallet_bly::{Rewards, Share};
 use pallet_reputation::{Outcome, Reputation, Subject};
 use pallet_workers::Workers;
-use sp_runtime::{traits::Saturating, DispatchResult};
+use sp_runtime::{
+	traits::{SaturatedConversion, Saturating},
+	DispatchResult,
+};
 
 /// Sets the randomness of draws apart from everybody else's.
 const DRAW_SUBJECT: &[u8] = b"blyan/datasets/auditors";
@@ -32,11 +35,33 @@ impl<T: Config> Pallet<T> {
 			.collect()
 	}
 
-	/// Lets a dataset wait for auditors: at most as long as they would have for the audit, so that
-	/// its owner learns in good time that there are too few.
-	pub(crate) fn enqueue(id: u32, mut dataset: DatasetOf<T>) {
-		let patience = T::CommitPeriod::get().saturating_add(T::RevealPeriod::get());
-		Self::set_deadline(id, &mut dataset, patience);
+	/// Begins an audit, which takes no longer than auditors who have all the time may take. The
+	/// wait for them counts, too, so that the owner learns in good time that there are too few.
+	pub(crate) fn begin_audit(id: u32, dataset: DatasetOf<T>) {
+		let until = Self::now().saturating_add(Self::audit_period());
+		AuditTerms::<T>::insert(id, AuditTerm { until, late: BoundedVec::new() });
+		Self::enqueue(id, dataset, until);
+	}
+
+	/// Blocks that an audit may take with everything.
+	fn audit_period() -> BlockNumberFor<T> {
+		T::CommitPeriod::get().saturating_add(T::RevealPeriod::get())
+	}
+
+	/// Blocks that auditors have to commit if they are drawn at `now` for an audit that is over at
+	/// `until`; `None` if it is too late for that.
+	fn commit_time(now: BlockNumberFor<T>, until: BlockNumberFor<T>) -> Option<BlockNumberFor<T>> {
+		let time = rules::commit_time(
+			until.saturating_sub(now).saturated_into(),
+			Self::audit_period().saturated_into(),
+			T::CommitPeriod::get().saturated_into(),
+		)?;
+		Some(time.saturated_into())
+	}
+
+	/// Lets a dataset wait for auditors.
+	fn enqueue(id: u32, mut dataset: DatasetOf<T>, until: BlockNumberFor<T>) {
+		Self::set_deadline_at(id, &mut dataset, until);
 		AllDatasets::<T>::insert(id, dataset);
 		let mut ends = CurrentQueueEnds::<T>::get();
 		Self::append_to_queue(&mut ends, Waiting { dataset: id, since: Self::now() });
@@ -87,7 +112,8 @@ impl<T: Config> Pallet<T> {
 		looks
 	}
 
-	/// Draws the auditors of dataset `id`; `false` if there are too few candidates.
+	/// Draws the auditors of dataset `id`; `false` if there are too few candidates, or if there is
+	/// too little time for them.
 	pub(crate) fn draw_for(
 		id: u32,
 		now: BlockNumberFor<T>,
@@ -95,16 +121,18 @@ impl<T: Config> Pallet<T> {
 		candidates: &[(T::AccountId, u64)],
 	) -> bool {
 		let Some(mut dataset) = AllDatasets::<T>::get(id) else { return true };
-		let eligible = Self::eligible(id, &dataset.owner, candidates);
-		let weights: Vec<([u8; 32], u64)> =
-			eligible.iter().map(|(who, weight)| (who.clone().into(), *weight)).collect();
+		let Some(term) = AuditTerms::<T>::get(id) else { return false };
+		let Some(time) = Self::commit_time(now, term.until) else { return false };
+		let (late, others): (Vec<_>, Vec<_>) = Self::eligible(id, &dataset.owner, candidates)
+			.into_iter()
+			.partition(|(who, _)| term.late.contains(who));
 		let wanted = T::AuditorsPerDataset::get().clamp(1, MAX_AUDITORS) as usize;
 		// Every dataset and every repetition has a draw of its own.
 		let seed = (seed, id, dataset.appealed, dataset.draws).using_encoded(blake2b_256);
-		let auditors: Vec<T::AccountId> = weighted(&seed, &weights, wanted)
-			.into_iter()
-			.filter_map(|position| eligible.get(position).map(|(who, _)| who.clone()))
-			.collect();
+		let mut auditors = Self::draw_among(&seed, &others, wanted);
+		// Whoever was late may be back, and is better than nobody.
+		let missing = wanted.saturating_sub(auditors.len());
+		auditors.extend(Self::draw_among(&seed, &late, missing));
 		if auditors.len() < wanted {
 			return false;
 		}
@@ -116,11 +144,25 @@ impl<T: Config> Pallet<T> {
 		let audit = Audit { phase: Phase::Commit, seats: BoundedVec::truncate_from(seats) };
 		Audits::<T>::insert(id, audit);
 		dataset.draws = dataset.draws.saturating_add(1);
-		Self::set_deadline(id, &mut dataset, T::CommitPeriod::get());
+		let until = now.saturating_add(time);
+		Self::set_deadline_at(id, &mut dataset, until);
 		AllDatasets::<T>::insert(id, dataset);
-		let until = now.saturating_add(T::CommitPeriod::get());
 		Self::deposit_event(Event::AuditorsDrawn { dataset: id, auditors, until });
 		true
+	}
+
+	/// Draws `wanted` of the candidates, or as many as there are, by their weights.
+	fn draw_among(
+		seed: &H256,
+		candidates: &[(T::AccountId, u64)],
+		wanted: usize,
+	) -> Vec<T::AccountId> {
+		let weights: Vec<([u8; 32], u64)> =
+			candidates.iter().map(|(who, weight)| (who.clone().into(), *weight)).collect();
+		weighted(seed, &weights, wanted)
+			.into_iter()
+			.filter_map(|position| candidates.get(position).map(|(who, _)| who.clone()))
+			.collect()
 	}
 
 	/// The candidates who may audit dataset `id`: not its owner, nobody on the owner's machines,
@@ -206,16 +248,17 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	/// Lets the auditors reveal.
+	/// Lets the auditors reveal, until the audit is over at the latest.
 	fn start_reveal(id: u32, mut dataset: DatasetOf<T>) {
 		Audits::<T>::mutate(id, |audit| {
 			if let Some(audit) = audit {
 				audit.phase = Phase::Reveal;
 			}
 		});
-		Self::set_deadline(id, &mut dataset, T::RevealPeriod::get());
-		AllDatasets::<T>::insert(id, dataset);
 		let until = Self::now().saturating_add(T::RevealPeriod::get());
+		let until = AuditTerms::<T>::get(id).map_or(until, |term| until.min(term.until));
+		Self::set_deadline_at(id, &mut dataset, until);
+		AllDatasets::<T>::insert(id, dataset);
 		Self::deposit_event(Event::RevealStarted { dataset: id, until });
 	}
 
@@ -230,16 +273,27 @@ impl<T: Config> Pallet<T> {
 		let enough = audit.revealed() >= rules::audit_quorum(audit.seats.len() as u32);
 		match rules::median_scores(&scores) {
 			Some(medians) if enough => Self::conclude_audit(id, dataset, audit, medians),
-			_ => Self::repeat_audit(id, dataset),
+			_ => Self::repeat_audit(id, dataset, audit),
 		}
 	}
 
-	/// Draws other auditors, unless that was done often enough.
-	fn repeat_audit(id: u32, dataset: DatasetOf<T>) {
-		if dataset.draws >= MAX_DRAWS {
+	/// Draws other auditors, unless that was done often enough, or the time is over.
+	fn repeat_audit(id: u32, dataset: DatasetOf<T>, audit: Audit<T::AccountId>) {
+		let term = AuditTerms::<T>::get(id).filter(|term| {
+			dataset.draws < MAX_DRAWS && Self::commit_time(Self::now(), term.until).is_some()
+		});
+		let Some(mut term) = term else {
 			return Self::reject(id, dataset, Reason::AuditIncomplete);
+		};
+		for seat in audit.seats {
+			if seat.report.is_none() && !term.late.contains(&seat.who) {
+				// Never full: there is room for all seats of as many draws as are repeated.
+				let _ = term.late.try_push(seat.who);
+			}
 		}
-		Self::enqueue(id, dataset);
+		let until = term.until;
+		AuditTerms::<T>::insert(id, term);
+		Self::enqueue(id, dataset, until);
 		Self::deposit_event(Event::AuditRepeated { dataset: id });
 	}
 

@@ -51,7 +51,7 @@ impl<T: Config> Pallet<T> {
 
 	/// Puts a dataset to the vote.
 	pub(crate) fn start_vote(id: u32, mut dataset: DatasetOf<T>, tier: Tier) {
-		Self::set_status(&mut dataset, Status::Voting);
+		Self::set_status(id, &mut dataset, Status::Voting);
 		Self::set_deadline(id, &mut dataset, T::VotingPeriod::get());
 		AllDatasets::<T>::insert(id, dataset);
 		Tallies::<T>::insert(id, Tally { tier, ayes: 0, nays: 0 });
@@ -137,7 +137,7 @@ impl<T: Config> Pallet<T> {
 	/// Approves a dataset.
 	fn approve(id: u32, mut dataset: DatasetOf<T>, tier: Tier, held_out_seed: H256) {
 		T::Reputation::record(&dataset.owner, Subject::Data, Outcome::Success);
-		Self::set_status(&mut dataset, Status::Approved(tier));
+		Self::set_status(id, &mut dataset, Status::Approved(tier));
 		dataset.deadline = None;
 		dataset.held_out_seed = Some(held_out_seed);
 		if dataset.appealed {
@@ -153,7 +153,7 @@ impl<T: Config> Pallet<T> {
 		if matches!(reason, Reason::AuditFailed | Reason::VotedDown) {
 			T::Reputation::record(&dataset.owner, Subject::Data, Outcome::Failure);
 		}
-		Self::set_status(&mut dataset, Status::Rejected(reason));
+		Self::set_status(id, &mut dataset, Status::Rejected(reason));
 		Self::deposit_event(Event::Rejected { dataset: id, reason });
 		Self::await_appeal(id, dataset);
 	}
@@ -197,7 +197,7 @@ impl<T: Config> Pallet<T> {
 		let Status::Approved(tier) = dataset.status else {
 			return Err(Error::<T>::NotApproved.into());
 		};
-		Self::set_status(&mut dataset, Status::Flagged(tier));
+		Self::set_status(id, &mut dataset, Status::Flagged(tier));
 		AllDatasets::<T>::insert(id, dataset);
 		Self::deposit_event(Event::Flagged { dataset: id });
 		Ok(())
@@ -210,11 +210,11 @@ impl<T: Config> Pallet<T> {
 			return Err(Error::<T>::NotFlagged.into());
 		};
 		if revoke {
-			Self::set_status(&mut dataset, Status::Revoked);
+			Self::set_status(id, &mut dataset, Status::Revoked);
 			Self::deposit_event(Event::Revoked { dataset: id });
 			Self::await_appeal(id, dataset);
 		} else {
-			Self::set_status(&mut dataset, Status::Approved(tier));
+			Self::set_status(id, &mut dataset, Status::Approved(tier));
 			AllDatasets::<T>::insert(id, dataset);
 			Self::deposit_event(Event::Restored { dataset: id });
 		}
@@ -235,12 +235,13 @@ impl<T: Config> Pallet<T> {
 		let manifest = Manifests::<T>::get(id).ok_or(Error::<T>::AppealClosed)?;
 		let kept = manifest.shards.iter().all(|shard| T::Shards::is_stored(&shard.cid));
 		ensure!(kept, Error::<T>::DataExpired);
+		ensure!(Self::may_hold_records(id, &dataset), Error::<T>::DuplicateRecords);
 
 		dataset.appealed = true;
 		dataset.draws = 0;
 		let shards = dataset.shards;
-		Self::set_status(&mut dataset, Status::Auditing);
-		Self::enqueue(id, dataset);
+		Self::set_status(id, &mut dataset, Status::Auditing);
+		Self::begin_audit(id, dataset);
 		Self::deposit_event(Event::Appealed { dataset: id });
 		Ok(shards)
 	}

@@ -2,6 +2,7 @@
 
 use super::*;
 use alloc::collections::{BTreeMap, BTreeSet};
+use blyan_primitives::record::submission_hash;
 use frame_support::{ensure, traits::fungible::InspectHold};
 use sp_runtime::TryRuntimeError;
 
@@ -46,17 +47,18 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// 2: manifests and records are unique.
+	/// 2: manifests of an owner are unique, and so are records that are held.
 	fn try_uniqueness() -> Result<(), TryRuntimeError> {
 		let count = ChainHead::<T>::get().count as usize;
-		let mut uploaded = 0usize;
+		let mut holders = 0usize;
 		for (id, dataset) in AllDatasets::<T>::iter() {
+			let submission = submission_hash(&dataset.manifest_hash, &dataset.owner.into());
 			ensure!(
-				ManifestHashes::<T>::get(dataset.manifest_hash) == Some(id),
+				ManifestHashes::<T>::get(submission) == Some(id),
 				"2: a manifest is another dataset's"
 			);
-			if dataset.status != Status::Rejected(Reason::NotUploaded) {
-				uploaded = uploaded.saturating_add(1);
+			if dataset.status.holds_records() {
+				holders = holders.saturating_add(1);
 				ensure!(
 					RecordsRoots::<T>::get(dataset.records_root) == Some(id),
 					"2: records are another dataset's"
@@ -64,7 +66,7 @@ impl<T: Config> Pallet<T> {
 			}
 		}
 		ensure!(ManifestHashes::<T>::iter().count() == count, "2: a manifest without a dataset");
-		ensure!(RecordsRoots::<T>::iter().count() == uploaded, "2: records without a dataset");
+		ensure!(RecordsRoots::<T>::iter().count() == holders, "2: records that nobody holds");
 		Ok(())
 	}
 
@@ -137,6 +139,10 @@ impl<T: Config> Pallet<T> {
 			is(Status::Auditing) == (audited || queued.contains(&id)),
 			"4: audit, queue and status"
 		);
+		ensure!(
+			is(Status::Auditing) == AuditTerms::<T>::contains_key(id),
+			"4: the audit's term and status"
+		);
 		let over = matches!(dataset.status, Status::Rejected(_) | Status::Revoked);
 		let has_deadline = dataset.deadline.is_some();
 		if !over {
@@ -162,6 +168,7 @@ impl<T: Config> Pallet<T> {
 		ensure!(Manifests::<T>::iter_keys().all(known), "a manifest without a dataset");
 		ensure!(Uploads::<T>::iter_keys().all(known), "an upload without a dataset");
 		ensure!(Audits::<T>::iter_keys().all(known), "an audit without a dataset");
+		ensure!(AuditTerms::<T>::iter_keys().all(known), "a term without a dataset");
 		ensure!(AuditResults::<T>::iter_keys().all(known), "a result without a dataset");
 		ensure!(FormerAuditors::<T>::iter_keys().all(known), "auditors without a dataset");
 		ensure!(Tallies::<T>::iter_keys().all(known), "a tally without a dataset");
@@ -221,6 +228,10 @@ impl<T: Config> Pallet<T> {
 				);
 				ensure!(seen.insert(seat.who.into()), "9: an auditor has two seats");
 			}
+		}
+		for (_, term) in AuditTerms::<T>::iter() {
+			let late: BTreeSet<[u8; 32]> = term.late.iter().cloned().map(Into::into).collect();
+			ensure!(late.len() == term.late.len(), "9: an auditor was late twice");
 		}
 		Ok(())
 	}

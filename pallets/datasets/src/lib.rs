@@ -7,12 +7,13 @@
 //!
 //! An owner without tokens submits a signed manifest with a proof of work ([`Pallet::submit`]),
 //! then the shards that it names ([`Pallet::store_shard`]); both are bare extrinsics. Once
-//! everything is uploaded, auditors are drawn among the active workers; a dataset for which there
-//! are too few waits no longer than an audit may take. Each auditor commits to a report and reveals
-//! it ([`Pallet::commit_report`], [`Pallet::reveal_report`]); the medians decide whether the
-//! dataset is rejected or put to a vote with a proposed tier ([`Pallet::vote`]). What is approved
-//! may be named by rounds, through [`Datasets`]. It may later be flagged and revoked; the owner of
-//! a rejected or revoked dataset may appeal once.
+//! everything is uploaded, auditors are drawn among the active workers. Each commits to a report
+//! and reveals it ([`Pallet::commit_report`], [`Pallet::reveal_report`]); where too few do, others
+//! are drawn. The wait for auditors and all draws together take no longer than
+//! [`Config::CommitPeriod`] and [`Config::RevealPeriod`]. The medians decide whether the dataset is
+//! rejected or put to a vote with a proposed tier ([`Pallet::vote`]). What is approved may be named
+//! by rounds, through [`Datasets`]. It may later be flagged and revoked; the owner of a rejected or
+//! revoked dataset may appeal once.
 //!
 //! Voters register with a machine and a deposit ([`Pallet::register_voter`]), which they get back
 //! when they leave ([`Pallet::leave_voters`]).
@@ -30,9 +31,12 @@
 //! - *Chain D*: one [`DatasetBlock`] for each accepted submission, each naming the hash of the one
 //!   before. A dataset's id is its position. Status changes do not alter it.
 //! - *Live*: not decided yet: pending, auditing or voting.
+//! - *To hold records*: to be uploaded, and not to have failed the audit; nobody else can then
+//!   bring a dataset with the same root in.
 //! - *Quota*: how many live datasets an owner may have; depends on its level of reputation.
 //! - *Difficulty*: leading zero bits that a proof of work needs.
 //! - *Score*: 0 to 1000, more is better.
+//! - *Late*: without a report when a draw's time is over.
 //! - *Deadline*: height from which on the chain ends a phase by itself, blocks.
 //! - *Bound*: a voter is, and cannot leave, for a voting period from its last vote on.
 //!
@@ -42,11 +46,12 @@
 //!
 //! 1. Chain D has no gap, each block names the hash of the one before, the head is the last one's,
 //!    and block and dataset agree.
-//! 2. No two datasets have the same manifest, nor the same records once uploaded.
+//! 2. No owner has submitted a manifest twice. Of the datasets that hold their records
+//!    ([`Status::holds_records`]), no two have the same.
 //! 3. An owner's live count is the number of its live datasets.
 //! 4. Pending datasets, and only they, have an upload. Auditing ones are either in the queue, once
-//!    and where their position says, or have an audit. Voting ones, and only they, have a tally.
-//!    What is live has a deadline.
+//!    and where their position says, or have an audit; they, and only they, have a term. Voting
+//!    ones, and only they, have a tally. What is live has a deadline.
 //! 5. Approved and flagged datasets have a held-out seed.
 //! 6. A manifest is kept while it can still matter: unless the dataset is rejected or revoked and
 //!    can no longer be appealed.
@@ -205,11 +210,12 @@ pub mod pallet {
 		/// Blocks from submission in which all shards must be uploaded.
 		type UploadPeriod: Get<BlockNumberFor<Self>>;
 
-		/// Blocks in which auditors must commit to their reports.
+		/// Blocks in which auditors must commit to their reports, or half of what is left of the
+		/// audit if that is less.
 		type CommitPeriod: Get<BlockNumberFor<Self>>;
 
-		/// Blocks in which auditors must reveal their reports. A dataset waits for auditors no
-		/// longer than this and [`Config::CommitPeriod`] together.
+		/// Blocks in which auditors must reveal their reports. An audit takes no longer than this
+		/// and [`Config::CommitPeriod`] together, the wait for auditors and further draws included.
 		type RevealPeriod: Get<BlockNumberFor<Self>>;
 
 		/// Blocks in which votes are taken, and for which a voter is bound by its last vote.
@@ -305,12 +311,17 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Manifests<T: Config> = StorageMap<_, Twox64Concat, u32, Manifest>;
 
-	/// The dataset with this manifest. Never deleted, or its proof of work could be used again.
+	/// The dataset that an owner submitted with a manifest.
+	///
+	/// Key: [`submission_hash`](blyan_primitives::record::submission_hash) of both, so that whoever
+	/// copies somebody's manifest is not in their way. Paid by a proof of work; never deleted, or
+	/// that could be used again.
 	#[pallet::storage]
 	pub type ManifestHashes<T: Config> = StorageMap<_, Blake2_128Concat, H256, u32>;
 
-	/// The dataset with these records. Deleted only if they were not uploaded in time: else anybody
-	/// could keep data off the chain by announcing it.
+	/// The dataset that holds these records: see [`Status::holds_records`]. Written with the status
+	/// of a dataset only. A root that is announced, or that no auditor has found to be that of the
+	/// shards, is not held: else anybody could keep data off the chain by naming its root.
 	#[pallet::storage]
 	pub type RecordsRoots<T: Config> = StorageMap<_, Blake2_128Concat, H256, u32>;
 
@@ -344,6 +355,12 @@ pub mod pallet {
 	/// The audits that are going on, by dataset. Deleted when they end.
 	#[pallet::storage]
 	pub type Audits<T: Config> = StorageMap<_, Twox64Concat, u32, Audit<T::AccountId>>;
+
+	/// What the draws of an audit have in common, by dataset. Written when a dataset begins to wait
+	/// for auditors; deleted when its audit ends.
+	#[pallet::storage]
+	pub type AuditTerms<T: Config> =
+		StorageMap<_, Twox64Concat, u32, AuditTerm<T::AccountId, BlockNumberFor<T>>>;
 
 	/// How the last audit of a dataset ended. Kept with the dataset.
 	#[pallet::storage]
@@ -571,9 +588,9 @@ pub mod pallet {
 		InvalidManifest,
 		/// The proof of work has too few leading zero bits, or is for another manifest or account.
 		InsufficientWork,
-		/// This manifest was submitted before.
+		/// The owner has submitted this manifest before.
 		AlreadySubmitted,
-		/// A dataset with the same records was submitted before.
+		/// Another dataset holds the same records. If it fails its audit, it will do so no more.
 		DuplicateRecords,
 		/// The owner has as many live datasets as its level allows.
 		QuotaReached,
@@ -675,8 +692,8 @@ pub mod pallet {
 		/// owner.
 		///
 		/// Origin: none (a bare extrinsic, without a fee). Fails if the manifest is not valid, the
-		/// work is too little, the manifest or the records were submitted before, the owner's quota
-		/// is reached or the signature is wrong. Emits `Submitted`.
+		/// work is too little, the owner has submitted the manifest before, another dataset holds
+		/// the records, the owner's quota is reached or the signature is wrong. Emits `Submitted`.
 		#[pallet::call_index(0)]
 		#[pallet::weight(T::WeightInfo::submit(manifest.shards.len() as u32))]
 		pub fn submit(
@@ -696,8 +713,9 @@ pub mod pallet {
 		///
 		/// Origin: none (a bare extrinsic, without a fee): the submission has paid. Fails if the
 		/// dataset does not wait for shards, the manifest names no such shard, it is stored
-		/// already, or the data is another. A block that is full leaves it in the pool for the
-		/// next. Emits `ShardStored`, and `Uploaded` after the last one.
+		/// already, or the data is another; the last shard also if another dataset with the same
+		/// records was uploaded first. A block that is full leaves it in the pool for the next.
+		/// Emits `ShardStored`, and `Uploaded` after the last one.
 		#[pallet::call_index(1)]
 		#[pallet::weight(T::WeightInfo::store_shard(data.len() as u32))]
 		pub fn store_shard(
@@ -794,7 +812,8 @@ pub mod pallet {
 		/// Appeal against a rejection or revocation, once: other auditors judge the dataset again.
 		///
 		/// Origin: signed by the owner. Fails if there is nothing to appeal against, it was
-		/// appealed before, the time is over, or a shard has expired. Emits `Appealed`.
+		/// appealed before, the time is over, a shard has expired, or another dataset holds the
+		/// same records by now. Emits `Appealed`.
 		#[pallet::call_index(8)]
 		#[pallet::weight(T::WeightInfo::appeal(blyan_primitives::record::MAX_SHARDS))]
 		pub fn appeal(origin: OriginFor<T>, dataset: u32) -> DispatchResultWithPostInfo {

@@ -80,8 +80,6 @@ pub const ENDOWMENT: u128 = 1_000;
 
 parameter_types! {
 	pub const UploadPeriod: u64 = UPLOAD;
-	pub const CommitPeriod: u64 = COMMIT;
-	pub const RevealPeriod: u64 = REVEAL;
 	pub const AppealPeriod: u64 = APPEAL;
 	pub const VoterAge: u64 = AGE;
 	pub const VoteQuorum: u32 = QUORUM;
@@ -95,6 +93,8 @@ parameter_types! {
 	pub const DrawsPerBlock: u32 = 2;
 	pub const TasksPerPage: u32 = 2;
 
+	pub static CommitPeriod: u64 = COMMIT;
+	pub static RevealPeriod: u64 = REVEAL;
 	pub static VotingPeriod: u64 = VOTING;
 	pub static VoterDeposit: u128 = DEPOSIT;
 	pub static AuditorsPerDataset: u32 = 3;
@@ -122,6 +122,8 @@ parameter_types! {
 }
 
 fn reset() {
+	CommitPeriod::reset();
+	RevealPeriod::reset();
 	VotingPeriod::reset();
 	VoterDeposit::reset();
 	AuditorsPerDataset::reset();

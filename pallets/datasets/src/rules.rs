@@ -1,6 +1,6 @@
 //! The rules, as functions of plain values.
 
-use crate::types::{Scores, Tier, MAX_SCORE};
+use crate::types::{Scores, Tier, MAX_DRAWS, MAX_SCORE};
 use blyan_primitives::record::{MAX_SHARDS, MAX_SHARD_BYTES};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -155,6 +155,17 @@ pub fn median_scores(reports: &[Scores]) -> Option<Scores> {
 /// How many of `seats` auditors must report: two thirds, rounded up.
 pub fn audit_quorum(seats: u32) -> u32 {
 	seats.saturating_mul(2).div_ceil(3)
+}
+
+/// Blocks that auditors have to commit to their reports, if they are drawn when `left` of the
+/// `whole` blocks of the audit are left: half of those, rounded up, but at most `period`. What then
+/// is left is for revealing. So whoever is silent in one draw leaves time for another.
+///
+/// `None` if too little is left to ask anybody for a report: less than a draw halves [`MAX_DRAWS`]
+/// times, or no block for each of the two.
+pub fn commit_time(left: u64, whole: u64, period: u64) -> Option<u64> {
+	let least = (whole >> MAX_DRAWS).max(2);
+	(left >= least).then(|| left.div_ceil(2).min(period))
 }
 
 /// What auditing `bytes` earns: a point for each [`BYTES_PER_POINT`], since reading and scoring

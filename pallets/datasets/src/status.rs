@@ -29,10 +29,25 @@ impl<T: Config> Pallet<T> {
 		AllDatasets::<T>::get(id).ok_or(Error::<T>::UnknownDataset)
 	}
 
-	/// Changes the status, and with it the owner's live count, which nothing else writes.
-	pub(crate) fn set_status(dataset: &mut DatasetOf<T>, status: Status) {
+	/// Changes the status of dataset `id`, and with it the owner's live count and who holds the
+	/// records, which nothing else writes. A caller that lets the dataset hold its records has made
+	/// sure that no other does. What belongs to an audit as a whole is deleted with it.
+	pub(crate) fn set_status(id: u32, dataset: &mut DatasetOf<T>, status: Status) {
 		Self::count_live(&dataset.owner, dataset.status.is_live(), status.is_live());
+		match (dataset.status.holds_records(), status.holds_records()) {
+			(false, true) => RecordsRoots::<T>::insert(dataset.records_root, id),
+			(true, false) => RecordsRoots::<T>::remove(dataset.records_root),
+			_ => (),
+		}
+		if dataset.status == Status::Auditing && status != Status::Auditing {
+			AuditTerms::<T>::remove(id);
+		}
 		dataset.status = status;
+	}
+
+	/// Whether dataset `id` holds its records, or may from now on.
+	pub(crate) fn may_hold_records(id: u32, dataset: &DatasetOf<T>) -> bool {
+		RecordsRoots::<T>::get(dataset.records_root).is_none_or(|holder| holder == id)
 	}
 
 	/// Counts a dataset of `owner` that was live or not, and is or not.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use blyan_primitives::{
 	hash::blake2b_256,
 	pow,
-	record::{Availability, Manifest, ShardInfo},
+	record::{submission_hash, Availability, Manifest, ShardInfo},
 	sampling::MIN_RECORDS,
 };
 use codec::Encode;
@@ -59,7 +59,8 @@ impl<T: Config> Pallet<T> {
 		let bits = price.bits.min(price.bits_before);
 		let account: [u8; 32] = owner.clone().into();
 		ensure!(pow::meets(&hash, &account, nonce, bits), Error::<T>::InsufficientWork);
-		ensure!(!ManifestHashes::<T>::contains_key(hash), Error::<T>::AlreadySubmitted);
+		let submission = submission_hash(&hash, &account);
+		ensure!(!ManifestHashes::<T>::contains_key(submission), Error::<T>::AlreadySubmitted);
 		ensure!(
 			!RecordsRoots::<T>::contains_key(manifest.records_root),
 			Error::<T>::DuplicateRecords
@@ -114,8 +115,8 @@ impl<T: Config> Pallet<T> {
 		};
 		Self::count_live(&owner, false, true);
 		Self::set_deadline(id, &mut dataset, T::UploadPeriod::get());
-		ManifestHashes::<T>::insert(manifest_hash, id);
-		RecordsRoots::<T>::insert(manifest.records_root, id);
+		let account: [u8; 32] = owner.clone().into();
+		ManifestHashes::<T>::insert(submission_hash(&manifest_hash, &account), id);
 		Uploads::<T>::insert(id, Upload::default());
 		Manifests::<T>::insert(id, manifest);
 		AllDatasets::<T>::insert(id, dataset);
@@ -133,6 +134,10 @@ impl<T: Config> Pallet<T> {
 		// The length first: it costs nothing.
 		ensure!(data.len() == shard.bytes as usize, Error::<T>::WrongShard);
 		ensure!(blake2b_256(data) == shard.cid, Error::<T>::WrongShard);
+		// Whoever has everything uploaded first holds the records; the others keep the rest of
+		// their time, for the case that the first one fails its audit.
+		let last = upload.stored.saturating_add(1) >= dataset.shards;
+		ensure!(!last || Self::may_hold_records(id, &dataset), Error::<T>::DuplicateRecords);
 		Ok(shard)
 	}
 
@@ -149,25 +154,25 @@ impl<T: Config> Pallet<T> {
 			return Ok(());
 		}
 		Uploads::<T>::remove(id);
-		Self::set_status(&mut dataset, Status::Auditing);
-		Self::enqueue(id, dataset);
+		Self::set_status(id, &mut dataset, Status::Auditing);
+		Self::begin_audit(id, dataset);
 		Self::deposit_event(Event::Uploaded { dataset: id });
 		Ok(())
 	}
 
-	/// Rejects a dataset that was not uploaded in time. Its records may be submitted again; its
-	/// manifest may not, since its proof of work is spent.
+	/// Rejects a dataset that was not uploaded in time. It never held its records, so another
+	/// dataset may hold them now. Its owner cannot submit the manifest again, since its proof of
+	/// work is spent.
 	pub(crate) fn drop_upload(id: u32, mut dataset: DatasetOf<T>) {
 		Uploads::<T>::remove(id);
 		Manifests::<T>::remove(id);
-		RecordsRoots::<T>::remove(dataset.records_root);
 		T::Reputation::record(
 			&dataset.owner,
 			pallet_reputation::Subject::Data,
 			pallet_reputation::Outcome::Missed,
 		);
 		let reason = Reason::NotUploaded;
-		Self::set_status(&mut dataset, Status::Rejected(reason));
+		Self::set_status(id, &mut dataset, Status::Rejected(reason));
 		dataset.deadline = None;
 		AllDatasets::<T>::insert(id, dataset);
 		Self::deposit_event(Event::Rejected { dataset: id, reason });
@@ -207,8 +212,8 @@ impl<T: Config> Pallet<T> {
 		ValidTransaction::with_tag_prefix("blyan/datasets")
 			// More work goes first: the only thing that somebody without tokens can spend.
 			.priority(u64::from(work))
-			.and_provides((b"manifest", hash))
-			.and_provides((b"records", manifest.records_root))
+			// Of the owner alone: what others submit must not push this out, whatever they copied.
+			.and_provides((b"manifest", submission_hash(&hash, &account)))
 			.longevity(LONGEVITY)
 			.propagate(true)
 			.build()

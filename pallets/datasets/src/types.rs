@@ -7,8 +7,10 @@ use scale_info::TypeInfo;
 
 /// The most auditors of one dataset.
 pub const MAX_AUDITORS: u32 = 16;
-/// How often auditors are drawn for one audit before the dataset is rejected for want of reports.
+/// How often auditors are drawn for one audit, at most; see [`rules::commit_time`] for when.
 pub const MAX_DRAWS: u8 = 3;
+/// The most auditors that can have been late in one audit: those of all draws but the last.
+pub const MAX_LATE_AUDITORS: u32 = MAX_AUDITORS * (MAX_DRAWS as u32 - 1);
 /// The best score.
 pub const MAX_SCORE: u16 = 1_000;
 /// Bytes of a bitmap with a bit for each shard.
@@ -64,8 +66,8 @@ pub enum Reason {
 	/// A median score of the auditors is below its threshold.
 	#[codec(index = 1)]
 	AuditFailed,
-	/// There were too few auditors for as long as an audit takes, or they were drawn [`MAX_DRAWS`]
-	/// times and too few reported. Not the owner's fault.
+	/// There were too few auditors for as long as an audit takes, or too few of those drawn
+	/// reported in that time. Not the owner's fault.
 	#[codec(index = 2)]
 	AuditIncomplete,
 	/// Too few voted. Not the owner's fault.
@@ -117,6 +119,18 @@ impl Status {
 	/// Whether the dataset counts against its owner's quota: it is not decided yet.
 	pub fn is_live(self) -> bool {
 		matches!(self, Status::Pending | Status::Auditing | Status::Voting)
+	}
+
+	/// Whether no other dataset can be uploaded with the same records root: everything is uploaded,
+	/// and no audit has failed. Until auditors have compared root and shards, the root is a claim
+	/// that anybody can make.
+	pub fn holds_records(self) -> bool {
+		match self {
+			Status::Pending => false,
+			Status::Auditing | Status::Voting | Status::Approved(_) => true,
+			Status::Flagged(_) | Status::Revoked => true,
+			Status::Rejected(reason) => matches!(reason, Reason::NoQuorum | Reason::VotedDown),
+		}
 	}
 }
 
@@ -370,6 +384,19 @@ impl<AccountId: PartialEq> Audit<AccountId> {
 	pub fn revealed(&self) -> u32 {
 		self.seats.iter().filter(|seat| seat.report.is_some()).count() as u32
 	}
+}
+
+/// What the draws of one audit have in common.
+#[derive(
+	Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct AuditTerm<AccountId, BlockNumber> {
+	/// Height at which the audit is over, whatever came of it. Counted from when the dataset began
+	/// to wait for auditors.
+	pub until: BlockNumber,
+	/// Who had a seat in an earlier draw and did not report. Drawn again only to fill seats for
+	/// which there is nobody else.
+	pub late: BoundedVec<AccountId, ConstU32<MAX_LATE_AUDITORS>>,
 }
 
 /// How an audit ended.

@@ -10,11 +10,11 @@ use frame_support::weights::{
 pub trait WeightInfo {
 	/// `submit` of a manifest with `s` shards, its validation in the pool included.
 	fn submit(s: u32) -> Weight;
-	/// `store_shard` of `b` bytes, its validation in the pool included.
+	/// `store_shard` of `b` bytes, the last of a dataset, its validation in the pool included.
 	fn store_shard(b: u32) -> Weight;
 	/// `commit_report`, the last one.
 	fn commit_report() -> Weight;
-	/// `reveal_report`, the last one, which settles the audit.
+	/// `reveal_report`, the last one, which rejects the dataset.
 	fn reveal_report() -> Weight;
 	/// `register_voter`.
 	fn register_voter() -> Weight;
@@ -47,21 +47,21 @@ fn db(reads: u64, writes: u64) -> Weight {
 /// Plausible weights for tests. A runtime uses generated ones.
 impl WeightInfo for () {
 	fn submit(s: u32) -> Weight {
-		micros(250).saturating_add(micros(1).saturating_mul(s.into())).saturating_add(db(8, 11))
+		micros(250).saturating_add(micros(1).saturating_mul(s.into())).saturating_add(db(8, 10))
 	}
 
 	fn store_shard(b: u32) -> Weight {
 		micros(100)
 			.saturating_add(Weight::from_parts(12_000, 0).saturating_mul(b.into()))
-			.saturating_add(db(10, 10))
+			.saturating_add(db(11, 12))
 	}
 
 	fn commit_report() -> Weight {
-		micros(30).saturating_add(db(4, 4))
+		micros(30).saturating_add(db(5, 4))
 	}
 
 	fn reveal_report() -> Weight {
-		micros(90).saturating_add(db(22, 22))
+		micros(90).saturating_add(db(24, 25))
 	}
 
 	fn register_voter() -> Weight {
@@ -81,7 +81,7 @@ impl WeightInfo for () {
 	}
 
 	fn appeal(s: u32) -> Weight {
-		micros(30).saturating_add(db(7, 7)).saturating_add(db(1, 0).saturating_mul(s.into()))
+		micros(30).saturating_add(db(8, 9)).saturating_add(db(1, 0).saturating_mul(s.into()))
 	}
 
 	fn leave_voters() -> Weight {
@@ -97,6 +97,6 @@ impl WeightInfo for () {
 	}
 
 	fn draw() -> Weight {
-		micros(400).saturating_add(db(250, 7))
+		micros(400).saturating_add(db(251, 7))
 	}
 }

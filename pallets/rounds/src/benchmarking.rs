@@ -126,6 +126,12 @@ fn open_round<T: Config>() -> u32 {
 		(0..MAX_DATASETS).map(|index| (T::BenchmarkHelper::dataset(index), 1)).collect();
 	let id = NextRound::<T>::get();
 	Pallet::<T>::do_open(owner, model, &datasets, recipe()).expect("the helper's model is fit");
+	Rounds::<T>::mutate(id, |round| {
+		if let Some(round) = round {
+			// As many as a parameter could ever allow.
+			round.limits.max_trainers = MAX_TRAINERS;
+		}
+	});
 	id
 }
 

@@ -20,8 +20,9 @@
 //!   └───────┴────────┴─────────┴────────┴──────────┴───────────┴──────► Abandoned
 //! ```
 //!
-//! A phase ends as soon as everybody it waits for has acted, else at its deadline. Nobody has to
-//! send anything for that: every block begins with moving the live rounds on.
+//! A phase ends as soon as everybody it waits for has acted, else at its deadline, and a few blocks
+//! later if many rounds are due at once. Nobody has to send anything for that: every block begins
+//! with moving live rounds on.
 //!
 //! # Terminology
 //!
@@ -82,8 +83,11 @@
 //! The parameters of this pallet are copied into the round when it is opened, so a vote on them
 //! cannot move the goal posts of a live round. Those of the pallet behind [`Config::Updates`] are
 //! not. Every block costs a few small reads per live round; the expensive steps are the changes of
-//! phase, of which a round has about ten. The dearest is the draw of all committees at once, so at
-//! most one round draws them in a block and the others wait for the next.
+//! phase, of which a round has about ten. So a block moves [`MAX_CHANGES_PER_BLOCK`] rounds on, and
+//! those that have had their turn go to the end of the list: of 16 live rounds that are due at
+//! once, the last waits for seven blocks. Nobody is worse off for it: what belongs to a phase can
+//! be done until it really ends, and the next one has all its time. The draw of all committees at
+//! once is made for one round in a block.
 //!
 //! Owners of components are ordered by keys that contain the round's seed, so nobody can look for an
 //! account that comes first before training begins. While trainers train it is possible: whoever
@@ -123,8 +127,8 @@ pub use pallet::*;
 pub use traits::{RoundsInfo, Updates};
 pub use types::{
 	Evaluator, Limits, Losses, Merge, MixtureDataset, Phase, Post, Round, RoundSummary, RoundView,
-	Standing, LOSS_OF_MISMATCH, MAX_AGGREGATORS, MAX_COMPONENTS, MAX_DATASETS, MAX_EVALUATORS,
-	MAX_LOSS, MAX_POSTS_PER_CALL, MAX_TRAINERS,
+	Standing, LOSS_OF_MISMATCH, MAX_AGGREGATORS, MAX_CHANGES_PER_BLOCK, MAX_COMPONENTS,
+	MAX_DATASETS, MAX_EVALUATORS, MAX_LOSS, MAX_POSTS_PER_CALL, MAX_TRAINERS,
 };
 pub use weights::WeightInfo;
 
@@ -234,7 +238,8 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type NextRound<T: Config> = StorageValue<_, u32, ValueQuery>;
 
-	/// Numbers of the live rounds, in the order in which they were opened.
+	/// Numbers of the live rounds, in the order in which they have their turn: a round that was moved
+	/// on goes to the end, as does a new one.
 	///
 	/// Bounded by `MaxLiveRounds`. The opener pays by the fee; a round that ends is taken out.
 	#[pallet::storage]

@@ -372,7 +372,7 @@ impl Updates<AccountId> for MockUpdates {
 	}
 
 	fn weight() -> Weight {
-		Weight::zero()
+		Weight::from_parts(1_000_000, 1_000)
 	}
 }
 
@@ -414,7 +414,7 @@ impl pallet_rounds::Config for Test {
 	type MaxTrainers = MaxTrainers;
 	type EvaluatorsPerRound = EvaluatorsPerRound;
 	type EvaluationTolerance = EvaluationTolerance;
-	type MaxLiveRounds = ConstU32<4>;
+	type MaxLiveRounds = ConstU32<16>;
 	type MergeTurns = ConstU32<3>;
 	type WeightInfo = ();
 	#[cfg(feature = "runtime-benchmarks")]

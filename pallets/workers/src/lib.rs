@@ -185,7 +185,8 @@ pub mod pallet {
 		/// can be disputed.
 		type UnbondingPeriod: Get<BlockNumberFor<Self>>;
 
-		/// Part of a slash that the finder gets. Well below one, or finding one's own fraud pays.
+		/// Part of a slash that the finder gets. Small, because a cheat's second account may be the
+		/// finder: so much of the bond comes back.
 		type FinderShare: Get<Perbill>;
 
 		/// Most workers on the list of a role. Bounds the work of every draw.

@@ -28,8 +28,10 @@ impl pallet_reputation::Config for Runtime {
 parameter_types! {
 	/// Bond for each role: what a worker has to lose.
 	pub const MinBond: Balance = 1_000 * BLY;
-	/// Part of a slash that goes to whoever found the fraud; the rest is burned.
-	pub const FinderShare: Perbill = Perbill::from_percent(50);
+	/// Part of a slash that goes to whoever found the fraud; the rest is burned. A tenth of the
+	/// bond pays for the search, and a cheat whose second account proves the fraud first still
+	/// loses nine.
+	pub const FinderShare: Perbill = Perbill::from_percent(10);
 }
 
 /// Workers that a role lists: every draw looks at all of them.

@@ -200,7 +200,8 @@ fn periods_fit_together_in_every_network() {
 			// Data must not expire before it can be audited.
 			let retention = blocks::<params::RetentionPeriod>();
 			assert!(blocks::<params::UploadPeriod>() < retention);
-			assert!(blocks::<params::UploadPeriod>() + blocks::<params::AuditPhase>() < retention);
+			let audit = 2 * blocks::<params::AuditPhase>();
+			assert!(blocks::<params::UploadPeriod>() + audit < retention);
 			// A bond must outlast the window in which a merge can be disputed.
 			let unbonding = blocks::<params::UnbondingPeriod>();
 			assert!(blocks::<params::ChallengePeriod>() < unbonding);
@@ -209,6 +210,14 @@ fn periods_fit_together_in_every_network() {
 			assert!(least <= <params::MaxTrainers as Get<u32>>::get());
 		});
 	}
+}
+
+#[test]
+fn an_audit_takes_half_an_hour_at_most() {
+	state_of(genesis::TESTNET).execute_with(|| {
+		// To commit, and again to reveal.
+		assert_eq!(2 * blocks::<params::AuditPhase>(), 30 * MINUTES);
+	});
 }
 
 fn set(name: &str, value: u64) {

@@ -2,13 +2,15 @@
 
 use crate::support::{director, succeeded, Chain};
 use blyan_runtime::{
-	constants::BLY, invariants, AccountId, Address, Balances, RuntimeHoldReason, RuntimeOrigin,
+	constants::BLY, invariants, AccountId, Address, Balances, Runtime, RuntimeHoldReason,
+	RuntimeOrigin, Workers,
 };
 use polkadot_sdk::*;
 
 use blyan_primitives::roles::Roles;
-use frame_support::traits::{fungible::MutateHold, tokens::Precision};
+use frame_support::traits::{fungible::MutateHold, tokens::Precision, Get};
 use sp_keyring::Sr25519Keyring;
+use sp_runtime::Perbill;
 
 fn bob() -> AccountId {
 	Sr25519Keyring::Bob.to_account_id()
@@ -45,5 +47,23 @@ fn a_hold_that_was_freed_behind_the_pallet_is_found() {
 		Balances::force_unreserve(RuntimeOrigin::root(), Address::Id(bob()), BLY)
 			.expect("root may do so");
 		assert!(invariants::holds().is_err());
+	});
+}
+
+#[test]
+fn a_cheat_whose_second_account_proves_the_fraud_gets_back_a_tenth() {
+	let mut chain = Chain::new(1);
+	chain.block(|keys| {
+		let bond = 10_000 * BLY;
+		let call = director::register(Roles::ALL, director::hardware(&bob()), bond);
+		assert!(succeeded(&keys.send(&bob(), call)));
+		let accomplice = Sr25519Keyring::Charlie.to_account_id();
+		let before = Balances::free_balance(&accomplice);
+		let proven = <<Runtime as pallet_podl::Config>::FraudSlash as Get<Perbill>>::get();
+		let finder = Some(&accomplice);
+		let taken = <Workers as pallet_workers::Workers<AccountId>>::slash(&bob(), proven, finder);
+		assert_eq!(taken, bond);
+		assert_eq!(Balances::free_balance(&accomplice) - before, bond / 10);
+		assert_eq!(invariants::holds(), Ok(()));
 	});
 }

@@ -8,3 +8,4 @@ mod invariants;
 mod issuance;
 mod support;
 mod uploads;
+mod weights;

@@ -8,7 +8,12 @@ use super::{
 	Chain, ChainError, Config,
 };
 use blyan_primitives::{
-	hash::blake2b_256, model::Architecture, record::Manifest, roles::Role, update::Update, H256,
+	hash::blake2b_256,
+	model::Architecture,
+	record::{submission_hash, Manifest},
+	roles::Role,
+	update::Update,
+	H256,
 };
 use codec::{Decode, Encode};
 use std::{collections::BTreeMap, time::Duration};
@@ -229,12 +234,17 @@ impl View {
 		Ok(manifest.map(|manifest| manifest.0))
 	}
 
-	/// The dataset with this manifest.
-	pub async fn dataset_of_manifest(&self, hash: H256) -> Result<Option<u32>, ChainError> {
-		self.read(api::storage().datasets().manifest_hashes(), (hash,)).await
+	/// The dataset that `owner` submitted with the manifest that has this hash.
+	pub async fn dataset_of_manifest(
+		&self,
+		hash: H256,
+		owner: AccountId,
+	) -> Result<Option<u32>, ChainError> {
+		let submission = submission_hash(&hash, &owner.0);
+		self.read(api::storage().datasets().manifest_hashes(), (submission,)).await
 	}
 
-	/// The dataset with these records.
+	/// The dataset that holds these records: it is uploaded, and has not failed its audit.
 	pub async fn dataset_of_records(&self, root: H256) -> Result<Option<u32>, ChainError> {
 		self.read(api::storage().datasets().records_roots(), (root,)).await
 	}

@@ -24,7 +24,7 @@ fn blocks_without_randomness_draw_nobody() {
 	ExtBuilder::build_and_execute(|| {
 		HasRandomness::set(false);
 		let id = uploaded(1);
-		run(COMMIT + REVEAL - 2);
+		run(COMMIT + REVEAL - 4);
 		assert!(!Audits::<Test>::contains_key(id));
 		HasRandomness::set(true);
 		run(1);
@@ -77,7 +77,10 @@ fn a_repeated_audit_does_not_wait_for_ever_either() {
 		run(COMMIT);
 		System::assert_has_event(Event::AuditRepeated { dataset: id }.into());
 		assert_ok!(Datasets::do_try_state());
-		run(COMMIT + REVEAL);
+		// Counted from the upload, in block 1.
+		run_to(COMMIT + REVEAL);
+		assert_eq!(status(id), Status::Auditing);
+		run(1);
 		assert_eq!(status(id), Status::Rejected(Reason::AuditIncomplete));
 	});
 }
@@ -291,12 +294,13 @@ fn an_auditor_who_commits_and_does_not_reveal_is_late_too() {
 #[test]
 fn without_enough_reports_other_auditors_are_drawn_until_it_is_enough() {
 	ExtBuilder::build_and_execute(|| {
+		let end = long_audits();
 		let id = drawn(1);
 		for round in 1..=MAX_DRAWS {
 			let auditors = auditors(id);
 			assert_eq!(AllDatasets::<Test>::get(id).map(|d| d.draws), Some(round));
 			assert_ok!(commit(id, &auditors[0], &report(900)));
-			run(COMMIT);
+			run_to(deadline(id));
 			assert!(noted(&auditors[1], Subject::Audit, Outcome::Missed) > 0);
 			assert!(!Audits::<Test>::contains_key(id));
 			if round < MAX_DRAWS {
@@ -306,8 +310,141 @@ fn without_enough_reports_other_auditors_are_drawn_until_it_is_enough() {
 			}
 		}
 		assert_eq!(status(id), Status::Rejected(Reason::AuditIncomplete));
+		assert!(System::block_number() <= end);
 		// Not the owner's fault.
 		assert!(Noted::get().iter().all(|(_, subject, _)| *subject == Subject::Audit));
+	});
+}
+
+/// Lets audits have time for several draws; the height at which one is over that begins now.
+fn long_audits() -> u64 {
+	CommitPeriod::set(50);
+	RevealPeriod::set(50);
+	System::block_number() + 100
+}
+
+/// When the phase of a dataset ends by itself.
+fn deadline(id: u32) -> u64 {
+	AllDatasets::<Test>::get(id).and_then(|dataset| dataset.deadline).expect("it is live")
+}
+
+/// The auditors of a dataset, in the order of their numbers.
+fn sorted_auditors(id: u32) -> Vec<AccountId> {
+	let mut sorted = auditors(id);
+	sorted.sort();
+	sorted
+}
+
+#[test]
+fn who_was_silent_is_not_drawn_again_while_there_are_others() {
+	ExtBuilder::build_and_execute(|| {
+		long_audits();
+		// Six for two draws of three.
+		AuditorPool::set((11..=16).collect());
+		let id = drawn(1);
+		let first = sorted_auditors(id);
+		run_to(deadline(id));
+		run(2);
+		let second = sorted_auditors(id);
+		assert!(second.iter().all(|who| !first.contains(who)));
+		audited(id, 950);
+		assert_eq!(status(id), Status::Voting);
+		assert!(!AuditTerms::<Test>::contains_key(id));
+	});
+}
+
+#[test]
+fn who_was_silent_is_drawn_again_to_fill_seats_that_nobody_else_can() {
+	ExtBuilder::build_and_execute(|| {
+		long_audits();
+		AuditorPool::set(vec![11, 12, 13]);
+		let id = drawn(1);
+		run_to(deadline(id));
+		AuditorPool::set(vec![11, 12, 13, 14]);
+		run(2);
+		let second = sorted_auditors(id);
+		assert_eq!(second.len(), 3);
+		assert!(second.contains(&account(14)));
+
+		// Nobody is new, and the audit can be completed all the same.
+		run_to(deadline(id));
+		AuditorPool::set(vec![11, 12, 13]);
+		run(2);
+		assert_eq!(sorted_auditors(id), [account(11), account(12), account(13)]);
+		audited(id, 950);
+		assert_eq!(status(id), Status::Voting);
+	});
+}
+
+#[test]
+fn who_reported_is_not_late_where_others_were() {
+	ExtBuilder::build_and_execute(|| {
+		long_audits();
+		AuditorPool::set(vec![11, 12, 13]);
+		let id = drawn(1);
+		let first = auditors(id);
+		for who in &first {
+			assert_ok!(commit(id, who, &report(900)));
+		}
+		assert_ok!(reveal(id, &first[0], report(900)));
+		run_to(deadline(id));
+		let late = AuditTerms::<Test>::get(id).expect("it is audited").late;
+		assert_eq!(late.into_inner(), first[1..]);
+		AuditorPool::set(vec![11, 12, 13, 14]);
+		run(2);
+		let second = auditors(id);
+		assert!(second.contains(&first[0]) && second.contains(&account(14)));
+	});
+}
+
+#[test]
+fn who_judged_before_an_appeal_is_not_drawn_even_where_nobody_else_can_be() {
+	ExtBuilder::build_and_execute(|| {
+		AuditorPool::set(vec![11, 12, 13]);
+		let id = drawn(1);
+		audited(id, 100);
+		assert_ok!(appeal(id));
+		run(COMMIT + REVEAL);
+		assert_eq!(status(id), Status::Rejected(Reason::AuditIncomplete));
+	});
+}
+
+#[test]
+fn an_audit_takes_no_longer_than_one_draw_with_all_its_time() {
+	ExtBuilder::build_and_execute(|| {
+		let end = long_audits();
+		// There are auditors only when half of the time is over.
+		AuditorPool::set(vec![11, 12]);
+		let id = uploaded(1);
+		run(50);
+		AuditorPool::set((11..=18).collect());
+		run(1);
+		assert_eq!(auditors(id).len(), 3);
+		for who in &auditors(id) {
+			assert_ok!(commit(id, who, &report(900)));
+		}
+		assert_eq!(deadline(id), end);
+		assert_ok!(reveal(id, &auditors(id)[0], report(900)));
+		run_to(end - 1);
+		assert_eq!(status(id), Status::Auditing);
+		run(1);
+		assert_eq!(status(id), Status::Rejected(Reason::AuditIncomplete));
+	});
+}
+
+#[test]
+fn nobody_is_drawn_who_would_have_no_time() {
+	ExtBuilder::build_and_execute(|| {
+		let end = long_audits();
+		AuditorPool::set(vec![11, 12]);
+		let id = uploaded(1);
+		// An eighth of 100 blocks is the least.
+		run_to(end - 12);
+		AuditorPool::set((11..=18).collect());
+		run(11);
+		assert!(!Audits::<Test>::contains_key(id));
+		run(1);
+		assert_eq!(status(id), Status::Rejected(Reason::AuditIncomplete));
 	});
 }
 

@@ -3,12 +3,12 @@
 use crate::{
 	mock::*,
 	rules::{
-		audit_points, audit_quorum, median, median_scores, next_difficulty, BYTES_PER_POINT,
-		MAX_AUDIT_POINTS,
+		audit_points, audit_quorum, commit_time, median, median_scores, next_difficulty,
+		BYTES_PER_POINT, MAX_AUDIT_POINTS,
 	},
-	AllDatasets, AuditResults, Audits, Blocks, Call, ChainHead, CurrentPrice, DatasetBlock, Error,
-	Event, FormerAuditors, Head, Live, Manifests, Phase, Queue, QueuePositions, Reason,
-	RecordsRoots, Report, Scores, Status, Tallies, Tally, Thresholds, Tier, Upload, Uploads,
+	AllDatasets, AuditResults, AuditTerms, Audits, Blocks, Call, ChainHead, CurrentPrice,
+	DatasetBlock, Error, Event, FormerAuditors, Head, Live, Manifests, Phase, Queue, QueuePositions,
+	Reason, RecordsRoots, Report, Scores, Status, Tallies, Tally, Thresholds, Tier, Upload, Uploads,
 	VoterHardware, Voters, Votes, MAX_DRAWS, VOTES_PER_TASK,
 };
 use blyan_primitives::{

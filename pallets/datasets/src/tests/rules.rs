@@ -10,6 +10,19 @@ fn an_audit_needs_two_thirds() {
 }
 
 #[test]
+fn each_draw_has_half_of_the_time_that_is_left_to_commit() {
+	// With all the time, the period; then as many halves as there are draws.
+	let times = [100, 99, 50, 25, 13, 12].map(|left| commit_time(left, 100, 50));
+	assert_eq!(times, [Some(50), Some(50), Some(25), Some(13), Some(7), Some(6)]);
+	assert_eq!(commit_time(11, 100, 50), None);
+	assert_eq!(commit_time(100, 100, 20), Some(20));
+	// There must be a block to commit in, and one to reveal in.
+	let short = [0, 1, 2, 3].map(|left| commit_time(left, 4, 2));
+	assert_eq!(short, [None, None, Some(1), Some(2)]);
+	assert_eq!(commit_time(u64::MAX, u64::MAX, u64::MAX), Some(1 << 63));
+}
+
+#[test]
 fn an_audit_earns_a_point_for_each_64_kib_begun_up_to_a_bound() {
 	let points = [0, 1, BYTES_PER_POINT, BYTES_PER_POINT + 1].map(audit_points);
 	assert_eq!(points, [0, 1, 1, 2]);

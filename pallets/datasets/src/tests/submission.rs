@@ -94,17 +94,28 @@ fn submit_fails_when_the_manifest_was_submitted_before() {
 		submitted(1, 1);
 		let manifest = sample(1, 1).manifest;
 		assert_noop!(submit_as(OWNER, &manifest), Error::<Test>::AlreadySubmitted);
+		// Nobody is in the way of somebody whose manifest they copied.
+		assert_ok!(submit_as(Sr25519Keyring::Bob, &manifest));
 		assert_noop!(submit_as(Sr25519Keyring::Bob, &manifest), Error::<Test>::AlreadySubmitted);
 	});
 }
 
 #[test]
-fn submit_fails_when_the_records_were_submitted_before() {
+fn submit_fails_when_the_records_were_uploaded_before() {
 	ExtBuilder::build_and_execute(|| {
-		submitted(1, 1);
-		let mut manifest = sample(1, 1).manifest;
-		manifest.name = BoundedVec::truncate_from(b"another name".to_vec());
-		assert_noop!(submit_as(Sr25519Keyring::Bob, &manifest), Error::<Test>::DuplicateRecords);
+		let (id, shards) = submitted(1, 1);
+		let renamed = |name: &[u8]| {
+			let mut manifest = sample(1, 1).manifest;
+			manifest.name = BoundedVec::truncate_from(name.to_vec());
+			manifest
+		};
+		// An announcement is in nobody's way.
+		assert_ok!(submit_as(Sr25519Keyring::Bob, &renamed(b"a copy")));
+		assert_ok!(store(id, 0, &shards[0]));
+		assert_noop!(
+			submit_as(Sr25519Keyring::Bob, &renamed(b"another copy")),
+			Error::<Test>::DuplicateRecords
+		);
 	});
 }
 
@@ -192,8 +203,97 @@ fn store_shard_fails_when_the_data_is_another() {
 	});
 }
 
+/// A dataset of somebody else with the records root of `sample(tag, 2)` and a shard that has
+/// nothing to do with it; its id and the shard.
+fn squatter(tag: u16) -> (u32, Vec<u8>) {
+	let id = ChainHead::<Test>::get().count;
+	let Sample { mut manifest, mut shards } = sample(1_000 + tag, 1);
+	manifest.records_root = sample(tag, 2).manifest.records_root;
+	submit_as(Sr25519Keyring::Bob, &manifest).expect("nobody holds the records yet");
+	(id, shards.remove(0))
+}
+
 #[test]
-fn a_dataset_that_is_not_uploaded_in_time_is_rejected_and_its_records_are_free_again() {
+fn the_last_shard_is_refused_while_another_dataset_holds_the_records() {
+	ExtBuilder::build_and_execute(|| {
+		let (id, shards) = submitted(1, 2);
+		let (other, shard) = squatter(1);
+		assert_ok!(store(other, 0, &shard));
+		assert_eq!(status(other), Status::Auditing);
+
+		assert_ok!(store(id, 0, &shards[0]));
+		assert_noop!(store(id, 1, &shards[1]), Error::<Test>::DuplicateRecords);
+		// It waits, and is not stuck.
+		run(UPLOAD);
+		assert_eq!(status(id), Status::Rejected(Reason::NotUploaded));
+		assert_eq!(Live::<Test>::get(owner()), 0);
+	});
+}
+
+#[test]
+fn a_dataset_that_ends_without_its_shards_leaves_the_records_to_their_holder() {
+	ExtBuilder::build_and_execute(|| {
+		let (id, _) = submitted(1, 2);
+		run(UPLOAD - 1);
+		let holder = ChainHead::<Test>::get().count;
+		let mut manifest = sample(1, 2).manifest;
+		manifest.name = BoundedVec::truncate_from(b"the holder".to_vec());
+		assert_ok!(submit_as(Sr25519Keyring::Bob, &manifest));
+		for (index, shard) in (0u32..).zip(&sample(1, 2).shards) {
+			assert_ok!(store(holder, index, shard));
+		}
+		run(1);
+		assert_eq!(status(id), Status::Rejected(Reason::NotUploaded));
+		assert_eq!(RecordsRoots::<Test>::get(manifest.records_root), Some(holder));
+	});
+}
+
+#[test]
+fn a_root_without_its_records_keeps_nobody_out_for_longer_than_an_audit() {
+	ExtBuilder::build_and_execute(|| {
+		let (id, shards) = submitted(1, 2);
+		let (other, shard) = squatter(1);
+		assert_ok!(store(other, 0, &shard));
+		assert_ok!(store(id, 0, &shards[0]));
+		run(2);
+		// Auditors see that the shard does not have this root.
+		audited(other, 0);
+		assert_eq!(status(other), Status::Rejected(Reason::AuditFailed));
+		assert_ok!(store(id, 1, &shards[1]));
+		assert_eq!(status(id), Status::Auditing);
+
+		// Nor does an appeal take the records from whoever holds them now.
+		let bob = RuntimeOrigin::signed(Sr25519Keyring::Bob.to_account_id());
+		assert_noop!(
+			Datasets::appeal(bob, other).map(|_| ()).map_err(|e| e.error),
+			Error::<Test>::DuplicateRecords
+		);
+	});
+}
+
+#[test]
+fn only_what_is_uploaded_and_has_not_failed_its_audit_holds_records() {
+	let holding = [
+		Status::Auditing,
+		Status::Voting,
+		Status::Approved(Tier::Gold),
+		Status::Flagged(Tier::Gold),
+		Status::Revoked,
+		Status::Rejected(Reason::NoQuorum),
+		Status::Rejected(Reason::VotedDown),
+	];
+	assert!(holding.iter().all(|status| status.holds_records()));
+	let others = [
+		Status::Pending,
+		Status::Rejected(Reason::NotUploaded),
+		Status::Rejected(Reason::AuditFailed),
+		Status::Rejected(Reason::AuditIncomplete),
+	];
+	assert!(!others.iter().any(|status| status.holds_records()));
+}
+
+#[test]
+fn a_dataset_that_is_not_uploaded_in_time_is_rejected_and_its_records_are_free() {
 	ExtBuilder::build_and_execute(|| {
 		let (id, shards) = submitted(1, 2);
 		assert_ok!(store(id, 0, &shards[0]));
@@ -212,6 +312,10 @@ fn a_dataset_that_is_not_uploaded_in_time_is_rejected_and_its_records_are_free_a
 		assert_noop!(submit_as(OWNER, &manifest), Error::<Test>::AlreadySubmitted);
 		manifest.name = BoundedVec::truncate_from(b"another try".to_vec());
 		assert_ok!(submit_as(OWNER, &manifest));
+		assert_eq!(RecordsRoots::<Test>::get(manifest.records_root), None);
+		for (index, shard) in (0u32..).zip(&shards) {
+			assert_ok!(store(id + 1, index, shard));
+		}
 		assert_eq!(RecordsRoots::<Test>::get(manifest.records_root), Some(id + 1));
 	});
 }
@@ -248,8 +352,7 @@ fn the_pool_takes_what_the_calls_would_take() {
 			.expect("the submission is valid");
 		assert!(valid.priority >= 4);
 		assert!(valid.propagate);
-		// One tag for the manifest, one for the records.
-		assert_eq!(valid.provides.len(), 2);
+		assert_eq!(valid.provides.len(), 1);
 		assert_ok!(Datasets::pre_dispatch(&submit));
 
 		assert_ok!(submit_as(OWNER, &sample.manifest));
@@ -257,6 +360,40 @@ fn the_pool_takes_what_the_calls_would_take() {
 		let valid = Datasets::validate_unsigned(TransactionSource::External, &shard)
 			.expect("the shard is valid");
 		assert_eq!((valid.priority, valid.provides.len()), (0, 1));
+	});
+}
+
+#[test]
+#[allow(deprecated)]
+fn a_copy_replaces_nobody_elses_submission_in_the_pool() {
+	ExtBuilder::build_and_execute(|| {
+		let tags = |owner: Sr25519Keyring, manifest: &Manifest, nonce: u64| {
+			let call = Call::submit {
+				manifest: manifest.clone(),
+				owner: owner.to_account_id(),
+				signature: signed(manifest, owner),
+				nonce,
+			};
+			Datasets::validate_unsigned(TransactionSource::External, &call)
+				.expect("the submission is valid")
+				.provides
+		};
+		let manifest = sample(1, 1).manifest;
+		let nonce = work(&manifest, OWNER);
+		let original = tags(OWNER, &manifest, nonce);
+		// The same root under another name, and the same manifest as it is.
+		let mut renamed = manifest.clone();
+		renamed.name = BoundedVec::truncate_from(b"a copy".to_vec());
+		for copy in [&renamed, &manifest] {
+			let bob = Sr25519Keyring::Bob;
+			assert_ne!(tags(bob, copy, work(copy, bob)), original);
+		}
+		// But the same submission with more work takes the place of the one with less.
+		let account: [u8; 32] = owner().into();
+		let again = (nonce + 1..)
+			.find(|nonce| pow::meets(&manifest.hash(), &account, *nonce, Datasets::difficulty()))
+			.expect("there is more work");
+		assert_eq!(tags(OWNER, &manifest, again), original);
 	});
 }
 

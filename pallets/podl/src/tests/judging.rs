@@ -1,6 +1,8 @@
 //! Verdicts, rulings and what they cost.
 
 use super::*;
+use crate::WeightInfo;
+use pallet_rounds::MAX_TRAINERS;
 
 #[test]
 fn commit_fails_in_another_phase() {
@@ -493,4 +495,15 @@ fn verifiers_are_paid_for_refuting_too() {
 		end(true);
 		assert!(who.iter().all(|verifier| credited(verifier) == 2 * POINTS_PER_SEGMENT));
 	});
+}
+
+#[test]
+fn the_weight_of_a_block_covers_whatever_a_round_may_do_in_it() {
+	type Weights = <Test as crate::Config>::WeightInfo;
+	let weight = <Podl as Updates<AccountId>>::weight();
+	let rules = Weights::close_audit();
+	// Too few updates are accepted, so that the audit ends the round.
+	assert!(rules.saturating_add(Weights::clear()).all_lte(weight));
+	assert!(rules.saturating_add(Weights::touched()).all_lte(weight));
+	assert!(Weights::start_audit(MAX_TRAINERS).all_lte(weight));
 }

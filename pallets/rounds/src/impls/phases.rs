@@ -1,6 +1,7 @@
 //! The phase machine.
 
-use crate::{pallet::*, Phase, RoundOf, Updates, WeightInfo};
+use crate::{pallet::*, Phase, RoundOf, Updates, WeightInfo, MAX_CHANGES_PER_BLOCK};
+use alloc::vec::Vec;
 use blyan_primitives::H256;
 use codec::Encode;
 use polkadot_sdk::*;
@@ -12,12 +13,17 @@ use sp_runtime::traits::Saturating;
 /// The phase machine. Every `advance_*` looks at one round at the beginning of a block and returns
 /// whether it changed anything.
 impl<T: Config> Pallet<T> {
-	/// Moves every live round on.
+	/// Moves the live rounds on, [`MAX_CHANGES_PER_BLOCK`] of them at most; the others have their
+	/// turn in the next block.
 	pub(crate) fn advance_all(now: BlockNumberFor<T>) -> Weight {
 		let live = Live::<T>::get();
 		let mut weight = T::WeightInfo::on_initialize(live.len() as u32);
+		let mut changed: Vec<u32> = Vec::new();
 		let mut drawn = false;
 		for id in live {
+			if changed.len() >= MAX_CHANGES_PER_BLOCK as usize {
+				break;
+			}
 			let Some(round) = Rounds::<T>::get(id) else {
 				defensive!("a live round is not stored");
 				continue;
@@ -29,12 +35,23 @@ impl<T: Config> Pallet<T> {
 			}
 			if Self::advance(id, round, now) {
 				drawn |= draws;
+				changed.push(id);
 				weight = weight
 					.saturating_add(T::WeightInfo::change_phase())
 					.saturating_add(T::Updates::weight());
 			}
 		}
+		Self::move_back(&changed);
 		weight
+	}
+
+	/// Puts rounds that have had their turn behind those that have not.
+	fn move_back(changed: &[u32]) {
+		if changed.is_empty() {
+			return;
+		}
+		// Stable, so that nobody overtakes.
+		Live::<T>::mutate(|live| live.sort_by_key(|id| changed.contains(id)));
 	}
 
 	fn advance(id: u32, round: RoundOf<T>, now: BlockNumberFor<T>) -> bool {

@@ -9,6 +9,7 @@ mod merging;
 mod opening;
 mod sequences;
 mod training;
+mod turns;
 
 use crate::{
 	mock::*, Error, Event, Losses, Merge, MixtureDataset, Phase, Standing, LOSS_OF_MISMATCH,

@@ -89,10 +89,10 @@ fn open_works_again_after_the_round_has_ended() {
 #[test]
 fn open_fails_when_too_many_rounds_are_live() {
 	ExtBuilder.build_and_execute(|| {
-		for model in 0..4 {
+		for model in 0..16 {
 			assert_ok!(open_with(model, vec![(1, 1)]));
 		}
-		assert_noop!(open_with(4, vec![(1, 1)]), Error::<Test>::TooManyRounds);
+		assert_noop!(open_with(16, vec![(1, 1)]), Error::<Test>::TooManyRounds);
 	});
 }
 

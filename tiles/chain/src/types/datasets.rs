@@ -36,7 +36,8 @@ pub enum Reason {
 	NotUploaded,
 	/// A median score of the auditors is below its threshold.
 	AuditFailed,
-	/// There were too few auditors, or too few of them reported, however often they were drawn.
+	/// There were too few auditors, or too few of them reported in time, however often they were
+	/// drawn.
 	AuditIncomplete,
 	/// Too few voted.
 	NoQuorum,

@@ -55,7 +55,7 @@ pub async fn dataset_submit(args: DatasetSubmitArgs, context: &Context) -> anyho
 	let key = context.keystore.key(&args.signer.account)?;
 	let chain = connect(context).await?;
 	let hash = prepared.manifest().hash();
-	let id = match chain.view().await?.dataset_of_manifest(hash).await? {
+	let id = match chain.view().await?.dataset_of_manifest(hash, key.account()).await? {
 		Some(id) => {
 			context.output.note(format!("this is dataset {id} already; looking what is missing"));
 			id
@@ -123,7 +123,7 @@ async fn register(
 			}
 			Err(error) => {
 				// Another run, or a lost connection, may have brought it there.
-				let known = chain.view().await?.dataset_of_manifest(hash).await?;
+				let known = chain.view().await?.dataset_of_manifest(hash, owner).await?;
 				return known.ok_or_else(|| error.into());
 			}
 		}
@@ -197,6 +197,10 @@ async fn send_some(
 			// Somebody else was faster, or the last shard has arrived: that is what we want.
 			Err(error)
 				if error.is("Datasets::ShardStoredAlready") || error.is("Datasets::NotPending") => {}
+			Err(error) if error.is("Datasets::DuplicateRecords") => bail!(
+				"another dataset with the same records was uploaded before this one; run the \
+				 command again should that one fail its audit"
+			),
 			// The next look at the chain says whether it arrived all the same.
 			Err(error) if error.is_passing() || matches!(error, ChainError::Invalid(_)) => {
 				tracing::warn!("a shard: {error}");
