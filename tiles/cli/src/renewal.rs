@@ -227,12 +227,8 @@ pub(crate) mod tests {
 	#[test]
 	fn only_what_ends_soon_is_due() {
 		let at = |block: u32| Some(Location { block, index: 3 });
-		let shards = [
-			(shard(100), at(40)),
-			(shard(100), at(10)),
-			(shard(300), None),
-			(shard(400), at(60)),
-		];
+		let shards =
+			[(shard(100), at(40)), (shard(100), at(10)), (shard(300), None), (shard(400), at(60))];
 		let window = Window { retention: 100, within: 40 };
 		// They end in blocks 140, 110 and 160.
 		let due = Due::new(3, &shards, 100, window);

@@ -61,8 +61,7 @@
 //! ```
 
 use blyan_primitives::{
-	hash,
-	tensor,
+	hash, tensor,
 	tree::{self, Kind, Multiproof, LEAF_BYTES},
 	H256,
 };

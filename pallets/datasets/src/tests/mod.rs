@@ -7,9 +7,9 @@ use crate::{
 		BYTES_PER_POINT, MAX_AUDIT_POINTS,
 	},
 	AllDatasets, AuditResults, AuditTerms, Audits, Blocks, Call, ChainHead, CurrentPrice,
-	DatasetBlock, Error, Event, FormerAuditors, Head, Live, Manifests, Phase, Queue, QueuePositions,
-	Reason, RecordsRoots, Report, Scores, Status, Tallies, Tally, Thresholds, Tier, Upload, Uploads,
-	VoterHardware, Voters, Votes, MAX_DRAWS, VOTES_PER_TASK,
+	DatasetBlock, Error, Event, FormerAuditors, Head, Live, Manifests, Phase, Queue,
+	QueuePositions, Reason, RecordsRoots, Report, Scores, Status, Tallies, Tally, Thresholds, Tier,
+	Upload, Uploads, VoterHardware, Voters, Votes, MAX_DRAWS, VOTES_PER_TASK,
 };
 use blyan_primitives::{
 	commit::commitment,

@@ -296,7 +296,8 @@ impl Director {
 	/// Proves that the cheat cheated, before or after its update is merged.
 	fn prove(&mut self, keys: &Keys) {
 		for round in pallet_rounds::Live::<Runtime>::get() {
-			let stored = pallet_rounds::Rounds::<Runtime>::get(round).expect("a live round is stored");
+			let stored =
+				pallet_rounds::Rounds::<Runtime>::get(round).expect("a live round is stored");
 			let due = if round % 6 < 3 { Phase::Audit } else { Phase::Challenge };
 			let trainer = CHEAT.to_account_id();
 			let standing = pallet_podl::Submissions::<Runtime>::get(round, &trainer)
@@ -307,8 +308,7 @@ impl Director {
 			}
 			let Some(evidence) = cheating::evidence(round, self.tag) else { continue };
 			let evidence = Box::new(evidence);
-			let call =
-				pallet_podl::Call::<Runtime>::prove_data_misuse { round, trainer, evidence };
+			let call = pallet_podl::Call::<Runtime>::prove_data_misuse { round, trainer, evidence };
 			if succeeded(&keys.send(&DATA_OWNER.to_account_id(), call)) {
 				self.proven.push(due);
 			}
