@@ -61,6 +61,61 @@ def proofs(leaf_mask):
 		yield head + plain + unchanged + b"\0" + mask(at + 1, at)
 
 
+def multiproofs():
+	"""Genuine sets and runs of trees of every shape, and one change of everything that can be changed."""
+	set_of = lambda flags, count, first, gaps: (
+		bytes([flags]) + u16(count - 1) + u16(first) + bytes([len(gaps)]) + bytes(gaps)
+	)
+	for count in (1, 2, 8, 9, 64, 65, 130, 513, 600):
+		for flags in range(4):
+			yield set_of(flags, count, 0, [])
+			yield set_of(flags, count, count // 2, [0, 0, 3, 7, 30])
+			yield set_of(flags, count, 0, [7] * 39)
+	plain = bytes(8 + 2 + 1)
+	for flags, leaf in ((1, 40), (3, 32)):
+		head = set_of(flags, 130, 20, [2, 66])
+		for at in range(len(plain)):
+			yield head + mask(len(plain), at)
+		# A leaf less, one more, another place or hash.
+		yield head + plain + b"\1"
+		for at in (0, 3, leaf - 1, 2 * leaf, 3 * leaf):
+			yield head + plain + b"\0" + u16(at + 1) + mask(at + 1, at)
+		# Of the proof: shorter, another number of hashes, another hash, a hash more.
+		yield head + plain + b"\0" + u16(0) + b"\1"
+		for at in (0, 1, 40, 600):
+			yield head + plain + b"\0" + u16(0) + b"\0" + mask(at + 1, at)
+
+
+def readers():
+	"""The short leaf, or several, in any pieces, and one change of everything that can be changed."""
+	def reader(leaves=0, rare=0, pairs=b"", proof=b"", flags=0, cut=0, damage=b"", pieces=b"", steps=()):
+		claim = bytes([leaves, rare, len(pairs)]) + pairs + bytes([len(proof)]) + proof
+		source = bytes([flags]) + struct.pack("<Q", cut) + damage + bytes([len(pieces)]) + pieces
+		return claim + source + bytes([len(steps)]) + b"".join(bytes([way]) + u16(size) for way, size in steps)
+
+	at = lambda place: struct.pack("<QB", place, 1)
+	every_way = [(0, 9), (1, 4), (2, 0), (1, 0), (0, 900)]
+	yield reader()
+	yield reader(steps=every_way, pieces=bytes([1, 255, 30, 255, 3]))
+	for pairs in (mask(1, 0), mask(9, 8), mask(41, 40)):
+		yield reader(pairs=pairs)
+	for proof in (mask(1, 0), mask(2, 1), mask(200, 199)):
+		yield reader(proof=proof)
+	# It fails at its end, which is none of its leaves' or is; it goes on.
+	yield reader(flags=1)
+	yield reader(flags=1, cut=1)
+	yield reader(cut=40)
+	yield reader(flags=0xC0)
+	yield reader(flags=0xC1, cut=2, pieces=bytes([20, 20]))
+	for place in (0, 17, 39):
+		yield reader(flags=2, damage=at(place), steps=every_way)
+	# The same with long leaves.
+	for leaves in (1, 9, 15):
+		yield reader(leaves, 15, steps=every_way)
+		yield reader(leaves, 15, flags=1, cut=7, steps=every_way[1:])
+		yield reader(leaves, 15, flags=2, damage=at(262_143), steps=every_way * 2)
+
+
 def delta_leaves():
 	golden = load("delta.json")
 	for case in golden["leaves"] + golden["compressed"] + golden["refused"]:
@@ -195,6 +250,54 @@ def tile_streams():
 	longer = tiles.repeated_frame(5, 2_001)
 	yield stream(fives, longer[:5] + struct.pack("<I", 2_000) + longer[9:])
 	yield stream(fives, fives[1:])
+
+
+def cbor(value):
+	"""A value in CBOR. A pair is a list, since JSON's values are all that is needed."""
+	def head(kind, number):
+		for code, limit, form in ((24, 1 << 8, ">B"), (25, 1 << 16, ">H"), (26, 1 << 32, ">I"), (27, 1 << 64, ">Q")):
+			if number < 24:
+				return bytes([kind << 5 | number])
+			if number < limit:
+				return bytes([kind << 5 | code]) + struct.pack(form, number)
+
+	if isinstance(value, int):
+		return head(0, value)
+	if isinstance(value, str):
+		return head(3, len(value.encode())) + value.encode()
+	if isinstance(value, dict):
+		pairs = [cbor(key) + cbor(item) for key, item in value.items()]
+		return head(5, len(pairs)) + b"".join(pairs)
+	return head(4, len(value)) + b"".join(map(cbor, value))
+
+
+def burnpacks():
+	"""Files of burn-pack, with tensors of each type that is read and of others."""
+	def file(listed, data, version=1):
+		start = struct.pack("<4sHI", b"NRUB", version, len(listed)) + listed
+		return start + bytes(-len(start) % 256) + data
+
+	def listed(metadata=None, **tensors):
+		return cbor({"tensors": tensors} | ({"metadata": metadata} if metadata else {}))
+
+	tensor = lambda dtype, shape, *ends: {"dtype": dtype, "shape": shape, "data_offsets": ends}
+	two = listed(a=tensor("F32", [2, 1], 0, 8), b=tensor("F16", [3], 256, 262))
+	data = bytes(range(256)) + bytes(6)
+	yield file(two, data)
+	yield file(two, data)[:100]
+	yield file(two, data[:-1])
+	yield file(two, data, version=2)
+	yield file(listed(), b"")
+	yield file(listed({"fraction_bits": "20"}, a=tensor("I32", [], 0, 4) | {"param_id": 1 << 40}), bytes(4))
+	yield file(listed(a=tensor("I32", [1], 0, 4)), bytes(4))
+	yield file(listed(a=tensor("BF16", [1], 0, 2), b=tensor("Flex32", [1], 2, 6)), bytes(6))
+	yield file(listed(a=tensor("F32", [1], 0, 4), b=tensor("F32", [1], 3, 7)), bytes(7))
+	yield file(listed(a=tensor({"Bool": "Native"}, [1], 0, 1)), bytes(1))
+	# Nested deeper than any list is; a text that is longer than the file.
+	yield file(b"\x81" * 40 + b"\0", b"")
+	yield file(b"\xa1\x7b" + bytes([0xff] * 8), b"")
+
+
 def gguf_files():
 	whole = (FILES / "interchange" / "blocks.gguf").read_bytes()
 	yield whole
@@ -271,6 +374,7 @@ def corpora():
 	shard = of_rounds("shard")
 	return {
 		"architecture": [bytes.fromhex(model["spec"]) for model in models],
+		"burnpack": burnpacks(),
 		"components": lists(),
 		"delta_blob": delta_blobs(),
 		"delta_file": delta_files(),
@@ -280,6 +384,7 @@ def corpora():
 		"header": headers(),
 		"low_rank": low_ranks(),
 		"manifest": [of_rounds("manifest")],
+		"multiproof": multiproofs(),
 		"recipe": [of_rounds("recipe")],
 		"record": records(),
 		"safetensors": safetensors_files(),
@@ -292,6 +397,7 @@ def corpora():
 		"transfer": transfers(),
 		"tree_proof": proofs(mask(32, 31)),
 		"update": [of_rounds("update")],
+		"verified_reader": readers(),
 	}
 
 

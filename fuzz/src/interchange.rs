@@ -3,6 +3,7 @@
 use blyan_tiles::{
 	convert::Values,
 	interchange::{
+		burnpack::Burnpack,
 		components::{Components, LIST_FILE},
 		gguf::Gguf,
 		safetensors::Safetensors,
@@ -83,6 +84,17 @@ impl Drop for Scratch {
 
 thread_local! {
 	static SCRATCH: Scratch = Scratch::new();
+}
+
+/// A file of burn-pack.
+pub fn burnpack(input: &[u8]) {
+	SCRATCH.with(|scratch| {
+		let path = scratch.0.join("given.bpk");
+		fs::write(&path, input).expect("the folder for temporary files can be written");
+		if let Ok(file) = Burnpack::open(&path) {
+			check(&file, input.len(), 16);
+		}
+	});
 }
 
 /// The list of a folder of components: what it accepts lies in the folder's files.

@@ -13,11 +13,12 @@
 //!
 //! | module | targets |
 //! |---|---|
-//! | [`tree`] | `tree_proof`, `tile_proof` |
+//! | [`tree`] | `tree_proof`, `tile_proof`, `multiproof` |
+//! | [`stream`] | `verified_reader` |
 //! | [`mod@file`] | `header`, `tile_file`, `tile_stream`, `delta_file`, `eeb` |
 //! | [`delta`] | `delta_leaf`, `delta_blob`, `low_rank` |
 //! | [`data`] | `record`, `shard`, `manifest` |
-//! | [`interchange`] | `gguf`, `safetensors`, `components` |
+//! | [`interchange`] | `gguf`, `safetensors`, `burnpack`, `components` |
 //! | [`mod@transfer`] | `transfer` |
 //! | [`rounds`] | `architecture`, `recipe`, `trace`, `trace_evidence`, `update` |
 //!
@@ -32,6 +33,7 @@ pub mod file;
 mod input;
 pub mod interchange;
 pub mod rounds;
+pub mod stream;
 pub mod transfer;
 pub mod tree;
 
@@ -39,8 +41,9 @@ pub mod tree;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its binary and of the folder of its inputs.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: [(&str, Target); 25] = [
 	("architecture", rounds::architecture),
+	("burnpack", interchange::burnpack),
 	("components", interchange::components),
 	("delta_blob", delta::delta_blob),
 	("delta_file", file::delta_file),
@@ -50,6 +53,7 @@ pub const TARGETS: [(&str, Target); 22] = [
 	("header", file::header),
 	("low_rank", delta::low_rank),
 	("manifest", data::manifest),
+	("multiproof", tree::multiproof),
 	("recipe", rounds::recipe),
 	("record", data::record),
 	("safetensors", interchange::safetensors),
@@ -62,4 +66,5 @@ pub const TARGETS: [(&str, Target); 22] = [
 	("transfer", transfer::transfer),
 	("tree_proof", tree::tree_proof),
 	("update", rounds::update),
+	("verified_reader", stream::verified_reader),
 ];

@@ -53,10 +53,22 @@ const HASH_BYTES: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Folder {
 	path: PathBuf,
-	/// Locked for as long as anything uses the folder.
-	lock: Arc<File>,
+	/// Held for as long as anything uses the folder.
+	lock: Arc<Lock>,
 	/// Bytes of the disk that stay free.
 	reserve_bytes: u64,
+}
+
+/// The file that is locked. It is unlocked when it is dropped, and not closed only: a process that is
+/// just being started has what is open here until it runs its own program.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+	fn drop(&mut self) {
+		// It is closed next, which unlocks it as well.
+		let _ = self.0.unlock();
+	}
 }
 
 impl Folder {
@@ -65,7 +77,7 @@ impl Folder {
 		fs::create_dir_all(&path).map_err(Error::io("create the folder", &path))?;
 		let lock = read_write(&path.join(LOCK))?;
 		match lock.try_lock() {
-			Ok(()) => Ok(Self { path, lock: Arc::new(lock), reserve_bytes: RESERVE_BYTES }),
+			Ok(()) => Ok(Self { path, lock: Arc::new(Lock(lock)), reserve_bytes: RESERVE_BYTES }),
 			Err(TryLockError::WouldBlock) => Err(Error::InUse { path }),
 			Err(TryLockError::Error(source)) => Err(Error::io("lock", path.join(LOCK))(source)),
 		}
@@ -101,7 +113,7 @@ impl Folder {
 
 	/// Checks that the disk has room for `bytes` more, and for the rest of the node.
 	fn check_room(&self, bytes: u64) -> Result<()> {
-		let disk = rustix::fs::fstatvfs(&self.lock)
+		let disk = rustix::fs::fstatvfs(&self.lock.0)
 			.map_err(|errno| Error::io("examine the disk of", &self.path)(errno.into()))?;
 		let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
 		let reserve_bytes = self.reserve_bytes;
@@ -440,6 +452,9 @@ fn remove_if_there(path: &Path) -> Result<bool> {
 		removed => removed.map(|()| true).map_err(Error::io("remove", path)),
 	}
 }
+
+#[cfg(test)]
+mod crash;
 
 #[cfg(test)]
 mod tests {

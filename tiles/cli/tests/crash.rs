@@ -1,4 +1,4 @@
-//! Folders and keys whose writer is killed.
+//! Folders and keys whose writer is killed or has a full disk.
 #![cfg(unix)]
 
 #[path = "../../format/tests/support/child.rs"]
@@ -6,7 +6,7 @@ mod child;
 
 use blyan_cli::{
 	folder::{ModelFolder, Snapshot},
-	keystore::{Keystore, Protection, Scheme, Secret},
+	keystore::{Error, Keystore, Protection, Scheme, Secret},
 };
 use blyan_engine::Weights;
 use blyan_primitives::{model::Architecture, H256};
@@ -20,7 +20,7 @@ use std::{
 
 /// Where everything is written, in the folder of that name below the child's own.
 const FOLDER: &str = "work";
-/// How often a writer is killed.
+/// How often a writer is killed at any moment.
 const KILLS: u32 = 20;
 /// Files of a folder that is staged.
 const FILES: usize = 5;
@@ -38,7 +38,7 @@ fn name(times: usize) -> String {
 
 /// What is in a file of a staged folder.
 fn content(file: usize) -> Vec<u8> {
-	vec![file as u8; 50_000]
+	vec![file as u8; 20_000 * (file + 1)]
 }
 
 #[test]
@@ -67,15 +67,37 @@ fn folders_are_whole_or_absent_whenever_their_writer_is_killed() {
 			}
 			fs::remove_dir_all(path).unwrap();
 		}
-		// The next attempt at a folder removes what was left of it.
 		assert!(unfinished.len() <= 1);
-		for path in &unfinished {
-			// `.<name>.<process>.unfinished`
-			let hidden = path.file_name().unwrap().to_str().unwrap();
-			let target = work.join(hidden.split('.').nth(1).unwrap());
-			drop(Staging::begin(&target).unwrap());
-		}
-		assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
+		begin_again(&work, &unfinished);
+	}
+}
+
+/// What was to be made when this was left: `.<name>.<process>.unfinished`.
+fn target_name(unfinished: &Path) -> &str {
+	let hidden = unfinished.file_name().unwrap().to_str().unwrap();
+	hidden.split('.').nth(1).unwrap()
+}
+
+/// Asserts that the next attempt at each folder removes what was left of it, and that nothing else
+/// is there.
+fn begin_again(work: &Path, unfinished: &[PathBuf]) {
+	for path in unfinished {
+		drop(Staging::begin(&work.join(target_name(path))).unwrap());
+	}
+	assert_eq!(fs::read_dir(work).unwrap().count(), 0);
+}
+
+#[test]
+fn folder_is_absent_when_its_writer_is_killed_within_a_write() {
+	let folder = tempfile::tempdir().unwrap();
+	let work = folder.path().join(FOLDER);
+	// In its first file, and in one of those behind it.
+	for blocks in [0, 1, 90] {
+		child::kill_in_write("child_fills_folders", folder.path(), blocks);
+		let (whole, unfinished) = found(&work);
+		assert!(whole.is_empty(), "{blocks} blocks");
+		assert_eq!(unfinished.len(), 1, "{blocks} blocks");
+		begin_again(&work, &unfinished);
 	}
 }
 
@@ -167,4 +189,41 @@ fn keys_are_whole_or_absent_whenever_the_key_store_is_killed() {
 			fs::remove_file(path).unwrap();
 		}
 	}
+}
+
+#[test]
+fn key_is_absent_when_the_key_store_is_killed_within_a_write() {
+	let folder = tempfile::tempdir().unwrap();
+	let work = folder.path().join(FOLDER);
+	child::kill_in_write("child_adds_keys", folder.path(), 0);
+	let (whole, unfinished) = found(&work);
+	assert!(whole.is_empty());
+	assert_eq!(unfinished.len(), 1);
+
+	// Adding the key again removes what was left.
+	let secret = Secret::from_uri("//Alice").unwrap();
+	let keystore = Keystore::new(&work);
+	let name = target_name(&unfinished[0]);
+	keystore.add(name, &secret, Scheme::Sr25519, Protection::None).unwrap();
+	assert!(keystore.entry(name).is_ok());
+	assert!(found(&work).1.is_empty());
+}
+
+#[test]
+fn child_writes_on_a_full_disk() {
+	let Some(folder) = child::folder() else { return };
+	let work = folder.join(FOLDER);
+	let secret = Secret::from_uri("//Alice").unwrap();
+	let added = Keystore::new(&work).add("alice", &secret, Scheme::Sr25519, Protection::None);
+	let error = added.unwrap_err();
+	assert!(matches!(error, Error::Io { action: "write", .. }), "{error}");
+	let staging = Staging::begin(&work.join("target")).unwrap();
+	assert!(fs::write(staging.path().join("file"), content(0)).is_err());
+}
+
+#[test]
+fn full_disk_leaves_no_key_and_no_folder() {
+	let folder = tempfile::tempdir().unwrap();
+	child::fill_disk("child_writes_on_a_full_disk", folder.path(), 0);
+	assert_eq!(fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 0);
 }

@@ -15,7 +15,7 @@
 //! | [`low_rank`] | increments of a matrix to a product of two thin ones |
 //! | [`payload`] | tile files as tensors, without a copy or in one upload |
 //! | [`product`] | products of matrices that are larger than memory |
-//! | [`burnpack`] | weights in files of burn's own format |
+//! | [`burnpack`] | weights to files of burn's own format |
 //! | [`batch`] | windows of bytes cut out of records |
 //! | [`device`] | [`Device`]: where tensors live |
 //! | [`executable`] | [`Runner`]: executable experts in an ONNX runtime, beside the engine |

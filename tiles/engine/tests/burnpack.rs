@@ -1,13 +1,11 @@
 //! Weights to burn-pack and back, and files of it that are damaged on purpose.
 
-use blyan_engine::{
-	burnpack::{write_file, Burnpack},
-	demo, Weights,
-};
+use blyan_engine::{burnpack::write_file, demo, Weights};
 use blyan_primitives::{model::Architecture, tensor::DType, H256};
 use blyan_tiles::{
 	convert::{Overflow, Values},
 	interchange::{
+		burnpack::{Burnpack, EXTENSION, VERSION},
 		components::{import, Component, Components, List, Options, Tensor},
 		safetensors::{self, Safetensors},
 		Export, Source, Stored,
@@ -148,6 +146,11 @@ fn file_of(tensors: &[(&str, PackType, usize)]) -> Vec<u8> {
 		PackTensor::new(name.to_string(), *dtype, vec![1], None, data)
 	});
 	Writer::new(tensors.collect()).into_bytes().unwrap().to_vec()
+}
+
+#[test]
+fn reader_knows_the_format_of_burns_crate() {
+	assert_eq!((EXTENSION, VERSION), (burn_pack::EXTENSION, burn_pack::FORMAT_VERSION));
 }
 
 #[test]

@@ -28,6 +28,17 @@ pub fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<
 	unfinished.commit()
 }
 
+/// The same for what opens files by their names: `fill` gets the name of the file beside `path`,
+/// which is there and empty, and fills that very file.
+pub fn write_named<E: From<Error>>(
+	path: &Path,
+	fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+	let unfinished = Unfinished::create(path)?;
+	fill(&unfinished.path)?;
+	unfinished.commit().map_err(E::from)
+}
+
 /// A file that has not got its name yet. It is removed if it is dropped without it.
 pub(crate) struct Unfinished {
 	target: PathBuf,
@@ -174,6 +185,22 @@ mod tests {
 		fs::write(&path, "half of something longer").unwrap();
 		create_anew(&path).unwrap().write_all(b"whole").unwrap();
 		assert_eq!(fs::read(&path).unwrap(), b"whole");
+	}
+
+	#[test]
+	fn file_that_is_filled_by_its_name_replaces_the_old_one_when_it_is_whole() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("deep").join("note");
+		let fill = |file: &Path, text: &str| fs::write(file, text).map_err(Error::io("fill", file));
+		write_named(&path, |file| fill(file, "1")).unwrap();
+		write_named(&path, |file| fill(file, "2")).unwrap();
+		let cut_off: Result<()> = write_named(&path, |file| {
+			fill(file, "3")?;
+			Err(Error::io("fill", file)(io::Error::other("the cable was pulled")))
+		});
+		assert!(cut_off.is_err());
+		assert_eq!(fs::read(&path).unwrap(), b"2");
+		assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
 	}
 
 	#[test]

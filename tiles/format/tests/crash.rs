@@ -19,7 +19,6 @@ use std::{
 	fs,
 	io::{self, Write},
 	path::{Path, PathBuf},
-	process::Command,
 	thread,
 };
 
@@ -28,8 +27,10 @@ const WEIGHTS: usize = LEAF_WEIGHTS + 64;
 /// The file that is replaced, in the folder of that name below the child's own.
 const FOLDER: &str = "work";
 const FILE: &str = "component.blyt";
-/// How often a writer is killed.
+/// How often a writer is killed at any moment.
 const KILLS: u32 = 40;
+/// After how many blocks of a file a writer is killed within a write.
+const BLOCKS: [u32; 6] = [0, 1, 7, 8, 9, 100];
 
 fn weights(seed: u32) -> Vec<i32> {
 	(0..WEIGHTS as u32).map(|i| (i ^ seed).wrapping_mul(0x9e37_79b9) as i32).collect()
@@ -98,6 +99,21 @@ fn file_is_the_old_or_the_new_one_whenever_its_writer_is_killed() {
 	}
 }
 
+#[test]
+fn file_is_the_old_one_when_its_writer_is_killed_within_a_write() {
+	let folder = tempfile::tempdir().unwrap();
+	let work = folder.path().join(FOLDER);
+	let path = work.join(FILE);
+	let [_, old] = versions().map(|weights| TileFile::create(&path, &weights).unwrap());
+	for blocks in BLOCKS {
+		child::kill_in_write("child_replaces_a_file", folder.path(), blocks);
+		assert!(TileFile::open(unfinished(&work).unwrap()).is_err(), "{blocks} blocks");
+		assert_eq!(atomic::sweep(&work).unwrap(), 1, "{blocks} blocks");
+		assert_eq!(names(&work), [FILE]);
+		assert!(TileFile::open_verified(&path, &old).is_ok(), "{blocks} blocks");
+	}
+}
+
 /// Writes weights to a stream, and returns their root.
 fn write_stream(path: &Path, weights: &[i32]) -> Result<H256, Error> {
 	let payload = encode_weights(weights);
@@ -152,6 +168,22 @@ fn stream_is_the_old_or_the_new_one_whenever_its_writer_is_killed() {
 	}
 }
 
+#[test]
+fn stream_is_the_old_one_when_its_writer_is_killed_within_a_write() {
+	let folder = tempfile::tempdir().unwrap();
+	let work = folder.path().join(FOLDER);
+	let path = work.join(FILE);
+	let [_, old] = versions().map(|weights| write_stream(&path, &weights).unwrap());
+	for blocks in BLOCKS {
+		child::kill_in_write("child_replaces_a_stream", folder.path(), blocks);
+		assert!(TileStream::open(unfinished(&work).unwrap()).is_err(), "{blocks} blocks");
+		assert_eq!(atomic::sweep(&work).unwrap(), 1, "{blocks} blocks");
+		assert_eq!(names(&work), [FILE]);
+		assert!(TileStream::open(&path).unwrap().verify(&old).is_ok(), "{blocks} blocks");
+	}
+}
+
+/// What is carried is linked and renamed, and has no middle that a kill could be made to hit.
 #[test]
 fn child_carries_a_component() {
 	let Some(folder) = child::folder() else { return };
@@ -248,11 +280,6 @@ fn leftover_of_any_content_is_in_nobodys_way() {
 
 // ---- full disk ------------------------------------------------------------------------------
 
-/// Runs a command that cannot make a file longer than so many blocks: writes then fail half-way, as
-/// on a full disk. The signal that comes with that is ignored, as it is for a process that a service
-/// manager starts.
-const LIMITED: &str = r#"trap '' XFSZ; ulimit -f "$1"; shift; exec "$@""#;
-
 #[test]
 fn child_writes_on_a_full_disk() {
 	let Some(folder) = child::folder() else { return };
@@ -292,13 +319,7 @@ fn full_disk_leaves_the_old_file_and_nothing_else() {
 
 	// A block has 512 or 1,024 bytes, which is up to the shell; the file has 266,496.
 	for blocks in [0, 1, 7, 8, 9, 100, 260] {
-		let child = child::command("child_writes_on_a_full_disk", folder.path());
-		let mut limited = Command::new("sh");
-		limited.args(["-c", LIMITED, "sh", &blocks.to_string()]);
-		limited.arg(child.get_program()).args(child.get_args());
-		limited.envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
-		let ended = limited.output().unwrap();
-		assert!(ended.status.success(), "{blocks} blocks: {ended:?}");
+		child::fill_disk("child_writes_on_a_full_disk", folder.path(), blocks);
 		assert_eq!(names(&work), [FILE], "{blocks} blocks");
 		assert_whole(&path, &[old_root, new_root]);
 		assert!(TileFile::open_verified(&path, &old_root).is_ok(), "{blocks} blocks");

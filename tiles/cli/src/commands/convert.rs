@@ -6,7 +6,7 @@ use crate::{
 	folder::{Description, ModelFolder, MODEL_FILE},
 };
 use anyhow::{ensure, Context as _};
-use blyan_engine::burnpack::{self, Burnpack};
+use blyan_engine::burnpack::write_file as write_burnpack;
 use blyan_primitives::{
 	model::Architecture,
 	tensor::{DType, FRACTION_BITS},
@@ -15,6 +15,7 @@ use blyan_primitives::{
 use blyan_tiles::{
 	convert::Overflow,
 	interchange::{
+		burnpack::{self, Burnpack},
 		compare::{compare, Found, Measured},
 		components::{self, Component, Components, List, Options, Tensor},
 		gguf::{self, Gguf},
@@ -83,7 +84,7 @@ pub fn export(args: TileExportArgs, context: &Context) -> anyhow::Result<()> {
 	spinner.set_message("writing");
 	let written = match args.format {
 		FormatName::Safetensors => safetensors::write_file(&args.out, &*source, &export),
-		FormatName::Burnpack => burnpack::write_file(&args.out, &source, &export),
+		FormatName::Burnpack => write_burnpack(&args.out, &source, &export),
 	};
 	spinner.finish_and_clear();
 	written.with_context(|| format!("cannot export {}", args.folder.display()))?;

@@ -5,9 +5,10 @@
 //! | [`safetensors`] | files of safetensors: read and write |
 //! | [`gguf`] | files of llama.cpp, quantised ones too: read |
 //! | [`components`] | a folder of tile files and `components.json`: read and write |
+//! | [`burnpack`] | files of burn: read |
 //! | [`compare`] | two of these, value by value |
 //!
-//! burn-pack is read and written by the engine, which has burn's crates. Everything that can be
+//! Files of burn-pack are written by the engine, which has burn's crates. Everything that can be
 //! read is a [`Source`]: a list of tensors with names and shapes, and their values one tensor at a
 //! time, so that no more than one tensor need be in memory. Files are mapped, but those of burn-pack,
 //! which are read.
@@ -23,6 +24,7 @@
 //! no byte of a file belongs to two tensors. A tensor's name is never part of a path.
 
 mod blocks;
+pub mod burnpack;
 pub mod compare;
 pub mod components;
 pub mod gguf;

@@ -1,12 +1,14 @@
-//! This test binary as a process of its own, which can be killed while it writes.
+//! This test binary as a process of its own, which can be killed while it writes, at any moment or
+//! within a write, and whose disk can be full.
 //!
 //! What a child does is a test like any other, so that the harness can start it by name. It begins
 //! with `let Some(folder) = child::folder() else { return };`: among the other tests it does nothing.
 
 use std::{
 	env, fs,
+	os::unix::process::ExitStatusExt,
 	path::{Path, PathBuf},
-	process::{Child, Command, Stdio},
+	process::{Child, Command, Output, Stdio},
 	thread,
 	time::{Duration, Instant},
 };
@@ -20,6 +22,13 @@ const FOLDER: &str = "BLYAN_TEST_CHILD_FOLDER";
 const STARTED_FILE: &str = "started";
 /// The longest time that a child is left alone before it is killed.
 const LONGEST_PAUSE_MICROS: u32 = 20_000;
+
+/// Runs a command that cannot make a file longer than so many blocks. A block has 512 or 1,024
+/// bytes, which is up to the shell.
+const LIMITED: &str = r#"ulimit -c 0; ulimit -f "$1"; shift; exec "$@""#;
+/// With this before it, the signal that comes with a write beyond the limit is ignored, as it is for
+/// a process that a service manager starts. Otherwise it ends the process.
+const IGNORING: &str = "trap '' XFSZ; ";
 
 /// The folder in which this process is to write, if it is a child.
 pub fn folder() -> Option<PathBuf> {
@@ -39,8 +48,34 @@ pub fn repeat(folder: &Path, mut step: impl FnMut(usize)) {
 	}
 }
 
+/// Runs a child until the system kills it, within the write that would make a file longer than
+/// `blocks` blocks: what fits was written, and nothing of the child runs any more. Asserts that it
+/// came to that, so that nobody relies on luck.
+pub fn kill_in_write(name: &str, folder: &Path, blocks: u32) {
+	let ended = limited(LIMITED, name, folder, blocks);
+	let signal = ended.status.signal();
+	assert!(signal.is_some(), "{blocks} blocks: nothing was written beyond them: {ended:?}");
+}
+
+/// Runs a child to its end, for which a file of `blocks` blocks fills the disk: the next write is
+/// cut short, and the one after it fails. Asserts that all that the child asserts holds.
+pub fn fill_disk(name: &str, folder: &Path, blocks: u32) {
+	let ended = limited(&format!("{IGNORING}{LIMITED}"), name, folder, blocks);
+	assert!(ended.status.success(), "{blocks} blocks: {ended:?}");
+}
+
+/// What became of a child that this script of the shell ran.
+fn limited(script: &str, name: &str, folder: &Path, blocks: u32) -> Output {
+	let child = command(name, folder);
+	let mut limited = Command::new("sh");
+	limited.args(["-c", script, "sh", &blocks.to_string()]);
+	limited.arg(child.get_program()).args(child.get_args());
+	limited.envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
+	limited.output().unwrap()
+}
+
 /// The command that runs the test `name` of this binary as a child, and no other test.
-pub fn command(name: &str, folder: &Path) -> Command {
+fn command(name: &str, folder: &Path) -> Command {
 	let mut command = Command::new(env::current_exe().unwrap());
 	command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(FOLDER, folder);
 	command
