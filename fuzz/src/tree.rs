@@ -3,7 +3,7 @@
 use crate::input::{altered, Input};
 use blyan_primitives::{
 	hash::blake2b_256,
-	tree::{self, Kind, Multiproof, Proof, Tree, LEAF_BYTES, TILE_LEAVES},
+	tree::{self, Kind, Multiproof, Tree, LEAF_BYTES, TILE_LEAVES},
 	H256,
 };
 use codec::{DecodeAll, Encode};

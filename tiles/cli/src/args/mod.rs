@@ -31,7 +31,7 @@ pub use account::{
 pub use dataset::{
 	Ballot, DatasetAppealArgs, DatasetAuditArgs, DatasetCommand, DatasetListArgs, DatasetProveArgs,
 	DatasetRenewArgs, DatasetRootArgs, DatasetShowArgs, DatasetSubmitArgs, DatasetVoteArgs,
-	KindName, PrepareArgs,
+	DatasetWorkArgs, KindName, PrepareArgs,
 };
 pub use delta::{
 	DeltaApplyArgs, DeltaCommand, DeltaEncodeArgs, DeltaInspectArgs, DeltaMergeArgs, LowRankChoice,
