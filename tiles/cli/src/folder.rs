@@ -4,8 +4,11 @@
 //! `model init` writes such a folder, `model pull` fetches one, and whoever has one can check it
 //! without the chain, or compare its roots with those of the chain.
 
-use blyan_engine::Weights;
-use blyan_primitives::{model::Architecture, H256};
+use blyan_engine::{Mapped, Weights};
+use blyan_primitives::{
+	model::{Architecture, Component},
+	H256,
+};
 use blyan_tiles::{
 	staging::{self, Staging},
 	TileFile,
@@ -232,15 +235,33 @@ impl ModelFolder {
 			.collect()
 	}
 
-	/// The weights, each component checked against its root.
+	/// The weights in memory, each component checked against its root.
 	pub fn weights(&self) -> Result<Weights> {
-		let components = self.architecture().components();
-		let mut weights = Vec::with_capacity(components.len());
-		for (component, root) in components.iter().zip(&self.description.roots) {
-			let file = TileFile::open_verified(self.file(&component.name), root)?;
+		let mut weights = Vec::with_capacity(self.description.roots.len());
+		for file in self.files()? {
 			weights.push(file.weights()?.to_vec());
 		}
 		Ok(Weights::new(self.architecture(), weights)?)
+	}
+
+	/// The model as it lies in its files, to be run, each component checked against its root.
+	pub fn mapped(&self) -> Result<Mapped> {
+		let files = self.files()?;
+		// A chain's model is of master weights, whatever else could be run.
+		for file in &files {
+			file.weights()?;
+		}
+		Ok(Mapped::new(self.architecture(), files)?)
+	}
+
+	/// The files of the components in order, each checked against its root.
+	fn files(&self) -> Result<Vec<TileFile>> {
+		let components = self.architecture().components();
+		let pairs = components.iter().zip(&self.description.roots);
+		let open = |(component, root): (&Component, &H256)| {
+			TileFile::open_verified(self.file(&component.name), root)
+		};
+		Ok(pairs.map(open).collect::<std::result::Result<_, _>>()?)
 	}
 }
 
@@ -287,6 +308,7 @@ mod tests {
 
 		let opened = ModelFolder::open(&path).unwrap();
 		assert_eq!(opened.weights().unwrap(), weights);
+		assert_eq!(opened.mapped().unwrap().architecture(), &tiny());
 		assert_eq!(opened.description().roots, weights.roots());
 		assert_eq!(opened.description().seed, Some(seed));
 		assert!(opened.verify(|_| ()).iter().all(|state| state.genuine));
@@ -314,6 +336,7 @@ mod tests {
 			.collect();
 		assert_eq!(wrong, ["embed", "head"]);
 		assert!(model.weights().is_err());
+		assert!(model.mapped().is_err());
 	}
 
 	#[test]
