@@ -16,7 +16,7 @@
 //! the folder has the old version or the new one, wherever this is interrupted, and the next attempt
 //! removes what is there of step 1, or goes on with step 3.
 
-use blyan_engine::Weights;
+use blyan_engine::{Mapped, Weights};
 use blyan_primitives::{model::Architecture, H256};
 use blyan_tiles::{
 	atomic,
@@ -357,13 +357,29 @@ impl ModelFolder {
 			.collect()
 	}
 
-	/// The weights, each component checked against its root.
+	/// The weights in memory, each component checked against its root.
 	pub fn weights(&self) -> Result<Weights> {
 		let mut weights = Vec::with_capacity(self.description.roots.len());
-		for (component, root) in self.parts() {
-			weights.push(self.verified(&component, root)?.weights()?.to_vec());
+		for file in self.files()? {
+			weights.push(file.weights()?.to_vec());
 		}
 		Ok(Weights::new(self.architecture(), weights)?)
+	}
+
+	/// The model as it lies in its files, to be run, each component checked against its root.
+	pub fn mapped(&self) -> Result<Mapped> {
+		let files = self.files()?;
+		// A chain's model is of master weights, whatever else could be run.
+		for file in &files {
+			file.weights()?;
+		}
+		Ok(Mapped::new(self.architecture(), files)?)
+	}
+
+	/// The files of the components in order, each checked against its root.
+	fn files(&self) -> Result<Vec<TileFile>> {
+		let open = |(component, root): (String, &H256)| self.verified(&component, root);
+		Ok(self.parts().map(open).collect::<std::result::Result<_, _>>()?)
 	}
 }
 
@@ -444,6 +460,7 @@ mod tests {
 
 		let opened = ModelFolder::open(&path).unwrap();
 		assert_eq!(opened.weights().unwrap(), weights);
+		assert_eq!(opened.mapped().unwrap().architecture(), &tiny());
 		assert_eq!(opened.description().roots, weights.roots());
 		assert_eq!(opened.description().seed, Some(seed));
 		assert!(opened.verify(|_| ()).iter().all(|state| state.genuine));
@@ -471,6 +488,7 @@ mod tests {
 			.collect();
 		assert_eq!(wrong, ["embed", "head"]);
 		assert!(model.weights().is_err());
+		assert!(model.mapped().is_err());
 	}
 
 	#[test]

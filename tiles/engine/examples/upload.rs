@@ -64,7 +64,7 @@ fn round(path: &Path, root: &H256, values: &[f32], device: &Device) -> Done<[f64
 		Ok(payload)
 	})?;
 	let (floats, convert) = timed(|| {
-		let floats = payload.floats();
+		let floats = payload.floats()?;
 		tensors.sync()?;
 		Ok(floats)
 	})?;

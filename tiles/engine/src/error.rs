@@ -129,6 +129,9 @@ pub enum Error {
 		/// The device.
 		device: String,
 	},
+	/// Numbers with a scale for each row were asked for without saying how long rows are.
+	#[error("i8 has a scale for each row, and a file does not say how long its rows are; ask for its matrices, by their shapes")]
+	NoRows,
 	/// The device failed while values were read from it.
 	#[error("the device failed: {message}; check its driver and its free memory")]
 	Compute {

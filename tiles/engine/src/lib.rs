@@ -13,6 +13,7 @@
 //! | [`state`] | [`State`]: weights and optimiser in the middle of training, its root and its file |
 //! | [`delta`] | increments to compressed deltas, deltas to merged weights |
 //! | [`low_rank`] | increments of a matrix to a product of two thin ones |
+//! | [`mapped`] | [`Mapped`]: a model that is run from its tile files, and [`Model`]: what is run |
 //! | [`payload`] | tile files as tensors, without a copy or in one upload |
 //! | [`product`] | products of matrices that are larger than memory |
 //! | [`burnpack`] | weights to files of burn's own format |
@@ -85,6 +86,7 @@ mod error;
 pub mod executable;
 mod layout;
 pub mod low_rank;
+pub mod mapped;
 mod network;
 mod optimiser;
 pub mod payload;
@@ -98,6 +100,7 @@ pub use batch::Batch;
 pub use device::Device;
 pub use error::{Error, Result};
 pub use executable::Runner;
+pub use mapped::{Mapped, Model};
 pub use recipe::{FloatRecipe, Recipe, StepReport};
 pub use state::State;
 pub use weights::Weights;

@@ -2,12 +2,14 @@
 
 use crate::{
 	layout::{Layout, BIAS, EMBED, GAIN, HEAD, POSITION, ROUTER, TOKEN, W1, W2, WK, WO, WQ, WV},
-	payload, routing, Error, Result,
+	payload::{self, Payload},
+	routing, Error, Result,
 };
+use blyan_tiles::TileFile;
 use burn::tensor::{
 	activation, DType, Device, IndexingUpdateOp, Int, Tensor, TensorData, Transaction,
 };
-use std::fmt::Display;
+use std::{fmt::Display, sync::Arc};
 
 /// Added to the mean square before its root is taken.
 const NORM_EPSILON: f32 = 1e-6;
@@ -22,7 +24,8 @@ pub(crate) type Gradients = Vec<Vec<Option<Vec<f32>>>>;
 pub(crate) struct Network<'a> {
 	layout: &'a Layout,
 	device: Device,
-	/// For each component its tensors, `[rows, cols]`, `f32`: views of one buffer.
+	/// For each component its tensors, `[rows, cols]`, `f32`: views of one buffer, but for those of
+	/// files of `i8`.
 	tensors: Vec<Vec<Tensor<2>>>,
 	/// For each layer the selection bias, which stays on the host where it is used.
 	bias: Vec<Vec<f32>>,
@@ -37,14 +40,30 @@ pub(crate) struct Output {
 }
 
 impl<'a> Network<'a> {
-	/// Puts weights on a device. With `track`, operations are recorded so that gradients can be
-	/// had.
+	/// Puts weights on a device that are needed elsewhere as well. With `track`, operations are
+	/// recorded so that gradients can be had.
 	pub fn new(layout: &'a Layout, weights: &[Vec<f32>], device: &Device, track: bool) -> Self {
-		let mut tensors = Vec::with_capacity(weights.len());
-		for (component, weights) in weights.iter().enumerate() {
+		// Burn's tensors own their bytes, and a trainer changes its weights after each step.
+		Self::of(layout, weights.iter().cloned(), device, track)
+	}
+
+	/// Puts weights on a device, one component after the other.
+	pub fn of(
+		layout: &'a Layout,
+		components: impl Iterator<Item = Vec<f32>>,
+		device: &Device,
+		track: bool,
+	) -> Self {
+		let mut tensors = Vec::with_capacity(layout.components().len());
+		let mut bias = Vec::with_capacity(layout.layers());
+		for (component, weights) in components.enumerate() {
+			if layout.is_bias(component, BIAS) {
+				bias.push(weights[layout.range(component, BIAS)].to_vec());
+			}
 			let count = layout.components()[component].tensors.len();
+			let length = weights.len();
 			// One upload for each component, of which nothing is recorded.
-			let whole = floats(weights.clone(), [weights.len()], device);
+			let whole = floats(weights, [length], device);
 			let place = |tensor: usize| {
 				let first = layout.range(component, tensor).start;
 				let view = payload::view(&whole, first, layout.shape(component, tensor));
@@ -56,14 +75,29 @@ impl<'a> Network<'a> {
 			};
 			tensors.push((0..count).map(place).collect());
 		}
-		let bias = (0..layout.layers())
-			.map(|layer| {
-				let component = layout.router(layer);
-				weights[component][layout.range(component, BIAS)].to_vec()
-			})
-			.collect();
 		let device = if track { device.clone().autodiff() } else { device.clone() };
 		Self { layout, device, tensors, bias }
+	}
+
+	/// Makes tensors of files, one for each component in order. Nothing is recorded.
+	pub fn from_files(
+		layout: &'a Layout,
+		files: &[Arc<TileFile>],
+		device: &crate::Device,
+	) -> Result<Self> {
+		let mut tensors = Vec::with_capacity(files.len());
+		let mut bias = Vec::with_capacity(layout.layers());
+		for (component, file) in files.iter().enumerate() {
+			let count = layout.components()[component].tensors.len();
+			let shapes: Vec<[usize; 2]> =
+				(0..count).map(|tensor| layout.shape(component, tensor)).collect();
+			let matrices = Payload::of(file.clone(), device)?.matrices(&shapes)?;
+			if layout.is_bias(component, BIAS) {
+				bias.push(read(matrices[BIAS].clone())?);
+			}
+			tensors.push(matrices);
+		}
+		Ok(Self { layout, device: device.tensors().clone(), tensors, bias })
 	}
 
 	/// Runs the model on `windows` windows of `length` bytes each, one after the other in `bytes`.

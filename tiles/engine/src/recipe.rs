@@ -20,6 +20,7 @@
 use crate::{
 	batch::{self, Batch},
 	layout::{Layout, BIAS},
+	mapped::Model,
 	network::{self, Network},
 	optimiser::{self, Rates},
 	routing,
@@ -86,7 +87,7 @@ pub trait Recipe {
 	fn delta(&self, state: &State, base: &Weights) -> Result<Vec<Vec<i32>>>;
 
 	/// The mean loss over all bytes of all windows, in 10^−6 nat a byte.
-	fn loss(&self, weights: &Weights, batches: &[Batch]) -> Result<u32>;
+	fn loss(&self, model: impl Into<Model<'_>>, batches: &[Batch]) -> Result<u32>;
 
 	/// The next `count` bytes after `prompt`.
 	///
@@ -94,7 +95,7 @@ pub trait Recipe {
 	/// model says, and above that more evenly. The same arguments give the same bytes.
 	fn generate(
 		&self,
-		weights: &Weights,
+		model: impl Into<Model<'_>>,
 		prompt: &[u8],
 		count: usize,
 		temperature_permille: u32,
@@ -230,12 +231,13 @@ impl Recipe for FloatRecipe {
 		state.increments(base)
 	}
 
-	fn loss(&self, weights: &Weights, batches: &[Batch]) -> Result<u32> {
-		let layout = Layout::new(weights.architecture())?;
+	fn loss(&self, model: impl Into<Model<'_>>, batches: &[Batch]) -> Result<u32> {
+		let model: Model<'_> = model.into();
+		let layout = Layout::new(model.architecture())?;
 		for batch in batches {
-			batch::check(weights.architecture(), batch)?;
+			batch::check(model.architecture(), batch)?;
 		}
-		let network = Network::new(&layout, &weights.floats(), self.device.tensors(), false);
+		let network = model.network(&layout, &self.device)?;
 		let (mut sum, mut count) = (0.0, 0usize);
 		// Always in the same groups, so that the same windows give the same loss however they were
 		// batched; and in double precision, so that many of them do not drown a small difference.
@@ -255,14 +257,15 @@ impl Recipe for FloatRecipe {
 
 	fn generate(
 		&self,
-		weights: &Weights,
+		model: impl Into<Model<'_>>,
 		prompt: &[u8],
 		count: usize,
 		temperature_permille: u32,
 		seed: H256,
 	) -> Result<Vec<u8>> {
-		let layout = Layout::new(weights.architecture())?;
-		let network = Network::new(&layout, &weights.floats(), self.device.tensors(), false);
+		let model: Model<'_> = model.into();
+		let layout = Layout::new(model.architecture())?;
+		let network = model.network(&layout, &self.device)?;
 		let mut text = if prompt.is_empty() { NO_PROMPT.to_vec() } else { prompt.to_vec() };
 		let start = text.len();
 		for place in 0..count {

@@ -121,7 +121,12 @@ impl Weights {
 
 	/// The weights as floats: exact below one, else rounded to 24 significant bits.
 	pub(crate) fn floats(&self) -> Vec<Vec<f32>> {
-		self.components.iter().map(|weights| weights.iter().map(|w| float(*w)).collect()).collect()
+		self.floats_by_component().collect()
+	}
+
+	/// The same, one component after the other, so that not all need be held at once.
+	pub(crate) fn floats_by_component(&self) -> impl Iterator<Item = Vec<f32>> + '_ {
+		self.components.iter().map(|weights| weights.iter().map(|w| float(*w)).collect())
 	}
 }
 

@@ -17,9 +17,18 @@ use blyan_primitives::{
 	model::{Architecture, Component},
 	tensor::{Compression, DType, Header, PayloadType, FRACTION_BITS},
 };
-use blyan_tiles::{hashing, TileFile};
+use blyan_tiles::{
+	convert::Values,
+	hashing,
+	interchange::{
+		self,
+		components::{import, Components, Options},
+		Entry, Source, Stored,
+	},
+	TileFile,
+};
 use burn::tensor::{bf16, f16, Tensor};
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// The header of a row of numbers.
 fn header(dtype: DType, payload: &[u8]) -> Header {
@@ -96,7 +105,7 @@ fn weights_are_those_of_the_processor(device: &Device) {
 	let weights = weights(component.bytes as usize / 4);
 	TileFile::create(&path, &weights).unwrap();
 	let payload = Payload::of(TileFile::open(&path).unwrap(), device).unwrap();
-	let floats = payload.floats();
+	let floats = payload.floats().unwrap();
 	let expected: Vec<u32> = weights.iter().map(|w| bits_of_weight(*w, FRACTION_BITS)).collect();
 	assert_eq!(bits(floats.clone()), expected);
 	for tensor in 0..component.tensors.len() {
@@ -110,9 +119,100 @@ fn weights_are_those_of_the_processor(device: &Device) {
 	// Other fraction bits than those of master weights.
 	let payload: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
 	let header = Header { fraction_bits: 16, ..header(DType::I32, &payload) };
-	let floats = Payload::of(file_of(&path, &header, &payload), device).unwrap().floats();
+	let file = file_of(&path, &header, &payload);
+	let floats = Payload::of(file, device).unwrap().floats().unwrap();
 	let expected: Vec<u32> = weights.iter().map(|weight| bits_of_weight(*weight, 16)).collect();
 	assert_eq!(bits(floats), expected);
+}
+
+/// The tensors of one component, in memory.
+#[derive(Default)]
+struct Given {
+	entries: Vec<Entry>,
+	metadata: BTreeMap<String, String>,
+	values: Vec<Values>,
+}
+
+impl Given {
+	/// Tensors with these rows, columns and numbers, row-major.
+	fn new(tensors: &[([usize; 2], Vec<f32>)]) -> Self {
+		let mut given = Self::default();
+		for (place, (shape, values)) in tensors.iter().enumerate() {
+			given.entries.push(Entry {
+				name: format!("head.w{place}"),
+				shape: shape.iter().map(|extent| *extent as u64).collect(),
+				stored: Stored::F32,
+				fraction_bits: 0,
+			});
+			given.values.push(Values::Float(values.clone()));
+		}
+		given
+	}
+}
+
+impl Source for Given {
+	fn entries(&self) -> &[Entry] {
+		&self.entries
+	}
+
+	fn metadata(&self) -> &BTreeMap<String, String> {
+		&self.metadata
+	}
+
+	fn read(&self, place: usize) -> interchange::Result<Values> {
+		Ok(self.values[place].clone())
+	}
+}
+
+/// Tensors that are imported as this element type are on the device what they are when they are
+/// converted on the processor, or the device cannot compute with that type.
+fn tensors_are_those_of_the_component(
+	device: &Device,
+	dtype: DType,
+	tensors: &[([usize; 2], Vec<f32>)],
+) {
+	let folder = tempfile::tempdir().unwrap();
+	let options = Options { dtype, ..Options::default() };
+	import(&Given::new(tensors), folder.path(), &options, |_| ()).unwrap();
+	let components = Components::open(folder.path()).unwrap();
+	let file = TileFile::open(folder.path().join("head.blyt")).unwrap();
+	let shapes: Vec<[usize; 2]> = tensors.iter().map(|(shape, _)| *shape).collect();
+	let payload = match Payload::of(file, device) {
+		Ok(payload) => payload,
+		Err(error) => {
+			assert!(matches!(error, Error::NoTensor { .. }), "{dtype:?}: {error}");
+			assert!(device.name() != "cpu", "{dtype:?}: {error}");
+			return;
+		}
+	};
+	for (place, matrix) in payload.matrices(&shapes).unwrap().into_iter().enumerate() {
+		assert_eq!(matrix.dims(), shapes[place]);
+		let expected = components.read(place).unwrap().floats();
+		let expected: Vec<u32> = expected.into_iter().map(f32::to_bits).collect();
+		assert_eq!(bits(matrix), expected, "{dtype:?}, tensor {place}");
+	}
+}
+
+/// Tensors of every element type, with rows of one number, of zeros and of the largest floats of
+/// `f16`.
+fn tensors_of_every_type_are_right(device: &Device) {
+	let numbers = |count: usize, scale: f32| -> Vec<f32> {
+		let number = |place: u32| place.wrapping_mul(0x9e37_79b9) as i32 as f32 / 2f32.powi(31);
+		(0..count as u32).map(|place| number(place) * scale).collect()
+	};
+	let tensors = [
+		([1, 40], numbers(40, 2.0)),
+		([70, 1], numbers(70, 4.0)),
+		([2, 3], vec![0.0; 6]),
+		([5, 65], numbers(325, 65_504.0)),
+		([64, 16], numbers(1_024, 0.1)),
+	];
+	for dtype in [DType::F32, DType::F16, DType::Bf16, DType::I8] {
+		tensors_are_those_of_the_component(device, dtype, &tensors);
+	}
+	// Master weights end at 128.
+	let tensors = [tensors[0].clone(), tensors[1].clone(), tensors[4].clone()];
+	tensors_are_those_of_the_component(device, DType::I32, &tensors);
 }
 
 /// Floats of a file are the floats on the device, or the device cannot compute with their type.
@@ -132,11 +232,11 @@ fn floats_are_those_of_the_file(device: &Device) {
 			// Ten bits are enough for every value, so nothing was rounded to `f16`.
 			Ok(payload) if dtype != DType::Bf16 => {
 				let expected: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
-				assert_eq!(bits(payload.floats()), expected, "{dtype:?}");
+				assert_eq!(bits(payload.floats().unwrap()), expected, "{dtype:?}");
 			}
 			Ok(payload) => {
 				let shorter = values.iter().map(|value| bf16::from_f32(*value).to_f32().to_bits());
-				assert_eq!(bits(payload.floats()), shorter.collect::<Vec<u32>>());
+				assert_eq!(bits(payload.floats().unwrap()), shorter.collect::<Vec<u32>>());
 			}
 			Err(error) => {
 				assert!(matches!(error, Error::NoTensor { .. }), "{dtype:?}: {error}");
@@ -149,6 +249,7 @@ fn floats_are_those_of_the_file(device: &Device) {
 #[cfg(feature = "flex")]
 mod processor {
 	use super::*;
+	use proptest::prelude::*;
 
 	fn cpu() -> Device {
 		Device::named("cpu").unwrap()
@@ -158,6 +259,43 @@ mod processor {
 	fn weights_and_floats_are_right() {
 		weights_are_those_of_the_processor(&cpu());
 		floats_are_those_of_the_file(&cpu());
+		tensors_of_every_type_are_right(&cpu());
+	}
+
+	/// Rows, columns and numbers of a tensor: any floats that an `i8` can stand for.
+	fn tensor() -> impl Strategy<Value = ([usize; 2], Vec<f32>)> {
+		let sizes = prop::num::f32::NORMAL | prop::num::f32::SUBNORMAL | prop::num::f32::ZERO;
+		let finite = sizes | prop::num::f32::POSITIVE | prop::num::f32::NEGATIVE;
+		(1..20usize, 1..90usize).prop_flat_map(move |(rows, cols)| {
+			(Just([rows, cols]), prop::collection::vec(finite, rows * cols))
+		})
+	}
+
+	proptest! {
+		#![proptest_config(ProptestConfig::with_cases(32))]
+
+		#[test]
+		fn any_row_times_its_scale_is_what_conversion_makes_of_it(
+			tensors in prop::collection::vec(tensor(), 1..4),
+		) {
+			tensors_are_those_of_the_component(&cpu(), DType::I8, &tensors);
+		}
+
+		#[test]
+		fn any_weight_is_the_nearest_float(
+			some in prop::collection::vec(any::<i32>(), 1..200),
+			fraction_bits in 0..=31u8,
+		) {
+			let folder = tempfile::tempdir().unwrap();
+			let mut weights = some;
+			weights.resize(weights.len().next_multiple_of(64), 0);
+			let payload: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
+			let header = Header { fraction_bits, ..header(DType::I32, &payload) };
+			let file = file_of(&folder.path().join("a.blyt"), &header, &payload);
+			let floats = Payload::of(file, &cpu()).unwrap().floats().unwrap();
+			let expected = weights.iter().map(|w| bits_of_weight(*w, fraction_bits));
+			prop_assert_eq!(bits(floats), expected.collect::<Vec<u32>>());
+		}
 	}
 
 	#[test]
@@ -165,15 +303,90 @@ mod processor {
 		let folder = tempfile::tempdir().unwrap();
 		let path = folder.path().join("a.blyt");
 		let payload = [1u8; 512];
-		for dtype in [DType::I32, DType::F32, DType::F16, DType::Bf16] {
-			let file = file_of(&path, &header(dtype, &payload), &payload);
-			let mapped = file.payload().as_ptr();
-			let data = match Payload::of(file, &cpu()).unwrap() {
-				Payload::Fixed { integers, .. } => integers.into_data(),
-				Payload::Floats(floats) => floats.into_data(),
+		for dtype in [DType::I32, DType::F32, DType::F16, DType::Bf16, DType::I8] {
+			let header = match dtype {
+				DType::I8 => scaled(&payload),
+				_ => header(dtype, &payload),
 			};
-			assert_eq!(data.bytes().as_ptr(), mapped, "{dtype:?}");
-			assert_eq!(data.bytes()[..], payload);
+			let file = file_of(&path, &header, &payload);
+			let mut mapped = file.payload().as_ptr();
+			let parts = match Payload::of(file, &cpu()).unwrap() {
+				Payload::Fixed { integers, .. } => vec![integers.into_data()],
+				Payload::Floats(floats) => vec![floats.into_data()],
+				Payload::Scaled { integers, scales } => {
+					vec![integers.into_data(), scales.into_data()]
+				}
+			};
+			let mut rest = &payload[..];
+			for part in parts {
+				assert_eq!(part.bytes().as_ptr(), mapped, "{dtype:?}");
+				let (here, after) = rest.split_at(part.bytes().len());
+				assert_eq!(part.bytes()[..], *here);
+				mapped = mapped.wrapping_add(here.len());
+				rest = after;
+			}
+			assert!(rest.is_empty(), "{dtype:?}");
+		}
+	}
+
+	/// The header of 256 numbers and their scales.
+	fn scaled(payload: &[u8]) -> Header {
+		Header {
+			shape: vec![256u32].try_into().unwrap(),
+			scales_offset: 256,
+			..header(DType::I8, payload)
+		}
+	}
+
+	#[test]
+	fn floats_of_a_plain_file_are_the_mapping_too() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("a.blyt");
+		let payload = 1.5f32.to_le_bytes().repeat(64);
+		let file = file_of(&path, &header(DType::F32, &payload), &payload);
+		let mapped = file.payload().as_ptr();
+		let floats = Payload::of(file, &cpu()).unwrap().floats().unwrap().into_data();
+		assert_eq!(floats.bytes().as_ptr(), mapped);
+	}
+
+	#[test]
+	fn rows_of_scaled_numbers_must_be_told() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("a.blyt");
+		let payload = [1u8; 512];
+		let open = || {
+			let file = file_of(&path, &scaled(&payload), &payload);
+			Payload::of(file, &cpu()).unwrap()
+		};
+		assert!(matches!(open().floats(), Err(Error::NoRows)));
+		// 64 scales fit behind 256 numbers.
+		assert_eq!(open().matrices(&[[64, 4]]).unwrap()[0].dims(), [64, 4]);
+		assert!(open().matrices(&[[3, 70]]).is_ok());
+		let wrong: [&[[usize; 2]]; 6] = [
+			&[],
+			&[[0, 4]],
+			&[[65, 4]],
+			&[[128, 2]],
+			&[[64, 4], [1, 1]],
+			&[[usize::MAX, usize::MAX]],
+		];
+		for shapes in wrong {
+			let refused = open().matrices(shapes);
+			assert!(matches!(refused, Err(Error::Matrix { .. })), "{shapes:?}");
+		}
+	}
+
+	#[test]
+	fn shapes_that_are_not_the_component_are_refused() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("a.blyt");
+		TileFile::create(&path, &weights(192)).unwrap();
+		let open = || Payload::of(TileFile::open(&path).unwrap(), &cpu()).unwrap();
+		assert_eq!(open().matrices(&[[1, 60], [2, 33]]).unwrap()[1].dims(), [2, 33]);
+		let wrong: [&[[usize; 2]]; 4] = [&[], &[[2, 64]], &[[4, 64]], &[[1, 192], [usize::MAX, 1]]];
+		for shapes in wrong {
+			let refused = open().matrices(shapes);
+			assert!(matches!(refused, Err(Error::Matrix { weights: 192 })), "{shapes:?}");
 		}
 	}
 
@@ -184,7 +397,8 @@ mod processor {
 		let payload = 1.5f32.to_le_bytes().repeat(64);
 		let header = header(DType::F32, &payload);
 		// Nobody else has the tensor, so burn would change it in place if it were its own.
-		let floats = Payload::of(file_of(&path, &header, &payload), &cpu()).unwrap().floats();
+		let file = file_of(&path, &header, &payload);
+		let floats = Payload::of(file, &cpu()).unwrap().floats().unwrap();
 		let twice = floats.mul_scalar(2.0);
 		assert_eq!(bits(twice), [3f32.to_bits(); 64]);
 		TileFile::open_verified(&path, &header.root).unwrap();
@@ -195,17 +409,10 @@ mod processor {
 		let folder = tempfile::tempdir().unwrap();
 		let path = folder.path().join("a.blyt");
 		let payload = [1u8; 512];
-		let scaled = Header {
-			shape: vec![256u32].try_into().unwrap(),
-			scales_offset: 256,
-			..header(DType::I8, &payload)
-		};
 		let opaque = Header { payload_type: PayloadType::Eeb, ..header(DType::F32, &payload) };
-		for (header, holds) in [(scaled, "i8 with scales"), (opaque, "no tensor block")] {
-			let error = Payload::of(file_of(&path, &header, &payload), &cpu()).unwrap_err();
-			assert!(matches!(error, Error::NoTensor { .. }), "{error}");
-			assert!(error.to_string().contains(holds), "{error}");
-		}
+		let error = Payload::of(file_of(&path, &opaque, &payload), &cpu()).unwrap_err();
+		assert!(matches!(error, Error::NoTensor { .. }), "{error}");
+		assert!(error.to_string().contains("no tensor block"), "{error}");
 	}
 
 	#[test]
@@ -213,7 +420,8 @@ mod processor {
 		let folder = tempfile::tempdir().unwrap();
 		let path = folder.path().join("a.blyt");
 		TileFile::create(&path, &weights(128)).unwrap();
-		let floats = Payload::of(TileFile::open(&path).unwrap(), &cpu()).unwrap().floats();
+		let file = TileFile::open(&path).unwrap();
+		let floats = Payload::of(file, &cpu()).unwrap().floats().unwrap();
 		let fits = Matrix { weights: 128, first: 0, rows: 4, cols: 32 };
 		for wrong in [
 			Matrix { weights: 192, ..fits },
@@ -254,7 +462,7 @@ mod card {
 		assert_eq!(in_use(device), (buffers + 1, bytes + component.bytes));
 		drop(first);
 
-		let floats = payload.floats();
+		let floats = payload.floats().unwrap();
 		device.tensors().sync().unwrap();
 		let (buffers, _) = in_use(device);
 		let views: Vec<Tensor<2>> = (0..component.tensors.len())
@@ -270,6 +478,7 @@ mod card {
 		component_is_one_buffer(&device);
 		weights_are_those_of_the_processor(&device);
 		floats_are_those_of_the_file(&device);
+		tensors_of_every_type_are_right(&device);
 	}
 
 	#[cfg(feature = "wgpu")]

@@ -140,11 +140,11 @@ pub fn generate(args: ModelGenerateArgs, context: &Context) -> anyhow::Result<()
 		return Err(usage(format!("--temperature: give at most {MAX_TEMPERATURE_PERMILLE}")));
 	}
 	let seed = args.seed.unwrap_or_default();
-	let weights = ModelFolder::open(&args.folder)?.weights()?;
+	let model = ModelFolder::open(&args.folder)?.mapped()?;
 	let recipe = FloatRecipe::new(demo::RECIPE, Device::named(&args.device)?)?;
 	let spinner = context.output.spinner("writing");
 	let prompt = args.prompt.as_bytes();
-	let written = recipe.generate(&weights, prompt, args.count as usize, args.temperature, seed)?;
+	let written = recipe.generate(&model, prompt, args.count as usize, args.temperature, seed)?;
 	spinner.finish_and_clear();
 	let text = String::from_utf8_lossy(&written).into_owned();
 	let bytes = written.iter().map(|byte| format!("{byte:02x}")).collect();
