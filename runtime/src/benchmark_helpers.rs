@@ -58,11 +58,40 @@ fn worker(index: u32) -> AccountId {
 	who
 }
 
+/// Gives every parameter that sets a number of members the largest value that it can have.
+fn set_largest_numbers() {
+	for name in [
+		"auditorsPerDataset",
+		"maxTrainers",
+		"verifiersPerUpdate",
+		"segmentsPerUpdate",
+		"evaluatorsPerRound",
+	] {
+		// Clamped when it is read.
+		let largest = params::by_name(name, u64::MAX).expect("there is such a parameter");
+		Parameters::set_parameter(RuntimeOrigin::root(), largest).expect("root sets parameters");
+	}
+}
+
+/// For the benchmarks of `datasets`.
+pub struct Datasets;
+
+impl pallet_datasets::benchmarking::BenchmarkHelper<AccountId, Signature> for Datasets {
+	fn sign(message: &[u8]) -> (AccountId, Signature) {
+		<() as pallet_datasets::benchmarking::BenchmarkHelper<_, _>>::sign(message)
+	}
+
+	fn set_largest_numbers() {
+		set_largest_numbers();
+	}
+}
+
 /// For the benchmarks of `rounds`.
 pub struct Rounds;
 
 impl pallet_rounds::benchmarking::BenchmarkHelper<AccountId> for Rounds {
 	fn model() -> (u32, AccountId) {
+		set_largest_numbers();
 		let owner: AccountId = account("owner", 0, 1);
 		Balances::mint_into(&owner, 10_000 * constants::BLY)
 			.expect("the issuance is far from its end");
@@ -110,6 +139,16 @@ impl pallet_rounds::benchmarking::BenchmarkHelper<AccountId> for Rounds {
 	fn worker(index: u32) -> AccountId {
 		worker(index)
 	}
+
+	fn accept(round: u32, trainer: &AccountId) {
+		let submission = pallet_podl::types::Submission {
+			commitment: Hash::repeat_byte(8),
+			standing: pallet_rounds::Standing::Accepted,
+			samples: 8,
+			awaits_draw: false,
+		};
+		pallet_podl::Submissions::<Runtime>::insert(round, trainer, submission);
+	}
 }
 
 /// For the benchmarks of `podl`.
@@ -123,6 +162,7 @@ impl pallet_podl::benchmarking::BenchmarkHelper<AccountId> for Podl {
 		records: u32,
 		records_root: Hash,
 	) -> u32 {
+		set_largest_numbers();
 		pallet_rounds::benchmarking::insert_round::<Runtime>(
 			trainers,
 			phase,

@@ -38,6 +38,9 @@ const APPEALED: u32 = 64;
 pub trait BenchmarkHelper<AccountId, Signature> {
 	/// The signature of some account over `message`, and the account.
 	fn sign(message: &[u8]) -> (AccountId, Signature);
+
+	/// Gives every parameter that sets a number of members the largest value that it can have.
+	fn set_largest_numbers() {}
 }
 
 impl BenchmarkHelper<AccountId32, MultiSignature> for () {
@@ -364,6 +367,7 @@ mod benchmarks {
 	#[benchmark]
 	fn draw() {
 		// The randomness of a block need not exist here, so only what follows it is measured.
+		T::BenchmarkHelper::set_largest_numbers();
 		let (id, owner) = submitted::<T>(some_shards(1));
 		put_into::<T>(id, Status::Auditing);
 		insert_term::<T>(id);

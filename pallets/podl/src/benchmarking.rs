@@ -316,7 +316,8 @@ mod benches {
 		for index in 0..u {
 			reveal::<T>(round, index, update(round, 1, H256::zero()));
 		}
-		for index in 0..MAX_COMMITTEE {
+		// With the trainers, who cannot be drawn, as many as a role can have.
+		for index in 0..MAX_TRAINERS {
 			worker::<T>(MAX_TRAINERS + index);
 		}
 

@@ -393,6 +393,10 @@ impl crate::benchmarking::BenchmarkHelper<AccountId> for MockHelper {
 	fn worker(index: u32) -> AccountId {
 		account(index as u8)
 	}
+
+	fn accept(round: u32, trainer: &AccountId) {
+		with_round(round, |round| round.standings.insert(trainer.clone(), Standing::Accepted));
+	}
 }
 
 impl pallet_rounds::Config for Test {

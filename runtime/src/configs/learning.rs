@@ -150,7 +150,7 @@ impl pallet_datasets::Config for Runtime {
 	type TasksPerPage = ConstU32<64>;
 	type WeightInfo = crate::weights::pallet_datasets::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
-	type BenchmarkHelper = ();
+	type BenchmarkHelper = crate::benchmark_helpers::Datasets;
 }
 
 parameter_types! {
