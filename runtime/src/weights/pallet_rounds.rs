@@ -19,7 +19,7 @@
 // --genesis-builder-preset
 // development
 // --pallet
-// *
+// pallet_rounds
 // --extrinsic
 // *
 // --steps
@@ -72,11 +72,11 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `36459 + d * (169 ±0)`
 		//  Estimated: `38295 + d * (2641 ±0)`
-		// Minimum execution time: 2_050_406_000 picoseconds.
-		Weight::from_parts(3_221_620_033, 0)
+		// Minimum execution time: 1_896_230_000 picoseconds.
+		Weight::from_parts(2_677_935_195, 0)
 			.saturating_add(Weight::from_parts(0, 38295))
-			// Standard Error: 5_514_691
-			.saturating_add(Weight::from_parts(15_329_273, 0).saturating_mul(d.into()))
+			// Standard Error: 5_354_137
+			.saturating_add(Weight::from_parts(17_624_626, 0).saturating_mul(d.into()))
 			.saturating_add(T::DbWeight::get().reads(18))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(d.into())))
 			.saturating_add(T::DbWeight::get().writes(6))
@@ -96,10 +96,10 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 	/// Proof: `Workers::Engagements` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	fn join() -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `1400`
+		//  Measured:  `4434`
 		//  Estimated: `5527`
-		// Minimum execution time: 529_728_000 picoseconds.
-		Weight::from_parts(635_353_000, 0)
+		// Minimum execution time: 610_702_000 picoseconds.
+		Weight::from_parts(992_025_000, 0)
 			.saturating_add(Weight::from_parts(0, 5527))
 			.saturating_add(T::DbWeight::get().reads(6))
 			.saturating_add(T::DbWeight::get().writes(2))
@@ -125,11 +125,11 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `21232`
 		//  Estimated: `31133`
-		// Minimum execution time: 1_571_119_000 picoseconds.
-		Weight::from_parts(1_444_354_032, 0)
+		// Minimum execution time: 1_793_660_000 picoseconds.
+		Weight::from_parts(3_417_429_228, 0)
 			.saturating_add(Weight::from_parts(0, 31133))
-			// Standard Error: 4_249_189
-			.saturating_add(Weight::from_parts(286_682_919, 0).saturating_mul(n.into()))
+			// Standard Error: 2_592_201
+			.saturating_add(Weight::from_parts(147_386_471, 0).saturating_mul(n.into()))
 			.saturating_add(T::DbWeight::get().reads(11))
 			.saturating_add(T::DbWeight::get().writes(2))
 	}
@@ -141,8 +141,8 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `998`
 		//  Estimated: `4662`
-		// Minimum execution time: 307_193_000 picoseconds.
-		Weight::from_parts(516_705_000, 0)
+		// Minimum execution time: 269_348_000 picoseconds.
+		Weight::from_parts(296_204_000, 0)
 			.saturating_add(Weight::from_parts(0, 4662))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(1))
@@ -155,8 +155,8 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `1510`
 		//  Estimated: `4662`
-		// Minimum execution time: 358_953_000 picoseconds.
-		Weight::from_parts(578_367_000, 0)
+		// Minimum execution time: 301_807_000 picoseconds.
+		Weight::from_parts(347_646_000, 0)
 			.saturating_add(Weight::from_parts(0, 4662))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(1))
@@ -170,11 +170,11 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `380 + l * (51 ±0)`
 		//  Estimated: `1550 + l * (2777 ±0)`
-		// Minimum execution time: 53_875_000 picoseconds.
-		Weight::from_parts(129_885_862, 0)
+		// Minimum execution time: 52_374_000 picoseconds.
+		Weight::from_parts(91_088_530, 0)
 			.saturating_add(Weight::from_parts(0, 1550))
-			// Standard Error: 607_037
-			.saturating_add(Weight::from_parts(54_788_608, 0).saturating_mul(l.into()))
+			// Standard Error: 201_034
+			.saturating_add(Weight::from_parts(33_399_698, 0).saturating_mul(l.into()))
 			.saturating_add(T::DbWeight::get().reads(1))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(l.into())))
 			.saturating_add(Weight::from_parts(0, 2777).saturating_mul(l.into()))
@@ -193,50 +193,52 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 	/// Proof: `Rounds::Mixtures` (`max_values`: None, `max_size`: Some(1709), added: 4184, mode: `MaxEncodedLen`)
 	/// Storage: `Rounds::Trainers` (r:1 w:1)
 	/// Proof: `Rounds::Trainers` (`max_values`: None, `max_size`: Some(2062), added: 4537, mode: `MaxEncodedLen`)
-	/// Storage: `Podl::Submissions` (r:2 w:2)
+	/// Storage: `Podl::Submissions` (r:64 w:64)
 	/// Proof: `Podl::Submissions` (`max_values`: None, `max_size`: Some(98), added: 2573, mode: `MaxEncodedLen`)
 	/// Storage: `Experts::Registry` (r:1 w:1)
 	/// Proof: `Experts::Registry` (`max_values`: None, `max_size`: Some(148), added: 2623, mode: `MaxEncodedLen`)
-	/// Storage: `Experts::Snapshots` (r:1 w:0)
+	/// Storage: `Experts::Snapshots` (r:1 w:1)
 	/// Proof: `Experts::Snapshots` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
 	/// Storage: `Experts::Specs` (r:1 w:0)
 	/// Proof: `Experts::Specs` (`max_values`: None, `max_size`: Some(125), added: 2600, mode: `MaxEncodedLen`)
-	/// Storage: `Experts::Heads` (r:1 w:0)
+	/// Storage: `Experts::Heads` (r:1 w:1)
 	/// Proof: `Experts::Heads` (`max_values`: None, `max_size`: Some(34830), added: 37305, mode: `MaxEncodedLen`)
 	/// Storage: `Experts::Earning` (r:1 w:0)
 	/// Proof: `Experts::Earning` (`max_values`: None, `max_size`: Some(12), added: 2487, mode: `MaxEncodedLen`)
-	/// Storage: `Reputation::Scores` (r:146 w:146)
-	/// Proof: `Reputation::Scores` (`max_values`: None, `max_size`: Some(67), added: 2542, mode: `MaxEncodedLen`)
-	/// Storage: `Reputation::Standings` (r:146 w:0)
-	/// Proof: `Reputation::Standings` (`max_values`: None, `max_size`: Some(58), added: 2533, mode: `MaxEncodedLen`)
-	/// Storage: `Workers::Engagements` (r:146 w:146)
-	/// Proof: `Workers::Engagements` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Bly::CurrentEpoch` (r:1 w:0)
 	/// Proof: `Bly::CurrentEpoch` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Bly::EpochPoints` (r:1 w:1)
 	/// Proof: `Bly::EpochPoints` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-	/// Storage: `Bly::PointsOf` (r:144 w:144)
+	/// Storage: `Bly::PointsOf` (r:224 w:224)
 	/// Proof: `Bly::PointsOf` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
-	/// Storage: `Podl::Audits` (r:2 w:0)
+	/// Storage: `Reputation::Scores` (r:208 w:208)
+	/// Proof: `Reputation::Scores` (`max_values`: None, `max_size`: Some(67), added: 2542, mode: `MaxEncodedLen`)
+	/// Storage: `Reputation::Standings` (r:208 w:0)
+	/// Proof: `Reputation::Standings` (`max_values`: None, `max_size`: Some(58), added: 2533, mode: `MaxEncodedLen`)
+	/// Storage: `Workers::Engagements` (r:208 w:208)
+	/// Proof: `Workers::Engagements` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
+	/// Storage: `Podl::Audits` (r:64 w:0)
 	/// Proof: `Podl::Audits` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
-	/// Storage: `Experts::Rejected` (r:0 w:1)
-	/// Proof: `Experts::Rejected` (`max_values`: None, `max_size`: Some(68), added: 2543, mode: `MaxEncodedLen`)
+	/// Storage: `Experts::LineageOf` (r:0 w:1)
+	/// Proof: `Experts::LineageOf` (`max_values`: None, `max_size`: Some(229), added: 2704, mode: `MaxEncodedLen`)
+	/// Storage: `Experts::Blocks` (r:0 w:512)
+	/// Proof: `Experts::Blocks` (`max_values`: None, `max_size`: Some(129), added: 2604, mode: `MaxEncodedLen`)
 	/// Storage: `Rounds::LiveOf` (r:0 w:1)
 	/// Proof: `Rounds::LiveOf` (`max_values`: None, `max_size`: Some(16), added: 2491, mode: `MaxEncodedLen`)
 	/// Storage: `Rounds::Summaries` (r:0 w:1)
 	/// Proof: `Rounds::Summaries` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
 	/// Storage: `Podl::CountsOf` (r:0 w:1)
 	/// Proof: `Podl::CountsOf` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
-	/// Storage: `Podl::Revealed` (r:0 w:2)
+	/// Storage: `Podl::Revealed` (r:0 w:64)
 	/// Proof: `Podl::Revealed` (`max_values`: None, `max_size`: Some(21108), added: 23583, mode: `MaxEncodedLen`)
 	fn change_phase() -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `87574`
-		//  Estimated: `372122`
-		// Minimum execution time: 32_913_735_000 picoseconds.
-		Weight::from_parts(50_200_442_000, 0)
-			.saturating_add(Weight::from_parts(0, 372122))
-			.saturating_add(T::DbWeight::get().reads(600))
-			.saturating_add(T::DbWeight::get().writes(453))
+		//  Measured:  `98647`
+		//  Estimated: `577790`
+		// Minimum execution time: 89_667_181_000 picoseconds.
+		Weight::from_parts(96_190_999_000, 0)
+			.saturating_add(Weight::from_parts(0, 577790))
+			.saturating_add(T::DbWeight::get().reads(990))
+			.saturating_add(T::DbWeight::get().writes(1295))
 	}
 }
