@@ -22,8 +22,8 @@ if [ $# -eq 0 ]; then
 	# The long ones first, so that none of them is left over at the end.
 	first=(
 		tests/e2e/snapshots.test.js tests/e2e/demo.sh tests/e2e/learning.test.js
-		tests/e2e/retention.test.js tests/e2e/tiles.test.js tests/e2e/node.test.js
-		tests/e2e/datasets.test.js tests/e2e/network.test.js
+		tests/e2e/retention.test.js tests/e2e/links.test.js tests/e2e/tiles.test.js
+		tests/e2e/node.test.js tests/e2e/datasets.test.js tests/e2e/network.test.js
 	)
 	mapfile -t others < <(printf '%s\n' tests/e2e/*.test.js | grep -vxFf <(printf '%s\n' "${first[@]}"))
 	set -- "${first[@]}" "${others[@]}"

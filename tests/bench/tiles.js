@@ -1,10 +1,12 @@
-// How fast tiles move between two nodes on this machine, against plain TCP and against the data plane.
+// How fast tiles move between two nodes on this machine, against plain TCP and the data plane.
 //
-//   . scripts/env.sh && node tests/bench/tiles.js [MIB] [SHARDS]
+//   . scripts/env.sh && node tests/bench/tiles.js [MIB]
 //
-// MIB of payload (256) go from node to node, hashed, written and checked, and once through a bare TCP
-// connection. SHARDS of its bytes (32), 1 MiB each, are stored on the chain before and fetched with
-// `bitswap_v1_get`, which is how clients read the data plane. Prints a row of a table for each.
+// The same MIB of payload (32) go four ways: through a bare TCP connection; from node to node as
+// tiles, hashed, written and checked; from a node's IPFS server by bitswap, in blocks of 1 MiB, to
+// a client in JavaScript that checks their hashes; and out of the node by its RPC, which is how
+// workers read the data plane. For the last two they are stored on the chain before, which takes a
+// second for each MiB. Prints a row of a table for each.
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -14,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
 const MIB = 1024 * 1024;
-/** Bytes that are written at once. */
+/** Bytes that are written to a bare connection at once. */
 const CHUNK_BYTES = MIB;
 
 /** The second end of the TCP connection: sends as many bytes as it is told to whoever connects. */
@@ -58,7 +60,7 @@ async function overTcp(bytes) {
 async function overTiles({ Node, temporaryFolder, peersOf, Transfer, writeTile }, payload) {
 	const folders = [temporaryFolder(), temporaryFolder()].map((folder) => join(folder, 'tiles'));
 	const root = writeTile(folders[0], payload);
-	const sender = await Node.start(['--dev', '--tiles-dir', folders[0]]);
+	const sender = await Node.start(['--dev', '--tiles-dir', folders[0], '--ipfs-server']);
 	const known = ['--bootnodes', await sender.address()];
 	const args = ['--chain', 'dev', '--no-mdns', '--tiles-dir', folders[1], ...known];
 	const receiver = await Node.start(args);
@@ -71,39 +73,58 @@ async function overTiles({ Node, temporaryFolder, peersOf, Transfer, writeTile }
 	if (state !== 'done') {
 		throw new Error(`the transfer is ${state}: ${error}`);
 	}
-	report('/blyan/tile/1, verified and written', payload.length, started);
+	report('`/blyan/tile/1`, verified and written', payload.length, started);
+	// It would take part in what is measured next.
+	await transfer.close();
+	await receiver.kill();
 	return sender;
 }
 
-async function overDataPlane({ connect, wellKnown, blake2b }, node, payload) {
+/** Stores the payload on the chain of `node` by MiB; a client of the node, and their hashes. */
+async function store({ connect, wellKnown, blake2b }, node, payload) {
 	const client = await connect(node);
 	await client.best(1);
-	const cids = [];
+	const hashes = [];
 	for (let at = 0; at < payload.length; at += MIB) {
 		const shard = payload.subarray(at, at + MIB);
 		const stored = client.api.tx.shards.store(`0x${shard.toString('hex')}`);
 		await client.applied(stored, wellKnown('Alice'));
-		cids.push(blake2b(shard));
+		hashes.push(blake2b(shard));
 	}
+	return { client, hashes };
+}
+
+async function overBitswap({ Bitswap }, node, hashes, bytes) {
+	const bitswap = await Bitswap.dial(node);
 	const started = performance.now();
-	for (const cid of cids) {
-		await client.fetchShard(cid);
+	const blocks = await bitswap.fetch(hashes);
+	if (blocks.includes(null)) {
+		throw new Error('the node does not have what it has stored');
 	}
-	report('bitswap_v1_get, hexadecimal in JSON', payload.length, started);
+	report('bitswap from the IPFS server, to a client in JavaScript, verified', bytes, started);
+}
+
+async function overRpc(client, hashes, bytes) {
+	const started = performance.now();
+	for (const hash of hashes) {
+		await client.fetchShard(hash);
+	}
+	report('`bitswap_v1_get`, local read by JSON-RPC, no network', bytes, started);
 }
 
 async function main() {
 	// Not above, since the other thread needs none of it.
-	const [client, formats, nodes, scope, tiles] = await Promise.all(
-		['client', 'formats', 'node', 'scope', 'tiles'].map((name) => import(`../support/${name}.js`)),
+	const names = ['bitswap', 'client', 'formats', 'node', 'scope', 'tiles'];
+	const [bitswap, client, formats, nodes, scope, tiles] = await Promise.all(
+		names.map((name) => import(`../support/${name}.js`)),
 	);
-	const [mebibytes = 256, shards = 32] = process.argv.slice(2).map(Number);
-	const payload = randomBytes(mebibytes * MIB);
+	const payload = randomBytes(Number(process.argv[2] ?? 32) * MIB);
 	try {
 		await overTcp(payload.length);
 		const sender = await overTiles({ ...nodes, ...tiles }, payload);
-		const part = payload.subarray(0, Math.min(shards, mebibytes) * MIB);
-		await overDataPlane({ ...client, ...formats }, sender, part);
+		const stored = await store({ ...client, ...formats }, sender, payload);
+		await overBitswap(bitswap, sender, stored.hashes, payload.length);
+		await overRpc(stored.client, stored.hashes, payload.length);
 	} finally {
 		await scope.cleanUp();
 	}

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { u8aToHex } from '@polkadot/util';
+import { Bitswap } from '../support/bitswap.js';
 import { connect, wellKnown } from '../support/client.js';
 import { blake2b, MAX_SHARD_BYTES } from '../support/formats.js';
 import { developmentChain, Node } from '../support/node.js';
@@ -86,17 +87,51 @@ describe('the data plane', () => {
 		const nowhere = api.tx.shards.renew(place.block, place.index + 1);
 		assert.equal(await client.refused(nowhere, bob), 'shards.NotFound');
 	});
+
+	it('serves no blocks to peers unless it is told to', async () => {
+		await assert.rejects(Bitswap.dial(client.node), /the node speaks no .ipfs.bitswap/);
+	});
 });
 
 describe('a node with the IPFS server', () => {
+	/** So many that they take several messages: a node asks for 16 blocks in one. */
+	const UNKNOWN = 40;
+	const shard = fresh(MAX_SHARD_BYTES);
+	const small = fresh(1_000);
+	let client;
+	let bitswap;
+
+	before(
+		setUp(async () => {
+			const args = ['--dev', '--chain', developmentChain(), '--ipfs-server'];
+			client = await connect(await Node.start(args));
+			await client.best(1);
+			for (const data of [shard, small]) {
+				await client.applied(client.api.tx.shards.store(u8aToHex(data)), alice);
+			}
+			bitswap = await Bitswap.dial(client.node);
+		}),
+	);
 	after(cleanUp);
 
-	it('starts, and serves what is stored', async () => {
-		const args = ['--dev', '--chain', developmentChain(), '--ipfs-server'];
-		const client = await connect(await Node.start(args));
-		await client.best(1);
-		const data = fresh(1_000);
-		await client.applied(client.api.tx.shards.store(u8aToHex(data)), alice);
-		assert.deepEqual(await client.fetchShard(blake2b(data)), data);
+	it('serves what is stored, to whoever connects and asks by CID', async () => {
+		const blocks = await bitswap.fetch([blake2b(shard), blake2b(small)]);
+		assert.ok(blocks[0].equals(shard));
+		assert.ok(blocks[1].equals(small));
+	});
+
+	it('says of each block that it does not have, and sends the others', async () => {
+		const unknown = Array.from({ length: UNKNOWN }, () => blake2b(fresh(32)));
+		const blocks = await bitswap.fetch([...unknown, blake2b(small)]);
+		assert.ok(blocks.pop().equals(small));
+		assert.deepEqual(blocks, unknown.map(() => null));
+	});
+
+	it('serves it to several at a time', async () => {
+		const other = await Bitswap.dial(client.node);
+		const fetched = [bitswap, other].map((peer) => peer.fetch([blake2b(shard)]));
+		for (const [block] of await Promise.all(fetched)) {
+			assert.ok(block.equals(shard));
+		}
 	});
 });

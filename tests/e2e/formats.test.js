@@ -5,8 +5,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import * as formats from '../support/formats.js';
+import { Inbox } from '../support/inbox.js';
 import { parseExact, stringifyExact } from '../support/json.js';
 import { REPOSITORY } from '../support/paths.js';
+import { field, fields, varint } from '../support/protobuf.js';
 
 const folder = join(REPOSITORY, 'primitives', 'vectors');
 const load = (name) => parseExact(readFileSync(join(folder, name), 'utf8'));
@@ -108,6 +110,38 @@ describe('formats', () => {
 		// What every CIDv1 of raw bytes under BLAKE2b-256 starts with.
 		const cid = formats.cidString(formats.blake2b(Buffer.from('foobar')));
 		assert.match(cid, /^bafk2bzace[a-z2-7]{52}$/);
+	});
+
+	it('messages of peers are read as they were written, and refused when they are cut', () => {
+		const values = [300, Buffer.from('bytes'), Buffer.alloc(0), 2 ** 40];
+		const parts = values.map((value, number) => field(number + 1, value));
+		const message = Buffer.concat(parts);
+		assert.deepEqual([...fields(message)], values.map((value, number) => [number + 1, value]));
+		const ends = parts.map((_, i) => Buffer.concat(parts.slice(0, i)).length);
+		for (let cut = 0; cut < message.length; cut += 1) {
+			const read = () => [...fields(message.subarray(0, cut))].length;
+			if (ends.includes(cut)) {
+				assert.equal(read(), ends.indexOf(cut));
+			} else {
+				assert.throws(read, RangeError);
+			}
+		}
+		assert.throws(() => [...fields(Buffer.alloc(20, 0xff))], /no number ends/);
+		assert.throws(() => [...fields(Buffer.of(1 * 8 + 5, 0, 0, 0, 0))], /wire type 5/);
+	});
+
+	it('messages of peers wait for their last byte, and none is longer than the limit', async () => {
+		const inbox = new Inbox();
+		const [first, second] = [inbox.message(300), () => inbox.message(300)];
+		for (const byte of Buffer.concat([varint(300), Buffer.alloc(300, 7)])) {
+			inbox.push(Buffer.of(byte));
+		}
+		assert.deepEqual(await first, Buffer.alloc(300, 7));
+		inbox.push(varint(301));
+		await assert.rejects(second(), /301 bytes or more, 300 are allowed/);
+		inbox.push(Buffer.of(2, 7));
+		inbox.fail(new Error('no more'));
+		await assert.rejects(second(), /no more/);
 	});
 
 	it('integers beyond a double survive JSON', () => {

@@ -1,4 +1,4 @@
-// Tiles between nodes: from several peers at once, over slow links, from liars, and after crashes.
+// Tiles between nodes: from several peers at once, who send slowly, from liars, and after crashes.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -20,7 +20,7 @@ import {
 
 /** Two tiles, some leaves and a short one. */
 const SIZE = 40 * LEAF_BYTES + 512;
-/** So slow that a transfer has a middle: 40 leaves take about ten seconds. */
+/** A limit of the sender at which a transfer has a middle: 40 leaves take about ten seconds. */
 const SLOW = ['--tiles-rate-limit', `${4 * LEAF_BYTES}`];
 /** Until a node has asked another one for a payload. */
 const ASKED_MS = 30_000;
@@ -116,7 +116,7 @@ describe('nodes that move tiles', () => {
 		// Or its connection would be tried again when Carol is killed.
 		await transfer.close();
 
-		// The links are slow, so that it was told to wait.
+		// They have a limit, so that it was told to wait.
 		assert.ok((await figure(alice, 'blyan_tiles_refusals_total', 'reason="busy"')) > 0);
 		assert.ok((await figure(alice, 'blyan_tiles_leaf_bytes_total', 'direction="out"')) > 0);
 		assert.ok((await figure(alice, 'blyan_tiles_proof_bytes_total', 'direction="out"')) > 0);

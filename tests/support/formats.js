@@ -297,9 +297,13 @@ export function base32(bytes) {
 	return bits > 0 ? text + alphabet[(pending << (5 - bits)) & 31] : text;
 }
 
-/** The CID, as IPFS writes it, of what has this hash: version 1, raw bytes, BLAKE2b-256. */
-export function cidString(hash) {
+/** The CID of what has this hash: version 1, raw bytes, BLAKE2b-256. */
+export function cidBytes(hash) {
 	// 0x01: version; 0x55: raw; 0xb220 as a varint: BLAKE2b-256; 0x20: bytes of the digest.
-	const prefix = Uint8Array.of(0x01, 0x55, 0xa0, 0xe4, 0x02, 0x20);
-	return `b${base32(concat([prefix, hash]))}`;
+	return concat([Uint8Array.of(0x01, 0x55, 0xa0, 0xe4, 0x02, 0x20), hash]);
+}
+
+/** The CID of what has this hash, as IPFS writes it. */
+export function cidString(hash) {
+	return `b${base32(cidBytes(hash))}`;
 }

@@ -39,6 +39,21 @@ export function developmentChain() {
 }
 
 /**
+ * The development chain as if it were public, as a file. Its nodes take no addresses of this
+ * machine from one another, so that they know only those that they were told.
+ */
+export function publicChain() {
+	const specification = readFileSync(developmentChain(), 'utf8');
+	const changed = specification.replace(/("chainType": *)"Development"/, '$1"Live"');
+	if (changed === specification) {
+		throw new Error(`${developmentChain()} has no "chainType": "Development"`);
+	}
+	const file = join(temporaryFolder(), 'public.json');
+	writeFileSync(file, changed);
+	return file;
+}
+
+/**
  * The specification of a network: the committed one, with the runtime in it. The node would have to
  * compile that to tell the same; node.test.js checks that it is the same.
  */
