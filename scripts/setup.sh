@@ -53,6 +53,12 @@ node=$(node --version) || fail "node does not run: install Node.js $oldest_node 
 is_at_least "$oldest_node" "${node#v}" || fail "Node.js ${node#v} at $(command -v node) is too old: install" \
 	"$oldest_node or later, for instance from https://nodejs.org/en/download, and call this again"
 
+# What the tests of the reader in Python install needs it.
+oldest_python=3.11
+python=$(python3 --version) || fail "python3 does not run: install Python $oldest_python or later"
+is_at_least "$oldest_python" "${python#Python }" || fail "$python at $(command -v python3) is too old: install" \
+	"$oldest_python or later, and call this again"
+
 # ---- Rust and its WASM target ----------------------------------------------------------------
 . scripts/env.sh
 # The same as `rust-version` in Cargo.toml.
@@ -67,9 +73,12 @@ add_target() {
 	rustup target add wasm32v1-none >/dev/null 2>&1
 }
 
+# Whether a package of the distribution's compiler is installed and new enough.
+is_new() { is_installed "$1" && is_at_least "$oldest_rust" "$(dpkg-query -W -f='${Version}' "$1")"; }
+
 # Whether the distribution's compiler is there or can be installed, and is new enough.
 is_distribution_able() {
-	is_installed rustc-web && return
+	is_new rustc-web && return
 	update_lists
 	local version
 	version=$(candidate rustc-web)
@@ -83,7 +92,7 @@ use_distribution() {
 	say "rustup is absent or cannot fetch targets: using the distribution's compiler"
 	need=()
 	for package in rustc-web cargo-web rust-web-src; do
-		is_installed "$package" || need+=("$package")
+		is_new "$package" || need+=("$package")
 	done
 	[ ${#need[@]} -eq 0 ] || install "${need[@]}"
 	export PATH="/usr/bin:$PATH"

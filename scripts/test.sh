@@ -11,7 +11,8 @@ python3 tiles/format/python/interchange.py --check
 python3 fuzz/seeds.py --check
 echo "test: the reader of tile files in Python, and what it writes by programs of others"
 requirements=tiles/format/python/requirements.txt
-python="${XDG_CACHE_HOME:-$HOME/.cache}/blyan/tools/python"
+version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+python="${XDG_CACHE_HOME:-$HOME/.cache}/blyan/tools/python-$version"
 if ! cmp --silent "$requirements" "$python/requirements.txt"; then
 	rm -rf "$python"
 	python3 -m venv "$python"

@@ -71,7 +71,7 @@ parameters! {
 	1 AuditorsPerDataset "auditorsPerDataset": 3, 1, 16;
 	/// Blocks to commit to an audit report, and again to reveal it: 15 + 15 minutes. Both together
 	/// are all that an audit may take, the wait for auditors and further draws included.
-	2 AuditPhase "auditPhase": blocks(15 * MINUTES), 2, blocks(DAYS);
+	2 AuditPhase "auditPhase": blocks(15 * MINUTES), 4, blocks(DAYS);
 	/// Blocks of a vote on a dataset, and for which a voter is bound by its last vote.
 	3 VotingPeriod "votingPeriod": blocks(72 * HOURS), 2, blocks(30 * DAYS);
 	/// Votes that a decision needs.

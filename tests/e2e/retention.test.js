@@ -23,7 +23,7 @@ const RETENTION = 100;
  * Blocks between what is stored and what is stored again or renewed. Between those in which their
  * proofs are due the other node takes over.
  */
-const BETWEEN = 40;
+const BETWEEN = 70;
 /** Until a retention period has passed, on a machine that is busy. */
 const PERIOD_MS = 300_000;
 /** Until a node has forgotten what its finalised blocks say is over. */

@@ -167,9 +167,13 @@ impl<T: Config> Pallet<T> {
 		AllDatasets::<T>::insert(id, dataset);
 	}
 
-	/// Deletes what only an appeal could have needed.
+	/// Deletes what only an appeal could have needed, and lets others have records that nobody has
+	/// decided against.
 	pub(crate) fn close(id: u32, mut dataset: DatasetOf<T>) {
 		dataset.deadline = None;
+		if dataset.status.is_undecided() && !dataset.holds_records() {
+			RecordsRoots::<T>::remove(dataset.records_root);
+		}
 		AllDatasets::<T>::insert(id, dataset);
 		Manifests::<T>::remove(id);
 		FormerAuditors::<T>::remove(id);

@@ -52,12 +52,12 @@ impl<T: Config> Pallet<T> {
 		let count = ChainHead::<T>::get().count as usize;
 		let mut holders = 0usize;
 		for (id, dataset) in AllDatasets::<T>::iter() {
-			let submission = submission_hash(&dataset.manifest_hash, &dataset.owner.into());
+			let submission = submission_hash(&dataset.manifest_hash, &dataset.owner.clone().into());
 			ensure!(
 				ManifestHashes::<T>::get(submission) == Some(id),
 				"2: a manifest is another dataset's"
 			);
-			if dataset.status.holds_records() {
+			if dataset.holds_records() {
 				holders = holders.saturating_add(1);
 				ensure!(
 					RecordsRoots::<T>::get(dataset.records_root) == Some(id),

@@ -47,7 +47,7 @@
 //! 1. Chain D has no gap, each block names the hash of the one before, the head is the last one's,
 //!    and block and dataset agree.
 //! 2. No owner has submitted a manifest twice. Of the datasets that hold their records
-//!    ([`Status::holds_records`]), no two have the same.
+//!    ([`types::Dataset::holds_records`]), no two have the same.
 //! 3. An owner's live count is the number of its live datasets.
 //! 4. Pending datasets, and only they, have an upload. Auditing ones are either in the queue, once
 //!    and where their position says, or have an audit; they, and only they, have a term. Voting
@@ -319,7 +319,7 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type ManifestHashes<T: Config> = StorageMap<_, Blake2_128Concat, H256, u32>;
 
-	/// The dataset that holds these records: see [`Status::holds_records`]. Written with the status
+	/// The dataset that holds these records: see [`types::Dataset::holds_records`]. Written with the status
 	/// of a dataset only. A root that is announced, or that no auditor has found to be that of the
 	/// shards, is not held: else anybody could keep data off the chain by naming its root.
 	#[pallet::storage]

@@ -162,9 +162,10 @@ pub fn audit_quorum(seats: u32) -> u32 {
 /// is left is for revealing. So whoever is silent in one draw leaves time for another.
 ///
 /// `None` if too little is left to ask anybody for a report: less than a draw halves [`MAX_DRAWS`]
-/// times, or no block for each of the two.
+/// times, or less than two blocks to commit in, of which the first shows who was drawn, and one to
+/// reveal in.
 pub fn commit_time(left: u64, whole: u64, period: u64) -> Option<u64> {
-	let least = (whole >> MAX_DRAWS).max(2);
+	let least = (whole >> MAX_DRAWS).max(3);
 	(left >= least).then(|| left.div_ceil(2).min(period))
 }
 

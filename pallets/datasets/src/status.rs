@@ -30,11 +30,13 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Changes the status of dataset `id`, and with it the owner's live count and who holds the
-	/// records, which nothing else writes. A caller that lets the dataset hold its records has made
+	/// records, which nothing but the end of appeals writes as well. A caller that lets the dataset hold its records has made
 	/// sure that no other does. What belongs to an audit as a whole is deleted with it.
 	pub(crate) fn set_status(id: u32, dataset: &mut DatasetOf<T>, status: Status) {
 		Self::count_live(&dataset.owner, dataset.status.is_live(), status.is_live());
-		match (dataset.status.holds_records(), status.holds_records()) {
+		let was_approved = dataset.held_out_seed.is_some();
+		let holds = |status: Status| was_approved || status.holds_records();
+		match (holds(dataset.status), holds(status)) {
 			(false, true) => RecordsRoots::<T>::insert(dataset.records_root, id),
 			(true, false) => RecordsRoots::<T>::remove(dataset.records_root),
 			_ => (),

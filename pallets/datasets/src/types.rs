@@ -121,16 +121,24 @@ impl Status {
 		matches!(self, Status::Pending | Status::Auditing | Status::Voting)
 	}
 
-	/// Whether no other dataset can be uploaded with the same records root: everything is uploaded,
-	/// and no audit has failed. Until auditors have compared root and shards, the root is a claim
-	/// that anybody can make.
+	/// Whether no other dataset can be uploaded with the same records root, at least as long as there
+	/// may be an appeal: everything is uploaded, and no audit has failed. Until auditors have compared
+	/// root and shards, the root is a claim that anybody can make.
 	pub fn holds_records(self) -> bool {
 		match self {
 			Status::Pending => false,
 			Status::Auditing | Status::Voting | Status::Approved(_) => true,
 			Status::Flagged(_) | Status::Revoked => true,
-			Status::Rejected(reason) => matches!(reason, Reason::NoQuorum | Reason::VotedDown),
+			Status::Rejected(reason) => {
+				!matches!(reason, Reason::NotUploaded | Reason::AuditFailed)
+			}
 		}
+	}
+
+	/// Whether it ended because too few took part, so that nobody has decided against the data:
+	/// somebody may bring it again when there is no appeal any more.
+	pub fn is_undecided(self) -> bool {
+		matches!(self, Status::Rejected(Reason::AuditIncomplete | Reason::NoQuorum))
 	}
 }
 
@@ -161,6 +169,17 @@ pub struct Dataset<AccountId, BlockNumber> {
 	pub appealed: bool,
 	/// Which of its records are kept for evaluation; fixed when it is first approved.
 	pub held_out_seed: Option<H256>,
+}
+
+impl<AccountId, BlockNumber> Dataset<AccountId, BlockNumber> {
+	/// Whether no other dataset can be uploaded with the same records root. What was approved once
+	/// holds it for ever: models may have learned from it, and another dataset would keep other
+	/// records for evaluation.
+	pub fn holds_records(&self) -> bool {
+		let is_closed = self.deadline.is_none();
+		self.held_out_seed.is_some()
+			|| self.status.holds_records() && !(is_closed && self.status.is_undecided())
+	}
 }
 
 /// A block of Chain D: one accepted submission.

@@ -172,11 +172,13 @@ fn set_merge<T: Config>(id: u32, posters: u32, missing: u32) {
 			by: (component as usize % posters.len().max(1)) as u16,
 		})
 		.collect();
+	let late: Vec<T::AccountId> =
+		(0..MAX_AGGREGATORS).map(|i| helper_worker::<T>(i + 400)).collect();
 	let merge = Merge {
 		needed: BoundedVec::truncate_from((0..components).map(|i| i as u16).collect()),
 		posts: BoundedVec::truncate_from(posts),
 		posters: BoundedVec::truncate_from(posters),
-		late: BoundedVec::new(),
+		late: BoundedVec::truncate_from(late),
 	};
 	Merges::<T>::insert(id, merge);
 }

@@ -25,8 +25,8 @@ pub const MAX_AGGREGATORS: u32 = 128;
 pub const MAX_EVALUATORS: u32 = 16;
 
 /// The most rounds that one block moves on. Two of the dearest changes, with all that follows from
-/// them in the proofs' pallet, are a little more than a third of a block; whoever waits has no
-/// disadvantage, since every time limit is counted from the change that begins it.
+/// them in the proofs' pallet, are about half of a block; whoever waits has no disadvantage, since
+/// every time limit is counted from the change that begins it.
 pub const MAX_CHANGES_PER_BLOCK: u32 = 2;
 
 /// The candidate loss with which an evaluator says that the candidate's weights do not have the

@@ -19,7 +19,7 @@
 // --genesis-builder-preset
 // development
 // --pallet
-// *
+// pallet_datasets
 // --extrinsic
 // *
 // --steps
@@ -45,7 +45,7 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::CurrentPrice` (`max_values`: Some(1), `max_size`: Some(12), added: 507, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::ManifestHashes` (r:1 w:1)
 	/// Proof: `Datasets::ManifestHashes` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-	/// Storage: `Datasets::RecordsRoots` (r:1 w:1)
+	/// Storage: `Datasets::RecordsRoots` (r:1 w:0)
 	/// Proof: `Datasets::RecordsRoots` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Reputation::Standings` (r:1 w:0)
 	/// Proof: `Reputation::Standings` (`max_values`: None, `max_size`: Some(58), added: 2533, mode: `MaxEncodedLen`)
@@ -72,13 +72,13 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `701`
 		//  Estimated: `3523`
-		// Minimum execution time: 938_736_000 picoseconds.
-		Weight::from_parts(1_522_045_755, 0)
+		// Minimum execution time: 890_019_000 picoseconds.
+		Weight::from_parts(408_552_507, 0)
 			.saturating_add(Weight::from_parts(0, 3523))
-			// Standard Error: 91_093
-			.saturating_add(Weight::from_parts(2_966_454, 0).saturating_mul(s.into()))
+			// Standard Error: 102_359
+			.saturating_add(Weight::from_parts(5_173_322, 0).saturating_mul(s.into()))
 			.saturating_add(T::DbWeight::get().reads(8))
-			.saturating_add(T::DbWeight::get().writes(11))
+			.saturating_add(T::DbWeight::get().writes(10))
 	}
 	/// Storage: `Datasets::AllDatasets` (r:1 w:1)
 	/// Proof: `Datasets::AllDatasets` (`max_values`: None, `max_size`: Some(166), added: 2641, mode: `MaxEncodedLen`)
@@ -86,6 +86,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::Manifests` (`max_values`: None, `max_size`: Some(41387), added: 43862, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::Uploads` (r:1 w:1)
 	/// Proof: `Datasets::Uploads` (`max_values`: None, `max_size`: Some(146), added: 2621, mode: `MaxEncodedLen`)
+	/// Storage: `Datasets::RecordsRoots` (r:1 w:1)
+	/// Proof: `Datasets::RecordsRoots` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `System::ExtrinsicData` (r:1 w:0)
 	/// Proof: `System::ExtrinsicData` (`max_values`: None, `max_size`: None, mode: `Measured`)
 	/// Storage: `Shards::BlockTransactions` (r:1 w:1)
@@ -102,6 +104,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::Agenda` (`max_values`: None, `max_size`: Some(410), added: 2885, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::Queue` (r:0 w:1)
 	/// Proof: `Datasets::Queue` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
+	/// Storage: `Datasets::AuditTerms` (r:0 w:1)
+	/// Proof: `Datasets::AuditTerms` (`max_values`: None, `max_size`: Some(1041), added: 3516, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::QueuePositions` (r:0 w:1)
 	/// Proof: `Datasets::QueuePositions` (`max_values`: None, `max_size`: Some(20), added: 2495, mode: `MaxEncodedLen`)
 	/// Storage: `Shards::Cids` (r:0 w:1)
@@ -109,15 +113,15 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// The range of component `b` is `[1, 1048576]`.
 	fn store_shard(b: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `42586 + b * (1 ±0)`
-		//  Estimated: `46053 + b * (1 ±0)`
-		// Minimum execution time: 880_521_000 picoseconds.
-		Weight::from_parts(894_975_000, 0)
-			.saturating_add(Weight::from_parts(0, 46053))
-			// Standard Error: 178
-			.saturating_add(Weight::from_parts(30_450, 0).saturating_mul(b.into()))
-			.saturating_add(T::DbWeight::get().reads(9))
-			.saturating_add(T::DbWeight::get().writes(10))
+		//  Measured:  `42621 + b * (1 ±0)`
+		//  Estimated: `46088 + b * (1 ±0)`
+		// Minimum execution time: 1_037_096_000 picoseconds.
+		Weight::from_parts(2_932_516_018, 0)
+			.saturating_add(Weight::from_parts(0, 46088))
+			// Standard Error: 484
+			.saturating_add(Weight::from_parts(29_259, 0).saturating_mul(b.into()))
+			.saturating_add(T::DbWeight::get().reads(10))
+			.saturating_add(T::DbWeight::get().writes(12))
 			.saturating_add(Weight::from_parts(0, 1).saturating_mul(b.into()))
 	}
 	/// Storage: `Datasets::Audits` (r:1 w:1)
@@ -126,27 +130,29 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::AllDatasets` (`max_values`: None, `max_size`: Some(166), added: 2641, mode: `MaxEncodedLen`)
 	/// Storage: `Parameters::Parameters` (r:1 w:0)
 	/// Proof: `Parameters::Parameters` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
+	/// Storage: `Datasets::AuditTerms` (r:1 w:0)
+	/// Proof: `Datasets::AuditTerms` (`max_values`: None, `max_size`: Some(1041), added: 3516, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::AgendaPages` (r:1 w:1)
 	/// Proof: `Datasets::AgendaPages` (`max_values`: None, `max_size`: Some(16), added: 2491, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::Agenda` (r:0 w:1)
 	/// Proof: `Datasets::Agenda` (`max_values`: None, `max_size`: Some(410), added: 2885, mode: `MaxEncodedLen`)
 	fn commit_report() -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `2084`
+		//  Measured:  `3148`
 		//  Estimated: `5287`
-		// Minimum execution time: 517_003_000 picoseconds.
-		Weight::from_parts(860_367_000, 0)
+		// Minimum execution time: 522_594_000 picoseconds.
+		Weight::from_parts(560_453_000, 0)
 			.saturating_add(Weight::from_parts(0, 5287))
-			.saturating_add(T::DbWeight::get().reads(4))
+			.saturating_add(T::DbWeight::get().reads(5))
 			.saturating_add(T::DbWeight::get().writes(4))
 	}
 	/// Storage: `Datasets::Audits` (r:1 w:1)
 	/// Proof: `Datasets::Audits` (`max_values`: None, `max_size`: Some(1822), added: 4297, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::AllDatasets` (r:1 w:1)
 	/// Proof: `Datasets::AllDatasets` (`max_values`: None, `max_size`: Some(166), added: 2641, mode: `MaxEncodedLen`)
-	/// Storage: `Reputation::Scores` (r:16 w:16)
+	/// Storage: `Reputation::Scores` (r:17 w:17)
 	/// Proof: `Reputation::Scores` (`max_values`: None, `max_size`: Some(67), added: 2542, mode: `MaxEncodedLen`)
-	/// Storage: `Reputation::Standings` (r:16 w:0)
+	/// Storage: `Reputation::Standings` (r:17 w:0)
 	/// Proof: `Reputation::Standings` (`max_values`: None, `max_size`: Some(58), added: 2533, mode: `MaxEncodedLen`)
 	/// Storage: `Bly::CurrentEpoch` (r:1 w:0)
 	/// Proof: `Bly::CurrentEpoch` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
@@ -162,21 +168,23 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::AgendaPages` (`max_values`: None, `max_size`: Some(16), added: 2491, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::Agenda` (r:0 w:1)
 	/// Proof: `Datasets::Agenda` (`max_values`: None, `max_size`: Some(410), added: 2885, mode: `MaxEncodedLen`)
+	/// Storage: `Datasets::RecordsRoots` (r:0 w:1)
+	/// Proof: `Datasets::RecordsRoots` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::FormerAuditors` (r:0 w:1)
 	/// Proof: `Datasets::FormerAuditors` (`max_values`: None, `max_size`: Some(525), added: 3000, mode: `MaxEncodedLen`)
-	/// Storage: `Datasets::Tallies` (r:0 w:1)
-	/// Proof: `Datasets::Tallies` (`max_values`: None, `max_size`: Some(21), added: 2496, mode: `MaxEncodedLen`)
+	/// Storage: `Datasets::AuditTerms` (r:0 w:1)
+	/// Proof: `Datasets::AuditTerms` (`max_values`: None, `max_size`: Some(1041), added: 3516, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::AuditResults` (r:0 w:1)
 	/// Proof: `Datasets::AuditResults` (`max_values`: None, `max_size`: Some(33), added: 2508, mode: `MaxEncodedLen`)
 	fn reveal_report() -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `3004`
-		//  Estimated: `42190`
-		// Minimum execution time: 3_116_383_000 picoseconds.
-		Weight::from_parts(5_310_283_000, 0)
-			.saturating_add(Weight::from_parts(0, 42190))
-			.saturating_add(T::DbWeight::get().reads(55))
-			.saturating_add(T::DbWeight::get().writes(41))
+		//  Measured:  `3037`
+		//  Estimated: `44204`
+		// Minimum execution time: 3_175_800_000 picoseconds.
+		Weight::from_parts(3_415_512_000, 0)
+			.saturating_add(Weight::from_parts(0, 44204))
+			.saturating_add(T::DbWeight::get().reads(57))
+			.saturating_add(T::DbWeight::get().writes(43))
 	}
 	/// Storage: `Datasets::Voters` (r:1 w:1)
 	/// Proof: `Datasets::Voters` (`max_values`: None, `max_size`: Some(104), added: 2579, mode: `MaxEncodedLen`)
@@ -188,8 +196,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `76`
 		//  Estimated: `3586`
-		// Minimum execution time: 622_305_000 picoseconds.
-		Weight::from_parts(1_035_619_000, 0)
+		// Minimum execution time: 620_502_000 picoseconds.
+		Weight::from_parts(652_518_000, 0)
 			.saturating_add(Weight::from_parts(0, 3586))
 			.saturating_add(T::DbWeight::get().reads(3))
 			.saturating_add(T::DbWeight::get().writes(3))
@@ -204,8 +212,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `275`
 		//  Estimated: `3586`
-		// Minimum execution time: 520_744_000 picoseconds.
-		Weight::from_parts(603_197_000, 0)
+		// Minimum execution time: 523_033_000 picoseconds.
+		Weight::from_parts(557_767_000, 0)
 			.saturating_add(Weight::from_parts(0, 3586))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(3))
@@ -230,8 +238,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `1325`
 		//  Estimated: `7364`
-		// Minimum execution time: 614_544_000 picoseconds.
-		Weight::from_parts(651_626_000, 0)
+		// Minimum execution time: 612_599_000 picoseconds.
+		Weight::from_parts(662_899_000, 0)
 			.saturating_add(Weight::from_parts(0, 7364))
 			.saturating_add(T::DbWeight::get().reads(11))
 			.saturating_add(T::DbWeight::get().writes(3))
@@ -244,8 +252,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `431`
 		//  Estimated: `3631`
-		// Minimum execution time: 205_439_000 picoseconds.
-		Weight::from_parts(278_408_000, 0)
+		// Minimum execution time: 205_766_000 picoseconds.
+		Weight::from_parts(351_066_000, 0)
 			.saturating_add(Weight::from_parts(0, 3631))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(2))
@@ -264,8 +272,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `985`
 		//  Estimated: `3631`
-		// Minimum execution time: 369_443_000 picoseconds.
-		Weight::from_parts(577_304_000, 0)
+		// Minimum execution time: 368_951_000 picoseconds.
+		Weight::from_parts(627_181_000, 0)
 			.saturating_add(Weight::from_parts(0, 3631))
 			.saturating_add(T::DbWeight::get().reads(4))
 			.saturating_add(T::DbWeight::get().writes(4))
@@ -276,6 +284,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::Manifests` (`max_values`: None, `max_size`: Some(41387), added: 43862, mode: `MaxEncodedLen`)
 	/// Storage: `Shards::Cids` (r:64 w:0)
 	/// Proof: `Shards::Cids` (`max_values`: None, `max_size`: Some(56), added: 2531, mode: `MaxEncodedLen`)
+	/// Storage: `Datasets::RecordsRoots` (r:1 w:1)
+	/// Proof: `Datasets::RecordsRoots` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::Live` (r:1 w:1)
 	/// Proof: `Datasets::Live` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Parameters::Parameters` (r:1 w:0)
@@ -288,21 +298,23 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::Agenda` (`max_values`: None, `max_size`: Some(410), added: 2885, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::Queue` (r:0 w:1)
 	/// Proof: `Datasets::Queue` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
+	/// Storage: `Datasets::AuditTerms` (r:0 w:1)
+	/// Proof: `Datasets::AuditTerms` (`max_values`: None, `max_size`: Some(1041), added: 3516, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::QueuePositions` (r:0 w:1)
 	/// Proof: `Datasets::QueuePositions` (`max_values`: None, `max_size`: Some(20), added: 2495, mode: `MaxEncodedLen`)
 	/// The range of component `s` is `[1, 64]`.
 	fn appeal(s: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `1522 + s * (101 ±0)`
+		//  Measured:  `1558 + s * (101 ±0)`
 		//  Estimated: `44852 + s * (2531 ±0)`
-		// Minimum execution time: 770_655_000 picoseconds.
-		Weight::from_parts(806_047_250, 0)
+		// Minimum execution time: 965_166_000 picoseconds.
+		Weight::from_parts(1_155_106_294, 0)
 			.saturating_add(Weight::from_parts(0, 44852))
-			// Standard Error: 955_539
-			.saturating_add(Weight::from_parts(37_825_158, 0).saturating_mul(s.into()))
-			.saturating_add(T::DbWeight::get().reads(6))
+			// Standard Error: 1_179_557
+			.saturating_add(Weight::from_parts(35_396_554, 0).saturating_mul(s.into()))
+			.saturating_add(T::DbWeight::get().reads(7))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(s.into())))
-			.saturating_add(T::DbWeight::get().writes(7))
+			.saturating_add(T::DbWeight::get().writes(9))
 			.saturating_add(Weight::from_parts(0, 2531).saturating_mul(s.into()))
 	}
 	/// Storage: `Parameters::Parameters` (r:3 w:0)
@@ -319,8 +331,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `655`
 		//  Estimated: `8499`
-		// Minimum execution time: 259_438_000 picoseconds.
-		Weight::from_parts(395_423_000, 0)
+		// Minimum execution time: 260_263_000 picoseconds.
+		Weight::from_parts(365_387_000, 0)
 			.saturating_add(Weight::from_parts(0, 8499))
 			.saturating_add(T::DbWeight::get().reads(7))
 			.saturating_add(T::DbWeight::get().writes(2))
@@ -337,9 +349,9 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::QueuePositions` (`max_values`: None, `max_size`: Some(20), added: 2495, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::Audits` (r:1 w:1)
 	/// Proof: `Datasets::Audits` (`max_values`: None, `max_size`: Some(1822), added: 4297, mode: `MaxEncodedLen`)
-	/// Storage: `Reputation::Scores` (r:16 w:16)
+	/// Storage: `Reputation::Scores` (r:17 w:17)
 	/// Proof: `Reputation::Scores` (`max_values`: None, `max_size`: Some(67), added: 2542, mode: `MaxEncodedLen`)
-	/// Storage: `Reputation::Standings` (r:16 w:0)
+	/// Storage: `Reputation::Standings` (r:17 w:0)
 	/// Proof: `Reputation::Standings` (`max_values`: None, `max_size`: Some(58), added: 2533, mode: `MaxEncodedLen`)
 	/// Storage: `Bly::CurrentEpoch` (r:1 w:0)
 	/// Proof: `Bly::CurrentEpoch` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
@@ -351,32 +363,36 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::Live` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Parameters::Parameters` (r:1 w:0)
 	/// Proof: `Parameters::Parameters` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
+	/// Storage: `Datasets::RecordsRoots` (r:0 w:1)
+	/// Proof: `Datasets::RecordsRoots` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::FormerAuditors` (r:0 w:1)
 	/// Proof: `Datasets::FormerAuditors` (`max_values`: None, `max_size`: Some(525), added: 3000, mode: `MaxEncodedLen`)
-	/// Storage: `Datasets::Tallies` (r:0 w:1)
-	/// Proof: `Datasets::Tallies` (`max_values`: None, `max_size`: Some(21), added: 2496, mode: `MaxEncodedLen`)
+	/// Storage: `Datasets::AuditTerms` (r:0 w:1)
+	/// Proof: `Datasets::AuditTerms` (`max_values`: None, `max_size`: Some(1041), added: 3516, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::AuditResults` (r:0 w:1)
 	/// Proof: `Datasets::AuditResults` (`max_values`: None, `max_size`: Some(33), added: 2508, mode: `MaxEncodedLen`)
 	fn due() -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `3086`
-		//  Estimated: `41662`
-		// Minimum execution time: 3_054_898_000 picoseconds.
-		Weight::from_parts(5_050_801_000, 0)
-			.saturating_add(Weight::from_parts(0, 41662))
-			.saturating_add(T::DbWeight::get().reads(58))
-			.saturating_add(T::DbWeight::get().writes(43))
+		//  Measured:  `3119`
+		//  Estimated: `44204`
+		// Minimum execution time: 3_116_226_000 picoseconds.
+		Weight::from_parts(4_905_541_000, 0)
+			.saturating_add(Weight::from_parts(0, 44204))
+			.saturating_add(T::DbWeight::get().reads(60))
+			.saturating_add(T::DbWeight::get().writes(45))
 	}
 	/// Storage: `Datasets::AllDatasets` (r:1 w:1)
 	/// Proof: `Datasets::AllDatasets` (`max_values`: None, `max_size`: Some(166), added: 2641, mode: `MaxEncodedLen`)
+	/// Storage: `Datasets::AuditTerms` (r:1 w:0)
+	/// Proof: `Datasets::AuditTerms` (`max_values`: None, `max_size`: Some(1041), added: 3516, mode: `MaxEncodedLen`)
+	/// Storage: `Parameters::Parameters` (r:2 w:0)
+	/// Proof: `Parameters::Parameters` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::Voters` (r:129 w:0)
 	/// Proof: `Datasets::Voters` (`max_values`: None, `max_size`: Some(104), added: 2579, mode: `MaxEncodedLen`)
 	/// Storage: `Workers::Workers` (r:129 w:0)
 	/// Proof: `Workers::Workers` (`max_values`: None, `max_size`: Some(712), added: 3187, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::FormerAuditors` (r:1 w:0)
 	/// Proof: `Datasets::FormerAuditors` (`max_values`: None, `max_size`: Some(525), added: 3000, mode: `MaxEncodedLen`)
-	/// Storage: `Parameters::Parameters` (r:2 w:0)
-	/// Proof: `Parameters::Parameters` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::AgendaPages` (r:1 w:1)
 	/// Proof: `Datasets::AgendaPages` (`max_values`: None, `max_size`: Some(16), added: 2491, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::Agenda` (r:0 w:1)
@@ -385,12 +401,12 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::Audits` (`max_values`: None, `max_size`: Some(1822), added: 4297, mode: `MaxEncodedLen`)
 	fn draw() -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `1328`
+		//  Measured:  `2392`
 		//  Estimated: `412113`
-		// Minimum execution time: 5_976_761_000 picoseconds.
-		Weight::from_parts(9_447_690_000, 0)
+		// Minimum execution time: 6_095_783_000 picoseconds.
+		Weight::from_parts(10_419_071_000, 0)
 			.saturating_add(Weight::from_parts(0, 412113))
-			.saturating_add(T::DbWeight::get().reads(263))
+			.saturating_add(T::DbWeight::get().reads(264))
 			.saturating_add(T::DbWeight::get().writes(4))
 	}
 }

@@ -19,7 +19,7 @@
 // --genesis-builder-preset
 // development
 // --pallet
-// *
+// pallet_podl
 // --extrinsic
 // *
 // --steps
@@ -53,8 +53,8 @@ impl<T: frame_system::Config> pallet_podl::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `2450`
 		//  Estimated: `5527`
-		// Minimum execution time: 364_891_000 picoseconds.
-		Weight::from_parts(534_595_000, 0)
+		// Minimum execution time: 344_215_000 picoseconds.
+		Weight::from_parts(371_471_000, 0)
 			.saturating_add(Weight::from_parts(0, 5527))
 			.saturating_add(T::DbWeight::get().reads(4))
 			.saturating_add(T::DbWeight::get().writes(2))
@@ -72,11 +72,11 @@ impl<T: frame_system::Config> pallet_podl::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `521`
 		//  Estimated: `3767`
-		// Minimum execution time: 392_455_000 picoseconds.
-		Weight::from_parts(720_790_256, 0)
+		// Minimum execution time: 369_526_000 picoseconds.
+		Weight::from_parts(511_369_595, 0)
 			.saturating_add(Weight::from_parts(0, 3767))
-			// Standard Error: 166_956
-			.saturating_add(Weight::from_parts(7_994_416, 0).saturating_mul(d.into()))
+			// Standard Error: 64_317
+			.saturating_add(Weight::from_parts(5_876_145, 0).saturating_mul(d.into()))
 			.saturating_add(T::DbWeight::get().reads(3))
 			.saturating_add(T::DbWeight::get().writes(3))
 	}
@@ -88,8 +88,8 @@ impl<T: frame_system::Config> pallet_podl::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `824`
 		//  Estimated: `4076`
-		// Minimum execution time: 275_153_000 picoseconds.
-		Weight::from_parts(322_053_000, 0)
+		// Minimum execution time: 260_007_000 picoseconds.
+		Weight::from_parts(288_891_000, 0)
 			.saturating_add(Weight::from_parts(0, 4076))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(1))
@@ -118,8 +118,8 @@ impl<T: frame_system::Config> pallet_podl::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `2279`
 		//  Estimated: `21326`
-		// Minimum execution time: 1_706_692_000 picoseconds.
-		Weight::from_parts(1_869_259_000, 0)
+		// Minimum execution time: 1_692_739_000 picoseconds.
+		Weight::from_parts(2_550_805_000, 0)
 			.saturating_add(Weight::from_parts(0, 21326))
 			.saturating_add(T::DbWeight::get().reads(24))
 			.saturating_add(T::DbWeight::get().writes(15))
@@ -154,8 +154,8 @@ impl<T: frame_system::Config> pallet_podl::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `23204`
 		//  Estimated: `40482`
-		// Minimum execution time: 2_075_974_000 picoseconds.
-		Weight::from_parts(2_248_912_000, 0)
+		// Minimum execution time: 2_108_354_000 picoseconds.
+		Weight::from_parts(3_414_919_000, 0)
 			.saturating_add(Weight::from_parts(0, 40482))
 			.saturating_add(T::DbWeight::get().reads(19))
 			.saturating_add(T::DbWeight::get().writes(15))
@@ -188,8 +188,8 @@ impl<T: frame_system::Config> pallet_podl::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `23095`
 		//  Estimated: `40482`
-		// Minimum execution time: 1_969_775_000 picoseconds.
-		Weight::from_parts(2_303_193_000, 0)
+		// Minimum execution time: 2_003_962_000 picoseconds.
+		Weight::from_parts(3_157_197_000, 0)
 			.saturating_add(Weight::from_parts(0, 40482))
 			.saturating_add(T::DbWeight::get().reads(18))
 			.saturating_add(T::DbWeight::get().writes(15))
@@ -198,15 +198,15 @@ impl<T: frame_system::Config> pallet_podl::WeightInfo for WeightInfo<T> {
 	/// Proof: `Rounds::Mixtures` (`max_values`: None, `max_size`: Some(1709), added: 4184, mode: `MaxEncodedLen`)
 	/// Storage: `Rounds::Trainers` (r:1 w:0)
 	/// Proof: `Rounds::Trainers` (`max_values`: None, `max_size`: Some(2062), added: 4537, mode: `MaxEncodedLen`)
-	/// Storage: `Workers::Workers` (r:71 w:0)
+	/// Storage: `Workers::Workers` (r:128 w:0)
 	/// Proof: `Workers::Workers` (`max_values`: None, `max_size`: Some(712), added: 3187, mode: `MaxEncodedLen`)
 	/// Storage: `Parameters::Parameters` (r:3 w:0)
 	/// Proof: `Parameters::Parameters` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
 	/// Storage: `Workers::Rosters` (r:1 w:0)
 	/// Proof: `Workers::Rosters` (`max_values`: None, `max_size`: Some(4107), added: 6582, mode: `MaxEncodedLen`)
-	/// Storage: `Reputation::Standings` (r:71 w:0)
+	/// Storage: `Reputation::Standings` (r:128 w:0)
 	/// Proof: `Reputation::Standings` (`max_values`: None, `max_size`: Some(58), added: 2533, mode: `MaxEncodedLen`)
-	/// Storage: `Reputation::Scores` (r:71 w:0)
+	/// Storage: `Reputation::Scores` (r:128 w:0)
 	/// Proof: `Reputation::Scores` (`max_values`: None, `max_size`: Some(67), added: 2542, mode: `MaxEncodedLen`)
 	/// Storage: `Podl::Submissions` (r:64 w:64)
 	/// Proof: `Podl::Submissions` (`max_values`: None, `max_size`: Some(98), added: 2573, mode: `MaxEncodedLen`)
@@ -214,24 +214,24 @@ impl<T: frame_system::Config> pallet_podl::WeightInfo for WeightInfo<T> {
 	/// Proof: `Podl::Audits` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
 	/// Storage: `Rounds::Rounds` (r:1 w:0)
 	/// Proof: `Rounds::Rounds` (`max_values`: None, `max_size`: Some(302), added: 2777, mode: `MaxEncodedLen`)
-	/// Storage: `Workers::Engagements` (r:7 w:7)
+	/// Storage: `Workers::Engagements` (r:64 w:64)
 	/// Proof: `Workers::Engagements` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Podl::CountsOf` (r:1 w:1)
 	/// Proof: `Podl::CountsOf` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
 	/// The range of component `u` is `[1, 64]`.
 	fn start_audit(u: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `16464 + u * (88 ±0)`
-		//  Estimated: `227267 + u * (3086 ±20)`
-		// Minimum execution time: 11_413_262_000 picoseconds.
-		Weight::from_parts(11_366_994_914, 0)
-			.saturating_add(Weight::from_parts(0, 227267))
-			// Standard Error: 10_152_463
-			.saturating_add(Weight::from_parts(594_167_371, 0).saturating_mul(u.into()))
-			.saturating_add(T::DbWeight::get().reads(289))
-			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(u.into())))
-			.saturating_add(T::DbWeight::get().writes(5))
-			.saturating_add(T::DbWeight::get().writes((2_u64).saturating_mul(u.into())))
+		//  Measured:  `26769 + u * (86 ±0)`
+		//  Estimated: `408926 + u * (3086 ±188)`
+		// Minimum execution time: 18_543_769_000 picoseconds.
+		Weight::from_parts(28_197_243_455, 0)
+			.saturating_add(Weight::from_parts(0, 408926))
+			// Standard Error: 23_830_764
+			.saturating_add(Weight::from_parts(709_887_027, 0).saturating_mul(u.into()))
+			.saturating_add(T::DbWeight::get().reads(494))
+			.saturating_add(T::DbWeight::get().reads((2_u64).saturating_mul(u.into())))
+			.saturating_add(T::DbWeight::get().writes(39))
+			.saturating_add(T::DbWeight::get().writes((3_u64).saturating_mul(u.into())))
 			.saturating_add(Weight::from_parts(0, 3086).saturating_mul(u.into()))
 	}
 	/// Storage: `Rounds::Trainers` (r:1 w:0)
@@ -258,8 +258,8 @@ impl<T: frame_system::Config> pallet_podl::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `66243`
 		//  Estimated: `204958`
-		// Minimum execution time: 86_906_999_000 picoseconds.
-		Weight::from_parts(118_068_848_000, 0)
+		// Minimum execution time: 85_767_917_000 picoseconds.
+		Weight::from_parts(93_229_663_000, 0)
 			.saturating_add(Weight::from_parts(0, 204958))
 			.saturating_add(T::DbWeight::get().reads(465))
 			.saturating_add(T::DbWeight::get().writes(393))
@@ -274,8 +274,8 @@ impl<T: frame_system::Config> pallet_podl::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `33374`
 		//  Estimated: `1510302`
-		// Minimum execution time: 7_716_318_000 picoseconds.
-		Weight::from_parts(11_676_114_000, 0)
+		// Minimum execution time: 7_708_540_000 picoseconds.
+		Weight::from_parts(8_781_663_000, 0)
 			.saturating_add(Weight::from_parts(0, 1510302))
 			.saturating_add(T::DbWeight::get().reads(129))
 	}
@@ -301,8 +301,8 @@ impl<T: frame_system::Config> pallet_podl::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `43019`
 		//  Estimated: `198494`
-		// Minimum execution time: 39_580_187_000 picoseconds.
-		Weight::from_parts(56_727_719_000, 0)
+		// Minimum execution time: 35_490_710_000 picoseconds.
+		Weight::from_parts(45_895_358_000, 0)
 			.saturating_add(Weight::from_parts(0, 198494))
 			.saturating_add(T::DbWeight::get().reads(81))
 			.saturating_add(T::DbWeight::get().writes(208))

@@ -182,7 +182,7 @@ mod tests {
 	}
 
 	/// The bits of all logits.
-	fn logits(model: impl Into<Model<'_>>) -> Vec<u32> {
+	fn logits<'a>(model: impl Into<Model<'a>>) -> Vec<u32> {
 		let model: Model<'_> = model.into();
 		let layout = Layout::new(&tiny()).unwrap();
 		let device = Device::named("cpu").unwrap();

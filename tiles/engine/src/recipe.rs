@@ -87,15 +87,15 @@ pub trait Recipe {
 	fn delta(&self, state: &State, base: &Weights) -> Result<Vec<Vec<i32>>>;
 
 	/// The mean loss over all bytes of all windows, in 10^−6 nat a byte.
-	fn loss(&self, model: impl Into<Model<'_>>, batches: &[Batch]) -> Result<u32>;
+	fn loss<'a>(&self, model: impl Into<Model<'a>>, batches: &[Batch]) -> Result<u32>;
 
 	/// The next `count` bytes after `prompt`.
 	///
 	/// At a temperature of 0 the most likely byte is taken each time; at 1000 bytes are drawn as the
 	/// model says, and above that more evenly. The same arguments give the same bytes.
-	fn generate(
+	fn generate<'a>(
 		&self,
-		model: impl Into<Model<'_>>,
+		model: impl Into<Model<'a>>,
 		prompt: &[u8],
 		count: usize,
 		temperature_permille: u32,
@@ -231,7 +231,7 @@ impl Recipe for FloatRecipe {
 		state.increments(base)
 	}
 
-	fn loss(&self, model: impl Into<Model<'_>>, batches: &[Batch]) -> Result<u32> {
+	fn loss<'a>(&self, model: impl Into<Model<'a>>, batches: &[Batch]) -> Result<u32> {
 		let model: Model<'_> = model.into();
 		let layout = Layout::new(model.architecture())?;
 		for batch in batches {
@@ -255,9 +255,9 @@ impl Recipe for FloatRecipe {
 		micronats(sum / count as f64).ok_or(Error::LossNotFinite)
 	}
 
-	fn generate(
+	fn generate<'a>(
 		&self,
-		model: impl Into<Model<'_>>,
+		model: impl Into<Model<'a>>,
 		prompt: &[u8],
 		count: usize,
 		temperature_permille: u32,

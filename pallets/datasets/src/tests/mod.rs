@@ -6,7 +6,7 @@ use crate::{
 		audit_points, audit_quorum, commit_time, median, median_scores, next_difficulty,
 		BYTES_PER_POINT, MAX_AUDIT_POINTS,
 	},
-	AllDatasets, AuditResults, AuditTerms, Audits, Blocks, Call, ChainHead, CurrentPrice,
+	AllDatasets, AuditResults, AuditTerms, Audits, Blocks, Call, ChainHead, CurrentPrice, Dataset,
 	DatasetBlock, Error, Event, FormerAuditors, Head, Live, Manifests, Phase, Queue,
 	QueuePositions, Reason, RecordsRoots, Report, Scores, Status, Tallies, Tally, Thresholds, Tier,
 	Upload, Uploads, VoterHardware, Voters, Votes, MAX_DRAWS, VOTES_PER_TASK,

@@ -16,9 +16,9 @@ fn each_draw_has_half_of_the_time_that_is_left_to_commit() {
 	assert_eq!(times, [Some(50), Some(50), Some(25), Some(13), Some(7), Some(6)]);
 	assert_eq!(commit_time(11, 100, 50), None);
 	assert_eq!(commit_time(100, 100, 20), Some(20));
-	// There must be a block to commit in, and one to reveal in.
+	// There must be a block to commit in when the draw is known, and one to reveal in.
 	let short = [0, 1, 2, 3].map(|left| commit_time(left, 4, 2));
-	assert_eq!(short, [None, None, Some(1), Some(2)]);
+	assert_eq!(short, [None, None, None, Some(2)]);
 	assert_eq!(commit_time(u64::MAX, u64::MAX, u64::MAX), Some(1 << 63));
 }
 

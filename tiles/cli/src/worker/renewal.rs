@@ -161,11 +161,11 @@ impl Note {
 		self.open.iter().position(|open| open.is_of(shard))
 	}
 
-	/// Whether a shard is left alone: a renewal is open, and there is time for another look when it
-	/// is known what became of that, `pause` blocks later.
-	fn leaves_alone(&self, shard: &Ending, pause: u32) -> bool {
+	/// Whether a shard is left alone in block `now`: a renewal is open, and there is time for another
+	/// look, `pause` blocks after it can be known what became of that.
+	fn leaves_alone(&self, shard: &Ending, now: BlockNumber, pause: u32) -> bool {
 		let open = self.open.iter().find(|open| open.is_of(shard));
-		open.is_some_and(|open| open.until.saturating_add(pause) < shard.end)
+		open.is_some_and(|open| open.until.max(now).saturating_add(pause) < shard.end)
 	}
 
 	/// What renewing a shard adds to what counts as paid, in the smallest unit.
@@ -465,7 +465,7 @@ async fn due(
 	}
 	renewal::sort(&mut ending);
 	let pause = pause_for(window.within);
-	ending.retain(|shard| !ledger.note.leaves_alone(shard, pause));
+	ending.retain(|shard| !ledger.note.leaves_alone(shard, view.number(), pause));
 	Ok(ending)
 }
 
@@ -784,11 +784,14 @@ mod tests {
 	fn shard_with_an_open_renewal_is_left_alone_while_there_is_time() {
 		let note = unheard();
 		// It ends in block 110.
-		assert!(note.leaves_alone(&ending(10), 45));
-		assert!(!note.leaves_alone(&ending(10), 46));
-		assert!(!note.leaves_alone(&ending(20), 0));
+		assert!(note.leaves_alone(&ending(10), 0, 45));
+		assert!(!note.leaves_alone(&ending(10), 0, 46));
+		assert!(!note.leaves_alone(&ending(20), 0, 0));
+		// What became of it is not known although it could be, because no block becomes final.
+		assert!(note.leaves_alone(&ending(10), 100, 9));
+		assert!(!note.leaves_alone(&ending(10), 100, 10));
 		// Renewed meanwhile: it has another place.
-		assert!(!note.leaves_alone(&Ending { end: 500, ..ending(70) }, 0));
+		assert!(!note.leaves_alone(&Ending { end: 500, ..ending(70) }, 0, 0));
 	}
 
 	#[test]
