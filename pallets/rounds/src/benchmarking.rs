@@ -158,8 +158,8 @@ fn architecture<T: Config>(id: u32) -> Architecture {
 }
 
 /// Makes the round wait for every component, and engages `posters` aggregators who have posted all
-/// but the first `missing` of them.
-fn set_merge<T: Config>(id: u32, posters: u32, missing: u32) {
+/// but the first `missing` of them, in place of `late` others.
+fn set_merge<T: Config>(id: u32, posters: u32, missing: u32, late: u32) {
 	let components = architecture::<T>(id).component_count();
 	let posters: Vec<T::AccountId> = (0..posters).map(|i| helper_worker::<T>(i + 100)).collect();
 	for poster in &posters {
@@ -172,8 +172,7 @@ fn set_merge<T: Config>(id: u32, posters: u32, missing: u32) {
 			by: (component as usize % posters.len().max(1)) as u16,
 		})
 		.collect();
-	let late: Vec<T::AccountId> =
-		(0..MAX_AGGREGATORS).map(|i| helper_worker::<T>(i + 400)).collect();
+	let late: Vec<T::AccountId> = (0..late).map(|i| helper_worker::<T>(i + 400)).collect();
 	let merge = Merge {
 		needed: BoundedVec::truncate_from((0..components).map(|i| i as u16).collect()),
 		posts: BoundedVec::truncate_from(posts),
@@ -248,7 +247,7 @@ mod benches {
 		let caller = helper_worker::<T>(0);
 		let components = architecture::<T>(id).component_count();
 		let n = n.min(components);
-		set_merge::<T>(id, 1, n);
+		set_merge::<T>(id, 1, n, 0);
 		let roots: Vec<(u16, H256)> =
 			(0..n).map(|component| (component as u16, H256::repeat_byte(4))).collect();
 
@@ -324,7 +323,7 @@ mod benches {
 			T::BenchmarkHelper::accept(id, &trainer);
 		}
 		set_phase::<T>(id, Phase::Evaluate);
-		set_merge::<T>(id, MAX_AGGREGATORS, 0);
+		set_merge::<T>(id, MAX_AGGREGATORS, 0, MAX_AGGREGATORS);
 		set_evaluators::<T>(id, MAX_EVALUATORS, true);
 		let now = frame_system::Pallet::<T>::block_number();
 
