@@ -72,11 +72,11 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `701`
 		//  Estimated: `3523`
-		// Minimum execution time: 890_019_000 picoseconds.
-		Weight::from_parts(408_552_507, 0)
+		// Minimum execution time: 937_825_000 picoseconds.
+		Weight::from_parts(1_172_868_852, 0)
 			.saturating_add(Weight::from_parts(0, 3523))
-			// Standard Error: 102_359
-			.saturating_add(Weight::from_parts(5_173_322, 0).saturating_mul(s.into()))
+			// Standard Error: 33_034
+			.saturating_add(Weight::from_parts(3_024_224, 0).saturating_mul(s.into()))
 			.saturating_add(T::DbWeight::get().reads(8))
 			.saturating_add(T::DbWeight::get().writes(10))
 	}
@@ -115,11 +115,11 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `42621 + b * (1 ±0)`
 		//  Estimated: `46088 + b * (1 ±0)`
-		// Minimum execution time: 1_037_096_000 picoseconds.
-		Weight::from_parts(2_932_516_018, 0)
+		// Minimum execution time: 953_587_000 picoseconds.
+		Weight::from_parts(1_077_811_562, 0)
 			.saturating_add(Weight::from_parts(0, 46088))
-			// Standard Error: 484
-			.saturating_add(Weight::from_parts(29_259, 0).saturating_mul(b.into()))
+			// Standard Error: 108
+			.saturating_add(Weight::from_parts(27_605, 0).saturating_mul(b.into()))
 			.saturating_add(T::DbWeight::get().reads(10))
 			.saturating_add(T::DbWeight::get().writes(12))
 			.saturating_add(Weight::from_parts(0, 1).saturating_mul(b.into()))
@@ -140,8 +140,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `3148`
 		//  Estimated: `5287`
-		// Minimum execution time: 522_594_000 picoseconds.
-		Weight::from_parts(560_453_000, 0)
+		// Minimum execution time: 523_480_000 picoseconds.
+		Weight::from_parts(551_116_000, 0)
 			.saturating_add(Weight::from_parts(0, 5287))
 			.saturating_add(T::DbWeight::get().reads(5))
 			.saturating_add(T::DbWeight::get().writes(4))
@@ -168,8 +168,6 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::AgendaPages` (`max_values`: None, `max_size`: Some(16), added: 2491, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::Agenda` (r:0 w:1)
 	/// Proof: `Datasets::Agenda` (`max_values`: None, `max_size`: Some(410), added: 2885, mode: `MaxEncodedLen`)
-	/// Storage: `Datasets::RecordsRoots` (r:0 w:1)
-	/// Proof: `Datasets::RecordsRoots` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::FormerAuditors` (r:0 w:1)
 	/// Proof: `Datasets::FormerAuditors` (`max_values`: None, `max_size`: Some(525), added: 3000, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::AuditTerms` (r:0 w:1)
@@ -180,11 +178,11 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `3037`
 		//  Estimated: `44204`
-		// Minimum execution time: 3_175_800_000 picoseconds.
-		Weight::from_parts(3_415_512_000, 0)
+		// Minimum execution time: 3_163_792_000 picoseconds.
+		Weight::from_parts(3_335_464_000, 0)
 			.saturating_add(Weight::from_parts(0, 44204))
 			.saturating_add(T::DbWeight::get().reads(57))
-			.saturating_add(T::DbWeight::get().writes(43))
+			.saturating_add(T::DbWeight::get().writes(42))
 	}
 	/// Storage: `Datasets::Voters` (r:1 w:1)
 	/// Proof: `Datasets::Voters` (`max_values`: None, `max_size`: Some(104), added: 2579, mode: `MaxEncodedLen`)
@@ -196,8 +194,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `76`
 		//  Estimated: `3586`
-		// Minimum execution time: 620_502_000 picoseconds.
-		Weight::from_parts(652_518_000, 0)
+		// Minimum execution time: 617_763_000 picoseconds.
+		Weight::from_parts(634_929_000, 0)
 			.saturating_add(Weight::from_parts(0, 3586))
 			.saturating_add(T::DbWeight::get().reads(3))
 			.saturating_add(T::DbWeight::get().writes(3))
@@ -212,8 +210,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `275`
 		//  Estimated: `3586`
-		// Minimum execution time: 523_033_000 picoseconds.
-		Weight::from_parts(557_767_000, 0)
+		// Minimum execution time: 517_537_000 picoseconds.
+		Weight::from_parts(541_676_000, 0)
 			.saturating_add(Weight::from_parts(0, 3586))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(3))
@@ -238,8 +236,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `1325`
 		//  Estimated: `7364`
-		// Minimum execution time: 612_599_000 picoseconds.
-		Weight::from_parts(662_899_000, 0)
+		// Minimum execution time: 612_155_000 picoseconds.
+		Weight::from_parts(647_735_000, 0)
 			.saturating_add(Weight::from_parts(0, 7364))
 			.saturating_add(T::DbWeight::get().reads(11))
 			.saturating_add(T::DbWeight::get().writes(3))
@@ -252,8 +250,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `431`
 		//  Estimated: `3631`
-		// Minimum execution time: 205_766_000 picoseconds.
-		Weight::from_parts(351_066_000, 0)
+		// Minimum execution time: 204_383_000 picoseconds.
+		Weight::from_parts(230_493_000, 0)
 			.saturating_add(Weight::from_parts(0, 3631))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(2))
@@ -272,8 +270,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `985`
 		//  Estimated: `3631`
-		// Minimum execution time: 368_951_000 picoseconds.
-		Weight::from_parts(627_181_000, 0)
+		// Minimum execution time: 368_106_000 picoseconds.
+		Weight::from_parts(458_167_000, 0)
 			.saturating_add(Weight::from_parts(0, 3631))
 			.saturating_add(T::DbWeight::get().reads(4))
 			.saturating_add(T::DbWeight::get().writes(4))
@@ -284,7 +282,7 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::Manifests` (`max_values`: None, `max_size`: Some(41387), added: 43862, mode: `MaxEncodedLen`)
 	/// Storage: `Shards::Cids` (r:64 w:0)
 	/// Proof: `Shards::Cids` (`max_values`: None, `max_size`: Some(56), added: 2531, mode: `MaxEncodedLen`)
-	/// Storage: `Datasets::RecordsRoots` (r:1 w:1)
+	/// Storage: `Datasets::RecordsRoots` (r:1 w:0)
 	/// Proof: `Datasets::RecordsRoots` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::Live` (r:1 w:1)
 	/// Proof: `Datasets::Live` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
@@ -307,14 +305,14 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `1558 + s * (101 ±0)`
 		//  Estimated: `44852 + s * (2531 ±0)`
-		// Minimum execution time: 965_166_000 picoseconds.
-		Weight::from_parts(1_155_106_294, 0)
+		// Minimum execution time: 608_607_000 picoseconds.
+		Weight::from_parts(630_983_810, 0)
 			.saturating_add(Weight::from_parts(0, 44852))
-			// Standard Error: 1_179_557
-			.saturating_add(Weight::from_parts(35_396_554, 0).saturating_mul(s.into()))
+			// Standard Error: 991_705
+			.saturating_add(Weight::from_parts(48_247_308, 0).saturating_mul(s.into()))
 			.saturating_add(T::DbWeight::get().reads(7))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(s.into())))
-			.saturating_add(T::DbWeight::get().writes(9))
+			.saturating_add(T::DbWeight::get().writes(8))
 			.saturating_add(Weight::from_parts(0, 2531).saturating_mul(s.into()))
 	}
 	/// Storage: `Parameters::Parameters` (r:3 w:0)
@@ -331,8 +329,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `655`
 		//  Estimated: `8499`
-		// Minimum execution time: 260_263_000 picoseconds.
-		Weight::from_parts(365_387_000, 0)
+		// Minimum execution time: 257_033_000 picoseconds.
+		Weight::from_parts(277_145_000, 0)
 			.saturating_add(Weight::from_parts(0, 8499))
 			.saturating_add(T::DbWeight::get().reads(7))
 			.saturating_add(T::DbWeight::get().writes(2))
@@ -363,8 +361,6 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 	/// Proof: `Datasets::Live` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Parameters::Parameters` (r:1 w:0)
 	/// Proof: `Parameters::Parameters` (`max_values`: None, `max_size`: Some(28), added: 2503, mode: `MaxEncodedLen`)
-	/// Storage: `Datasets::RecordsRoots` (r:0 w:1)
-	/// Proof: `Datasets::RecordsRoots` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::FormerAuditors` (r:0 w:1)
 	/// Proof: `Datasets::FormerAuditors` (`max_values`: None, `max_size`: Some(525), added: 3000, mode: `MaxEncodedLen`)
 	/// Storage: `Datasets::AuditTerms` (r:0 w:1)
@@ -375,11 +371,11 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `3119`
 		//  Estimated: `44204`
-		// Minimum execution time: 3_116_226_000 picoseconds.
-		Weight::from_parts(4_905_541_000, 0)
+		// Minimum execution time: 3_103_044_000 picoseconds.
+		Weight::from_parts(3_335_811_000, 0)
 			.saturating_add(Weight::from_parts(0, 44204))
 			.saturating_add(T::DbWeight::get().reads(60))
-			.saturating_add(T::DbWeight::get().writes(45))
+			.saturating_add(T::DbWeight::get().writes(44))
 	}
 	/// Storage: `Datasets::AllDatasets` (r:1 w:1)
 	/// Proof: `Datasets::AllDatasets` (`max_values`: None, `max_size`: Some(166), added: 2641, mode: `MaxEncodedLen`)
@@ -403,8 +399,8 @@ impl<T: frame_system::Config> pallet_datasets::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `2392`
 		//  Estimated: `412113`
-		// Minimum execution time: 6_095_783_000 picoseconds.
-		Weight::from_parts(10_419_071_000, 0)
+		// Minimum execution time: 6_051_250_000 picoseconds.
+		Weight::from_parts(6_316_875_000, 0)
 			.saturating_add(Weight::from_parts(0, 412113))
 			.saturating_add(T::DbWeight::get().reads(264))
 			.saturating_add(T::DbWeight::get().writes(4))

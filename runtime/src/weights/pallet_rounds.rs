@@ -72,11 +72,11 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `36459 + d * (169 ±0)`
 		//  Estimated: `38295 + d * (2641 ±0)`
-		// Minimum execution time: 1_896_230_000 picoseconds.
-		Weight::from_parts(2_677_935_195, 0)
+		// Minimum execution time: 2_079_086_000 picoseconds.
+		Weight::from_parts(3_135_396_379, 0)
 			.saturating_add(Weight::from_parts(0, 38295))
-			// Standard Error: 5_354_137
-			.saturating_add(Weight::from_parts(17_624_626, 0).saturating_mul(d.into()))
+			// Standard Error: 5_846_073
+			.saturating_add(Weight::from_parts(25_320_333, 0).saturating_mul(d.into()))
 			.saturating_add(T::DbWeight::get().reads(18))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(d.into())))
 			.saturating_add(T::DbWeight::get().writes(6))
@@ -98,8 +98,8 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `4434`
 		//  Estimated: `5527`
-		// Minimum execution time: 610_702_000 picoseconds.
-		Weight::from_parts(992_025_000, 0)
+		// Minimum execution time: 633_714_000 picoseconds.
+		Weight::from_parts(1_038_677_000, 0)
 			.saturating_add(Weight::from_parts(0, 5527))
 			.saturating_add(T::DbWeight::get().reads(6))
 			.saturating_add(T::DbWeight::get().writes(2))
@@ -125,11 +125,11 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `21232`
 		//  Estimated: `31133`
-		// Minimum execution time: 1_793_660_000 picoseconds.
-		Weight::from_parts(3_417_429_228, 0)
+		// Minimum execution time: 1_549_194_000 picoseconds.
+		Weight::from_parts(1_234_977_672, 0)
 			.saturating_add(Weight::from_parts(0, 31133))
-			// Standard Error: 2_592_201
-			.saturating_add(Weight::from_parts(147_386_471, 0).saturating_mul(n.into()))
+			// Standard Error: 5_696_963
+			.saturating_add(Weight::from_parts(263_178_969, 0).saturating_mul(n.into()))
 			.saturating_add(T::DbWeight::get().reads(11))
 			.saturating_add(T::DbWeight::get().writes(2))
 	}
@@ -141,8 +141,8 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `998`
 		//  Estimated: `4662`
-		// Minimum execution time: 269_348_000 picoseconds.
-		Weight::from_parts(296_204_000, 0)
+		// Minimum execution time: 289_309_000 picoseconds.
+		Weight::from_parts(431_072_000, 0)
 			.saturating_add(Weight::from_parts(0, 4662))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(1))
@@ -155,8 +155,8 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `1510`
 		//  Estimated: `4662`
-		// Minimum execution time: 301_807_000 picoseconds.
-		Weight::from_parts(347_646_000, 0)
+		// Minimum execution time: 292_445_000 picoseconds.
+		Weight::from_parts(473_257_000, 0)
 			.saturating_add(Weight::from_parts(0, 4662))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(1))
@@ -170,11 +170,11 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `380 + l * (51 ±0)`
 		//  Estimated: `1550 + l * (2777 ±0)`
-		// Minimum execution time: 52_374_000 picoseconds.
-		Weight::from_parts(91_088_530, 0)
+		// Minimum execution time: 52_578_000 picoseconds.
+		Weight::from_parts(128_931_589, 0)
 			.saturating_add(Weight::from_parts(0, 1550))
-			// Standard Error: 201_034
-			.saturating_add(Weight::from_parts(33_399_698, 0).saturating_mul(l.into()))
+			// Standard Error: 780_228
+			.saturating_add(Weight::from_parts(43_592_437, 0).saturating_mul(l.into()))
 			.saturating_add(T::DbWeight::get().reads(1))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(l.into())))
 			.saturating_add(Weight::from_parts(0, 2777).saturating_mul(l.into()))
@@ -211,9 +211,9 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 	/// Proof: `Bly::EpochPoints` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Bly::PointsOf` (r:224 w:224)
 	/// Proof: `Bly::PointsOf` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
-	/// Storage: `Reputation::Scores` (r:208 w:208)
+	/// Storage: `Reputation::Scores` (r:336 w:336)
 	/// Proof: `Reputation::Scores` (`max_values`: None, `max_size`: Some(67), added: 2542, mode: `MaxEncodedLen`)
-	/// Storage: `Reputation::Standings` (r:208 w:0)
+	/// Storage: `Reputation::Standings` (r:336 w:0)
 	/// Proof: `Reputation::Standings` (`max_values`: None, `max_size`: Some(58), added: 2533, mode: `MaxEncodedLen`)
 	/// Storage: `Workers::Engagements` (r:208 w:208)
 	/// Proof: `Workers::Engagements` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
@@ -233,12 +233,12 @@ impl<T: frame_system::Config> pallet_rounds::WeightInfo for WeightInfo<T> {
 	/// Proof: `Podl::Revealed` (`max_values`: None, `max_size`: Some(21108), added: 23583, mode: `MaxEncodedLen`)
 	fn change_phase() -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `98647`
-		//  Estimated: `577790`
-		// Minimum execution time: 89_667_181_000 picoseconds.
-		Weight::from_parts(96_190_999_000, 0)
-			.saturating_add(Weight::from_parts(0, 577790))
-			.saturating_add(T::DbWeight::get().reads(990))
-			.saturating_add(T::DbWeight::get().writes(1295))
+		//  Measured:  `102744`
+		//  Estimated: `855102`
+		// Minimum execution time: 102_043_385_000 picoseconds.
+		Weight::from_parts(121_830_596_000, 0)
+			.saturating_add(Weight::from_parts(0, 855102))
+			.saturating_add(T::DbWeight::get().reads(1246))
+			.saturating_add(T::DbWeight::get().writes(1423))
 	}
 }
