@@ -30,8 +30,9 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Changes the status of dataset `id`, and with it the owner's live count and who holds the
-	/// records, which nothing but the end of appeals writes as well. A caller that lets the dataset hold its records has made
-	/// sure that no other does. What belongs to an audit as a whole is deleted with it.
+	/// records, which nothing but the end of appeals writes as well. A caller that lets the dataset
+	/// hold its records has made sure that no other does. What belongs to an audit as a whole is
+	/// deleted with it.
 	pub(crate) fn set_status(id: u32, dataset: &mut DatasetOf<T>, status: Status) {
 		Self::count_live(&dataset.owner, dataset.status.is_live(), status.is_live());
 		let was_approved = dataset.held_out_seed.is_some();

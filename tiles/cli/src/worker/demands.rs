@@ -13,8 +13,8 @@
 //! A residual adds to that. How much only its trainer knows: it depends on rounds that a verifier would
 //! have to run again. So the trainer keeps to a bound of its own, [`OWN_GROWTH`], by carrying less of
 //! the residual (`residual`); and between both bounds there is room for two machines whose trainings
-//! differ by the largest tolerance. No honest delta is beyond the bound, whatever the budget and however
-//! large the residual has grown.
+//! differ by the largest tolerance, as far as sketches tell drift. Up to their error no honest delta is
+//! beyond the bound, whatever the budget and however large the residual has grown.
 //!
 //! In the long run as much is sent as is trained, so a residual seldom makes a delta much longer than
 //! the training; it does if few bytes a chunk meet rounds that all move the same way.
