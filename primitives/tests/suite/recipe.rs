@@ -1,8 +1,6 @@
 //! Recipes: golden bytes, every bound, hostile input, segments.
 
-#[path = "support/hostile.rs"]
-mod hostile;
-
+use crate::support::hostile;
 use blyan_primitives::recipe::*;
 use codec::{Encode, MaxEncodedLen};
 use proptest::prelude::*;

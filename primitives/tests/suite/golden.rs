@@ -1,13 +1,7 @@
 //! Every golden vector cut at every length and with every bit flipped: refused, or another value
 //! with other bytes and another hash; never a panic and never the same value.
 
-#[path = "support/chunks.rs"]
-mod chunks;
-#[path = "support/hostile.rs"]
-mod hostile;
-#[path = "support/json.rs"]
-mod json;
-
+use crate::support::{chunks, hostile, json};
 use blyan_primitives::{
 	commit,
 	delta::{
@@ -30,11 +24,11 @@ use json::{array, hash, hex, int, list, load, number, text};
 use serde_json::Value;
 
 fn rounds() -> Value {
-	load(include_str!("../vectors/rounds.json"))
+	load(include_str!("../../vectors/rounds.json"))
 }
 
 fn deltas() -> Value {
-	load(include_str!("../vectors/delta.json"))
+	load(include_str!("../../vectors/delta.json"))
 }
 
 /// `bytes` with bit `bit` flipped.
@@ -137,7 +131,7 @@ fn attack_tree(kind: Kind, case: &Value, leaves: Vec<H256>) {
 
 #[test]
 fn proofs_of_payloads_refuse_every_cut_and_flip() {
-	let vectors = load(include_str!("../vectors/tree.json"));
+	let vectors = load(include_str!("../../vectors/tree.json"));
 	let pattern: Vec<u8> = (0..251).collect();
 	for case in list(&vectors["payloads"]) {
 		let size = int::<usize>(&case["size"]);
@@ -149,7 +143,7 @@ fn proofs_of_payloads_refuse_every_cut_and_flip() {
 
 #[test]
 fn proofs_of_lists_refuse_every_cut_and_flip() {
-	let vectors = load(include_str!("../vectors/tree.json"));
+	let vectors = load(include_str!("../../vectors/tree.json"));
 	for case in list(&vectors["lists"]) {
 		let leaves = (0..number(&case["size"])).map(|leaf| blake2b_256(&leaf.to_le_bytes()));
 		attack_tree(Kind::List, case, leaves.collect());
@@ -160,7 +154,7 @@ fn proofs_of_lists_refuse_every_cut_and_flip() {
 
 #[test]
 fn headers_refuse_every_cut_and_flip() {
-	let vectors = load(include_str!("../vectors/tensor.json"));
+	let vectors = load(include_str!("../../vectors/tensor.json"));
 	for case in list(&vectors["headers"]) {
 		let mut bytes = hex(&case["start"]);
 		bytes.resize(HEADER_BYTES, 0);
@@ -177,7 +171,7 @@ fn headers_refuse_every_cut_and_flip() {
 
 #[test]
 fn architectures_refuse_every_cut_and_flip() {
-	let vectors = load(include_str!("../vectors/model.json"));
+	let vectors = load(include_str!("../../vectors/model.json"));
 	for case in list(&vectors["models"]) {
 		let bytes = hex(&case["spec"]);
 		attack_scale::<Architecture>(&bytes);

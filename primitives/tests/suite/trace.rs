@@ -1,8 +1,6 @@
 //! Traces and sketches: golden roots, every bound, hostile input, distances.
 
-#[path = "support/hostile.rs"]
-mod hostile;
-
+use crate::support::hostile;
 use blyan_primitives::{
 	hash::blake2b_256,
 	recipe::{Numeric, Recipe},

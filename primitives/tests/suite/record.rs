@@ -1,8 +1,6 @@
 //! Records, shards and manifests: golden bytes, limits, hostile input.
 
-#[path = "support/hostile.rs"]
-mod hostile;
-
+use crate::support::hostile;
 use blyan_primitives::{hash::blake2b_256, record::*, H256};
 use codec::Encode;
 use proptest::prelude::*;

@@ -1,8 +1,6 @@
 //! Multiproofs against the naive oracle, and against everything that they are not for.
 
-#[path = "support/oracle.rs"]
-mod oracle;
-
+use crate::support::oracle;
 use blyan_primitives::{
 	tree::{
 		verify_many, verify_run, Error, Hashes, Kind, Multiproof, Proof, Tree, FAN_OUT, LEAF_BYTES,

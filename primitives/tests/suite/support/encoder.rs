@@ -3,9 +3,9 @@
 //! It must give the same bytes as the fast one, so it follows the same rules: how a budget is split,
 //! which plans there are, and which of two equally good ones is taken.
 
-use crate::{
+use crate::support::{
 	chunks::{encode, Owned},
-	naive::naive_clamp,
+	delta::naive_clamp,
 };
 use blyan_primitives::delta::{max_leaf_bytes, CHUNK, MAX_INCREMENT, MAX_SPARSE};
 use std::cmp::Reverse;

@@ -1,8 +1,6 @@
 //! The tree against a naive recursive oracle, and proofs against everything that they are not for.
 
-#[path = "support/oracle.rs"]
-mod oracle;
-
+use crate::support::oracle;
 use blyan_primitives::{
 	hash::blake2b_256,
 	tree::{

@@ -1,9 +1,7 @@
 //! Golden vectors that `vectors/generate.py`, a second implementation, wrote. Those of deltas are
 //! checked in `delta.rs`.
 
-#[path = "support/json.rs"]
-mod json;
-
+use crate::support::json;
 use blyan_primitives::{
 	commit, draw,
 	hash::blake2b_256,
@@ -23,7 +21,7 @@ use json::{array, hash, hex, int, list, load, number, text};
 use serde_json::Value;
 
 fn rounds() -> Value {
-	load(include_str!("../vectors/rounds.json"))
+	load(include_str!("../../vectors/rounds.json"))
 }
 
 fn hashes(value: &Value) -> Vec<H256> {
@@ -68,7 +66,7 @@ fn check_tree(kind: Kind, case: &Value, leaves: Vec<H256>) {
 
 #[test]
 fn trees_agree_with_the_vectors() {
-	let vectors = load(include_str!("../vectors/tree.json"));
+	let vectors = load(include_str!("../../vectors/tree.json"));
 	for size in list(&vectors["refused"]) {
 		for kind in [Kind::Bytes, Kind::List] {
 			assert!(Tree::from_leaf_hashes(kind, number(size), Vec::new()).is_err());
@@ -96,7 +94,7 @@ fn trees_agree_with_the_vectors() {
 
 #[test]
 fn headers_agree_with_the_vectors() {
-	let vectors = load(include_str!("../vectors/tensor.json"));
+	let vectors = load(include_str!("../../vectors/tensor.json"));
 	for case in list(&vectors["headers"]) {
 		let name = text(&case["name"]);
 		let shape: Vec<u32> = list(&case["shape"]).iter().map(int).collect();
@@ -135,7 +133,7 @@ fn architecture(value: &Value) -> Architecture {
 
 #[test]
 fn models_agree_with_the_vectors() {
-	let vectors = load(include_str!("../vectors/model.json"));
+	let vectors = load(include_str!("../../vectors/model.json"));
 	for case in list(&vectors["models"]) {
 		let architecture = architecture(&case["architecture"]);
 		assert_eq!(architecture.encode(), hex(&case["spec"]));

@@ -1,13 +1,7 @@
 //! Delta formats: golden vectors from a second implementation, properties against naive oracles,
 //! and hostile input.
 
-#[path = "support/chunks.rs"]
-mod chunks;
-#[path = "support/delta.rs"]
-mod naive;
-#[path = "support/encoder.rs"]
-mod naive_encoder;
-
+use crate::support::{chunks, delta as naive, encoder as naive_encoder};
 use blyan_primitives::{
 	delta::{
 		apply, apply_leaf, check_leaf, component_delta_root, decode_blob, encode_blob, leaf_bytes,
@@ -1112,7 +1106,7 @@ fn low_rank_deltas_of_another_shape_are_refused() {
 // ---- golden vectors -------------------------------------------------------------------------
 
 fn vectors() -> Value {
-	serde_json::from_str(include_str!("../vectors/delta.json")).unwrap()
+	serde_json::from_str(include_str!("../../vectors/delta.json")).unwrap()
 }
 
 fn list(value: &Value) -> &[Value] {

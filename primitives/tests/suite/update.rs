@@ -1,8 +1,6 @@
 //! Updates and commitments: golden bytes, every bound, hostile input, pieces.
 
-#[path = "support/hostile.rs"]
-mod hostile;
-
+use crate::support::hostile;
 use blyan_primitives::{commit::commitment, hash::blake2b_256, update::*, H256};
 use codec::Encode;
 use proptest::prelude::*;

@@ -1,7 +1,7 @@
 //! The delta codec once more, naively: one bit after the other, whole increments, and an encoder
 //! that tries everything.
 
-use crate::chunks::Owned;
+use crate::support::chunks::Owned;
 use blyan_primitives::delta::{Error, ErrorKind, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT, MAX_SPARSE};
 use std::cmp::{Ordering, Reverse};
 

@@ -1,0 +1,8 @@
+//! What several tests need: naive versions to compare with, hostile input, readers of vectors.
+
+pub mod chunks;
+pub mod delta;
+pub mod encoder;
+pub mod hostile;
+pub mod json;
+pub mod oracle;
