@@ -6,6 +6,7 @@ mod command;
 mod rpc;
 mod service;
 mod tiles;
+mod validator;
 
 fn main() -> polkadot_sdk::sc_cli::Result<()> {
 	command::run()

@@ -3,6 +3,7 @@
 use crate::{
 	rpc,
 	tiles::{self, Tiles},
+	validator,
 };
 use blyan_runtime::{apis::RuntimeApi, opaque::Block, BlockNumber};
 use futures::FutureExt;
@@ -207,12 +208,17 @@ pub fn new_partial(
 	})
 }
 
-/// The running node. Compiled runtimes are kept in the folder `cache`, if there is one.
+/// The running node, unless it is a validator that could not do what validators must. Compiled
+/// runtimes are kept in the folder `cache`, if there is one.
 pub fn new_full<Net: NetworkBackend<Block, <Block as BlockT>::Hash>>(
 	config: Configuration,
 	tiles: &tiles::Options,
 	cache: Option<&Path>,
 ) -> Result<TaskManager, ServiceError> {
+	if config.role.is_authority() {
+		// Before there is a database, which such a way to sync would begin without its genesis.
+		validator::check_sync(config.network.sync_mode)?;
+	}
 	let PartialComponents {
 		client,
 		backend,
@@ -223,6 +229,9 @@ pub fn new_full<Net: NetworkBackend<Block, <Block as BlockT>::Hash>>(
 		transaction_pool,
 		other: Extra { block_import, babe_link, babe_worker, grandpa_link, mut telemetry },
 	} = new_partial(&config, cache)?;
+	if config.role.is_authority() {
+		validator::check_database(&client, config.blocks_pruning)?;
+	}
 
 	// ---- network --------------------------------------------------------------------------------
 	let metrics = Net::register_notification_metrics(config.prometheus_registry());

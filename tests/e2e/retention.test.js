@@ -46,6 +46,8 @@ describe('a retention period', () => {
 	const items = new Map();
 	/** Where data was last stored or renewed, by its CID. */
 	const places = new Map();
+	/** The specification of the chain. */
+	let chain;
 	/** The arguments of the second node, apart from who it is. */
 	let second;
 	/** The node that makes the blocks, and the one that follows it. */
@@ -127,7 +129,7 @@ describe('a retention period', () => {
 
 	before(
 		setUp(async () => {
-			const chain = await changedChain('dev', ({ network }) => {
+			chain = await changedChain('dev', ({ network }) => {
 				network.slotMillis = SLOT_MILLIS;
 				network.parameters.retentionPeriod = RETENTION;
 			});
@@ -141,6 +143,18 @@ describe('a retention period', () => {
 		}),
 	);
 	after(cleanUp);
+
+	step('keeps validators from starting that could not prove what is stored', async () => {
+		const refused = async (reason, ...args) => {
+			const ended = new RegExp(`ended: exit code 1, [^]*${reason}`);
+			await assert.rejects(Node.start(['--dev', '--chain', chain, ...args]), ended);
+		};
+		await Promise.all([
+			refused('a validator cannot sync with', '--sync', 'warp'),
+			refused('a validator cannot sync with', '--sync', 'fast'),
+			refused(`which is ${RETENTION} blocks`, '--blocks-pruning', `${RETENTION - 1}`),
+		]);
+	});
 
 	step('begins when data is stored, some of it by two transactions', async () => {
 		const stored = await Promise.all([
@@ -184,6 +198,7 @@ describe('a retention period', () => {
 		assert.ok(Number(number) + 1 < firstAgain + RETENTION, `${late}\n${author.tail()}`);
 		await follower.stop();
 		author = await follower.again(['--dev', ...second]);
+		assert.ok(!author.lines.some((line) => line.includes('lacks what was stored')), author.tail());
 		client = await connect(author);
 		assert.equal(await client.refused(renew(data.stored), alice), 'shards.NotFound');
 		await send(renew(data.kept), dave);

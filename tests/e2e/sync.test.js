@@ -9,12 +9,17 @@ import { blake2b } from '../support/formats.js';
 import { developmentChain, Node } from '../support/node.js';
 import { cleanUp, setUp } from '../support/scope.js';
 
+/** Until a node that is up has said what it says before that. */
+const SAID_MS = 10_000;
+
 describe('a full node', () => {
 	const data = new Uint8Array(randomBytes(200_000));
 	let first;
 	let second;
 	/** Where the data was stored. */
 	let stored;
+	/** The arguments of a node that follows the first one. */
+	let following;
 
 	before(
 		setUp(async () => {
@@ -23,9 +28,9 @@ describe('a full node', () => {
 			await first.best(1);
 			const tx = first.api.tx.shards.store(u8aToHex(data));
 			stored = await first.applied(tx, wellKnown('Alice'));
-			const bootnode = await validator.address();
-			const network = ['--no-mdns', '--bootnodes', bootnode];
-			second = await connect(await Node.start(['--chain', developmentChain(), ...network]));
+			const network = ['--no-mdns', '--bootnodes', await validator.address()];
+			following = ['--chain', developmentChain(), ...network];
+			second = await connect(await Node.start(following));
 		}),
 	);
 	after(cleanUp);
@@ -57,5 +62,17 @@ describe('a full node', () => {
 		sent.event('system', 'Remarked');
 		await first.best(sent.number);
 		assert.equal(await first.hashOf(sent.number), sent.hash);
+	});
+
+	it('reports data that it has dropped when it becomes a validator', async () => {
+		const { number } = stored;
+		const pruned = await connect(await Node.start([...following, '--blocks-pruning', '1']));
+		// The body of a block goes when the next one is final.
+		await pruned.finalised(number + 1);
+		await pruned.close();
+		await pruned.node.stop();
+		const validator = await pruned.node.again(['--dev', '--chain', developmentChain()]);
+		const report = `lacks what was stored in blocks ${number} to ${number} \\(1 of them\\)`;
+		await validator.logged(new RegExp(report), 'what the validator lacks', SAID_MS);
 	});
 });
