@@ -93,7 +93,7 @@ fn report_missing(
 	let (mut count, mut first, mut last) = (0u32, BlockNumber::MAX, 0);
 	for key in client.storage_keys(hash, Some(&prefix), None)? {
 		// The key of an entry ends with the number of its block.
-		let Some(bytes) = key.0.last_chunk() else { continue };
+		let Some(bytes) = key.0.last_chunk::<4>() else { continue };
 		let number = BlockNumber::from_le_bytes(*bytes);
 		if is_owed(number, finalised, period) && !holds(client, number)? {
 			count += 1;

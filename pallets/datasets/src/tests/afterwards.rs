@@ -92,6 +92,49 @@ fn a_revoked_dataset_comes_back_with_the_same_held_out_records() {
 	});
 }
 
+/// A dataset that was approved and then revoked. Needs the accounts 101 to 103 as voters.
+fn revoked(tag: u16) -> u32 {
+	let id = approved(tag);
+	assert_ok!(Datasets::flag(root(), id));
+	assert_ok!(Datasets::resolve_flag(root(), id, true));
+	id
+}
+
+/// Which dataset holds the records of dataset `id`.
+fn holder(id: u32) -> Option<u32> {
+	let dataset = AllDatasets::<Test>::get(id).expect("it is stored");
+	RecordsRoots::<Test>::get(dataset.records_root)
+}
+
+#[test]
+fn what_was_approved_once_holds_its_records_when_its_appeal_fails() {
+	ExtBuilder::build_and_execute(|| {
+		voters(101..=103);
+		let id = revoked(1);
+		assert_ok!(appeal(id));
+		run(2);
+		audited(id, 100);
+		assert_eq!(status(id), Status::Rejected(Reason::AuditFailed));
+		assert_eq!(holder(id), Some(id));
+		let mut copy = sample(1, 2).manifest;
+		copy.name = BoundedVec::truncate_from(b"a copy".to_vec());
+		assert_noop!(submit_as(Sr25519Keyring::Bob, &copy), Error::<Test>::DuplicateRecords);
+	});
+}
+
+#[test]
+fn what_was_approved_once_holds_its_records_when_nobody_decides_on_its_appeal() {
+	ExtBuilder::build_and_execute(|| {
+		voters(101..=103);
+		let id = revoked(1);
+		AuditorPool::set(Vec::new());
+		assert_ok!(appeal(id));
+		run(COMMIT + REVEAL);
+		assert_eq!(status(id), Status::Rejected(Reason::AuditIncomplete));
+		assert_eq!(holder(id), Some(id));
+	});
+}
+
 #[test]
 fn appeal_fails_when_there_is_nothing_to_appeal_against() {
 	ExtBuilder::build_and_execute(|| {

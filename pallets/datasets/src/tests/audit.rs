@@ -410,6 +410,27 @@ fn who_judged_before_an_appeal_is_not_drawn_even_where_nobody_else_can_be() {
 }
 
 #[test]
+fn after_an_appeal_auditors_are_drawn_as_often_as_before() {
+	ExtBuilder::build_and_execute(|| {
+		long_audits();
+		let id = drawn(1);
+		for _ in 1..MAX_DRAWS {
+			run_to(deadline(id));
+			run(2);
+		}
+		run_to(deadline(id));
+		assert_eq!(status(id), Status::Rejected(Reason::AuditIncomplete));
+
+		assert_ok!(appeal(id));
+		run(2);
+		assert_eq!(AllDatasets::<Test>::get(id).map(|d| d.draws), Some(1));
+		// Silence in the first draw is not the end.
+		run_to(deadline(id));
+		assert_eq!(status(id), Status::Auditing);
+	});
+}
+
+#[test]
 fn an_audit_takes_no_longer_than_one_draw_with_all_its_time() {
 	ExtBuilder::build_and_execute(|| {
 		let end = long_audits();

@@ -8,7 +8,7 @@ mod submitting;
 
 use crate::{
 	mock::*, types::POINTS_PER_SEGMENT, DataMisuse, Error, Event, ListLeaf, Ruling, Standing,
-	TraceMisfit, Updates, Verdict,
+	TraceLeaf, TraceMisfit, Updates, Verdict,
 };
 use blyan_primitives::{
 	trace::Step,

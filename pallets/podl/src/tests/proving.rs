@@ -287,6 +287,32 @@ fn a_step_in_the_wrong_place_is_refuted() {
 }
 
 #[test]
+fn steps_in_each_others_places_are_refuted() {
+	ExtBuilder.build_and_execute(|| {
+		let mut trace = MockTrace::honest(&account(1));
+		trace.steps.swap(3, 4);
+		trace.hash_entries();
+		submit_trace(&trace);
+		assert_ok!(prove_misfit(TraceMisfit::MisplacedStep { leaf: trace.leaf(3) }));
+		assert_eq!(standing(1), Standing::Refuted);
+	});
+}
+
+#[test]
+fn a_step_in_the_place_of_a_checkpoint_is_refuted() {
+	ExtBuilder.build_and_execute(|| {
+		let mut trace = MockTrace::honest(&account(1));
+		// The steps are 0 to 7, and checkpoints follow.
+		let step = Step { step: 8, ..trace.steps[7] };
+		trace.entries[8] = step.hash();
+		submit_trace(&trace);
+		let leaf = TraceLeaf { index: 8, step, proof: list_leaf(&trace.entries, 8).proof };
+		assert_ok!(prove_misfit(TraceMisfit::MisplacedStep { leaf }));
+		assert_eq!(standing(1), Standing::Refuted);
+	});
+}
+
+#[test]
 fn a_batch_of_the_wrong_size_is_refuted() {
 	ExtBuilder.build_and_execute(|| {
 		let mut batches = MockTrace::honest(&account(1)).batches;

@@ -183,6 +183,32 @@ fn a_candidate_without_its_posted_roots_is_rejected_and_its_only_poster_has_fail
 }
 
 #[test]
+fn of_several_posters_of_a_candidate_without_its_roots_nobody_is_paid_and_nobody_has_failed() {
+	ExtBuilder.build_and_execute(|| {
+		Touched::set(vec![0, 2]);
+		let id = merge(&[1, 2]);
+		// All turns have begun, so that each of three owners may post.
+		run(8);
+		for (poster, component) in [(31, 0), (32, 2)] {
+			let roots = posts(&[(component, merged_root(component))]);
+			assert_ok!(Rounds::post_merge(signed(poster), id, roots));
+		}
+		run_until(id, Phase::Evaluate);
+		end_with(id, &[(2_000, LOSS_OF_MISMATCH); 3]);
+		assert_eq!(phase(id), Phase::Rejected);
+		for poster in [31, 32] {
+			let who = account(poster);
+			assert_eq!(credited(&who, Share::Verifiers), 0);
+			// It may have been late for the other component besides.
+			let outcomes = noted(&who);
+			assert!(!outcomes.is_empty());
+			let missed = (Subject::Aggregation, Outcome::Missed);
+			assert!(outcomes.iter().all(|outcome| *outcome == missed), "{outcomes:?}");
+		}
+	});
+}
+
+#[test]
 fn a_model_that_refuses_to_advance_leaves_the_candidate_rejected() {
 	ExtBuilder.build_and_execute(|| {
 		let id = evaluate(&[1, 2]);

@@ -1,6 +1,7 @@
 //! Posting of merged roots.
 
 use super::*;
+use std::collections::BTreeSet;
 
 /// The owners of component 0 in a round.
 fn owners(id: u32) -> Vec<AccountId> {
@@ -136,6 +137,28 @@ fn an_owner_who_was_late_is_noted_when_the_round_ends() {
 		end_with(id, &[(2_000, 1_500); 3]);
 		assert_eq!(noted(&late), vec![(Subject::Aggregation, Outcome::Missed)]);
 		assert_eq!(noted(&poster), vec![(Subject::Aggregation, Outcome::Success)]);
+	});
+}
+
+#[test]
+fn an_owner_who_was_late_for_several_components_is_noted_once() {
+	ExtBuilder.build_and_execute(|| {
+		// One of two owners comes first for at least two of three components.
+		AggregatorPool::set(vec![31, 32]);
+		let id = merge(&[1, 2]);
+		run(4);
+		let mut late = BTreeSet::new();
+		for component in Touched::get() {
+			let owners = Rounds::owner_of(id, component);
+			assert_ok!(post(&owners[1], id, component));
+			late.insert(owners[0].clone());
+		}
+		run_until(id, Phase::Evaluate);
+		end_with(id, &[(2_000, 1_500); 3]);
+		let missed = (Subject::Aggregation, Outcome::Missed);
+		for who in &late {
+			assert_eq!(noted(who).iter().filter(|outcome| **outcome == missed).count(), 1);
+		}
 	});
 }
 

@@ -20,6 +20,20 @@ fn open_many(count: u32) -> Vec<u32> {
 		.collect()
 }
 
+/// Lets a round that was just opened look for evaluators in every block.
+fn look_for_evaluators(id: u32) {
+	for trainer in [1, 2] {
+		assert_ok!(Rounds::join(signed(trainer), id));
+	}
+	crate::Rounds::<Test>::mutate(id, |round| {
+		let round = round.as_mut().expect("it was just opened");
+		round.phase = Phase::Evaluate;
+		round.drawing = true;
+		round.seed = Some(H256::repeat_byte(1));
+		round.deadline = 100;
+	});
+}
+
 /// Begins the next block; what that weighs.
 fn begin_block() -> Weight {
 	let next = System::block_number() + 1;
@@ -57,23 +71,29 @@ fn rounds_that_are_due_in_every_block_keep_no_other_from_its_turn() {
 		EvaluatorPool::set(Vec::new());
 		let ids = open_many(3);
 		for id in &ids[..2] {
-			for trainer in [1, 2] {
-				assert_ok!(Rounds::join(signed(trainer), *id));
-			}
-			// Evaluators are looked for in every block, and there are none.
-			crate::Rounds::<Test>::mutate(id, |round| {
-				let round = round.as_mut().expect("it was just opened");
-				round.phase = Phase::Evaluate;
-				round.drawing = true;
-				round.seed = Some(H256::repeat_byte(1));
-				round.deadline = 100;
-			});
+			look_for_evaluators(*id);
 		}
 		run(4);
 		assert_eq!(phase(ids[2]), Phase::Open);
 		run(1);
 		assert_eq!(phase(ids[2]), Phase::Abandoned);
 		assert_eq!([phase(ids[0]), phase(ids[1])], [Phase::Evaluate; 2]);
+	});
+}
+
+#[test]
+fn a_draw_that_finds_too_few_evaluators_is_charged_as_a_change() {
+	ExtBuilder.build_and_execute(|| {
+		EvaluatorPool::set(Vec::new());
+		for id in open_many(3) {
+			look_for_evaluators(id);
+		}
+		let change = Weights::change_phase()
+			.saturating_add(<<Test as crate::Config>::Updates as Updates<AccountId>>::weight());
+		let changes = change.saturating_mul(MAX_CHANGES_PER_BLOCK.into());
+		for _ in 0..3 {
+			assert_eq!(begin_block(), Weights::on_initialize(3).saturating_add(changes));
+		}
 	});
 }
 
