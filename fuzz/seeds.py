@@ -118,9 +118,14 @@ def readers():
 
 def delta_leaves():
 	golden = load("delta.json")
-	for case in golden["leaves"] + golden["compressed"] + golden["refused"]:
-		if 1 <= case["weights"] <= LEAF_TARGET_WEIGHTS:
-			yield u16(case["weights"] - 1) + bytes.fromhex(case["bytes"])
+	encoded = golden["leaves"] + golden["compressed"]
+	cases = [(case["weights"], case["bytes"]) for case in encoded + golden["refused"]]
+	# The target takes every input for a wire form as well.
+	cases += [(case["weights"], case["wire"]) for case in encoded]
+	cases += [(case["weights"], case["bytes"]) for case in golden["refused_wire"]]
+	for weights, data in cases:
+		if 1 <= weights <= LEAF_TARGET_WEIGHTS:
+			yield u16(weights - 1) + bytes.fromhex(data)
 
 
 def delta_blobs():

@@ -2,11 +2,11 @@
 
 use crate::input::Input;
 use blyan_primitives::delta::{
-	apply, apply_leaf, check_leaf, decode_blob, encode_blob, encode_leaf, leaf_count,
+	apply, apply_leaf, check_leaf, decode_blob, encode_blob, encode_leaf, from_wire, leaf_count,
 	leaf_squared_norm,
 	low_rank::{self as format, leaf_increments, LowRank, Matrix, Tensors},
-	max_leaf_bytes, merge, merge_deltas, merge_leaf, squared_norm, weights_in_leaf, Chunk, Decoder,
-	Error, Form, Leaves, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT,
+	max_leaf_bytes, merge, merge_deltas, merge_leaf, squared_norm, to_wire, weights_in_leaf, Chunk,
+	Decoder, Error, Form, Leaves, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT,
 };
 
 /// The increments of a leaf, which has one encoding if it is accepted.
@@ -39,6 +39,7 @@ fn increments_of(bytes: &[u8], weights: usize) -> Result<Vec<i64>, Error> {
 
 /// A leaf that is accepted has one encoding, its increments keep their limit, and merging and applying
 /// its bytes does to weights what the definitions say. All that reads leaves accepts the same ones.
+/// Its wire form gives it back, and the input may be a wire form itself, the only one of its leaf.
 ///
 /// The input is the number of weights and the delta: three chunks at most, since all are alike.
 pub fn delta_leaf(input: &[u8]) {
@@ -50,10 +51,16 @@ pub fn delta_leaf(input: &[u8]) {
 		let mut leaf = start.clone();
 		merge_leaf(&mut leaf, updates).map(|()| leaf)
 	};
+	if let Ok(leaf) = from_wire(bytes, weights) {
+		assert_eq!(check_leaf(&leaf, weights), Ok(()));
+		assert_eq!(to_wire(&leaf, weights).as_deref(), Ok(bytes));
+	}
 	let own = Some(bytes);
 	let mut applied = start.clone();
 	let accepted = apply_leaf(&mut applied, bytes);
 	assert_eq!(check_leaf(bytes, weights), accepted);
+	let wire = to_wire(bytes, weights);
+	assert_eq!(wire.as_ref().err().copied(), accepted.err());
 	let increments = match increments_of(bytes, weights) {
 		Ok(increments) => increments,
 		Err(error) => {
@@ -66,6 +73,9 @@ pub fn delta_leaf(input: &[u8]) {
 	};
 	assert_eq!(accepted, Ok(()));
 	assert_eq!(leaf_squared_norm(bytes, weights), Ok(squared_norm(&increments)));
+	let wire = wire.expect("it was accepted");
+	assert!(wire.len() <= bytes.len());
+	assert_eq!(from_wire(&wire, weights).as_deref(), Ok(bytes));
 
 	let limit = MAX_INCREMENT.unsigned_abs();
 	assert!(increments.iter().all(|increment| increment.unsigned_abs() <= limit));

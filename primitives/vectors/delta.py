@@ -53,6 +53,29 @@ def encode_chunk(chunk):
 	return head + pack(indices, 12) + pack(codes, bits)
 
 
+def wire_chunk(chunk, weights):
+	"""The wire form of a chunk of so many weights."""
+	if chunk["kind"] == "unchanged":
+		return b"\x00"
+	if chunk["kind"] == "dense":
+		return b"\x04" + encode_chunk(chunk)[1:]
+	bits, indices = chunk["bits"], chunk["indices"]
+	kept = len(indices)
+	low = next(s for s in range(13) if (weights - kept) // 2 ** (s + 1) <= kept)
+	text = ""
+	for before, index in zip([-1, *indices], indices):
+		ones, rest = divmod(index - before - 1, 2**low)
+		text += "1" * ones + "0" + "".join(str(rest >> place & 1) for place in range(low))
+	gaps = int(text[::-1], 2).to_bytes((len(text) + 7) // 8, "little")
+	head = struct.pack("<BHb", {2: 1, 4: 2, 8: 3}[bits], kept, chunk["exp"])
+	return head + gaps + pack([code(value, bits) for value in chunk["values"]], bits)
+
+
+def wire(chunks, weights):
+	parts = enumerate(chunks)
+	return b"".join(wire_chunk(chunk, min(CHUNK, weights - i * CHUNK)) for i, chunk in parts)
+
+
 def chunk_increments(chunk):
 	"""Index in the chunk and increment, for what the chunk names."""
 	if chunk["kind"] == "unchanged":
@@ -110,6 +133,7 @@ def leaves():
 			"weights": weights,
 			"chunks": chunks,
 			"bytes": b"".join(map(encode_chunk, chunks)).hex(),
+			"wire": wire(chunks, weights).hex(),
 			"increments": leaf_increments(chunks),
 		}
 		for name, weights, chunks in cases
@@ -142,6 +166,39 @@ def refused():
 		("dense zeros", 3, bytes([2, 0, 0, 0, 0]), 2, "ZeroChunk"),
 		("dense cut", 3, bytes([2, 0, 1, 0]), 4, "Truncated"),
 		("values cut", 4096, good[:-1], 8, "Truncated"),
+	]
+	return [
+		{"name": name, "weights": weights, "bytes": data.hex(), "offset": offset, "kind": kind}
+		for name, weights, data, offset, kind in cases
+	]
+
+
+def refused_wire():
+	two = sparse(0, 4, [(5, 1), (9, -3)])
+	good = wire_chunk(two, 4096)
+	zero = wire_chunk(sparse(0, 4, [(5, 1), (9, 0)]), 4096)
+	beyond = wire_chunk(sparse(0, 4, [(5, 1), (4096, 1)]), 4096)
+	one = wire_chunk(sparse(0, 4, [(5, 1)]), 4096)
+	cases = [
+		("no weights", 0, b"\x00", 0, "Weights"),
+		("more weights than a leaf has", LEAF + 1, b"\x00" * 17, 0, "Weights"),
+		("nothing", 1, b"", 0, "Truncated"),
+		("a chunk too few", 4097, b"\x00", 1, "Truncated"),
+		("a chunk too many", 4096, b"\x00\x00", 1, "Trailing"),
+		("kind 5", 4097, b"\x00\x05", 1, "UnknownKind"),
+		("no values", 4096, bytes([1, 0, 0, 0]), 1, "Count"),
+		("1025 values", 4096, bytes([1, 1, 4, 0]) + bytes(3000), 1, "Count"),
+		("more values than weights", 1, good, 1, "Count"),
+		("a gap of ones without end", 4096, bytes([2, 1, 0, 0]) + b"\xff" * 9, 4, "IndexRange"),
+		("a second gap beyond the chunk", 4096, beyond, 5, "IndexRange"),
+		("a gap beyond a short chunk", 9, wire_chunk(two, 9), 4, "IndexRange"),
+		("sparse zero", 4096, zero, 7, "ZeroValue"),
+		("gap padding", 4096, good[:6] + bytes([good[6] | 0x80]) + good[7:], 6, "Padding"),
+		("value padding", 4096, one[:-1] + b"\x11", 6, "Padding"),
+		("dense zeros", 3, bytes([4, 0, 0, 0, 0]), 2, "ZeroChunk"),
+		("dense cut", 3, bytes([4, 0, 1, 0]), 4, "Truncated"),
+		("gaps cut", 4096, good[:5], 5, "Truncated"),
+		("values cut", 4096, good[:-1], 7, "Truncated"),
 	]
 	return [
 		{"name": name, "weights": weights, "bytes": data.hex(), "offset": offset, "kind": kind}
@@ -423,9 +480,11 @@ def compressed():
 			"budget": budget,
 			"increments": [[i, x] for i, x in enumerate(increments) if x != 0],
 			"weights": len(increments),
-			"bytes": b"".join(map(encode_chunk, compress(increments, budget))).hex(),
+			"bytes": b"".join(map(encode_chunk, chunks)).hex(),
+			"wire": wire(chunks, len(increments)).hex(),
 		}
 		for name, increments, budget in cases
+		for chunks in [compress(increments, budget)]
 	]
 
 
@@ -433,6 +492,7 @@ def main():
 	sections = {
 		"leaves": leaves(),
 		"refused": refused(),
+		"refused_wire": refused_wire(),
 		"scale": scales(),
 		"merge": merges(),
 		"apply": applies(),

@@ -92,11 +92,7 @@ pub(super) fn encode_chunk(chunk: Chunk<'_>, bytes: &mut Vec<u8>) {
 			bytes.extend_from_slice(&exp.to_le_bytes());
 			bytes.push(bits);
 			pack_indices(indices, bytes);
-			match bits {
-				2 => pack_values::<2>(values, bytes),
-				4 => pack_values::<4>(values, bytes),
-				_ => pack_values::<8>(values, bytes),
-			}
+			write_values(values, bits, bytes);
 		}
 		Chunk::Dense { exp, values } => {
 			bytes.push(DENSE);
@@ -182,12 +178,7 @@ impl<'a> Decoder<'a> {
 		unpack_indices(index_block, indices);
 		check_indices(indices, weights, index_block, index_offset)?;
 		let values = self.values.get_mut(..kept).unwrap_or_default();
-		match bits {
-			2 => unpack_values::<2>(value_block, values),
-			4 => unpack_values::<4>(value_block, values),
-			_ => unpack_values::<8>(value_block, values),
-		}
-		check_values(values, bits, value_block, value_offset)?;
+		read_values(value_block, value_offset, bits, values)?;
 		Ok(Chunk::Sparse { exp, bits, indices, values })
 	}
 
@@ -236,6 +227,31 @@ fn are_sound(indices: &[u16], weights: usize) -> bool {
 	let higher = indices.get(1..).unwrap_or_default();
 	let falls = indices.iter().zip(higher).fold(false, |falls, (low, high)| falls | (low >= high));
 	!falls && indices.last().is_none_or(|last| usize::from(*last) < weights)
+}
+
+/// Appends the value block of a sparse chunk: values of `bits` bits.
+pub(super) fn write_values(values: &[i8], bits: u8, bytes: &mut Vec<u8>) {
+	match bits {
+		2 => pack_values::<2>(values, bytes),
+		4 => pack_values::<4>(values, bytes),
+		_ => pack_values::<8>(values, bytes),
+	}
+}
+
+/// Reads values of `bits` bits from the value block of a sparse chunk, which begins at byte
+/// `offset`.
+pub(super) fn read_values(
+	block: &[u8],
+	offset: usize,
+	bits: u8,
+	values: &mut [i8],
+) -> Result<(), Error> {
+	match bits {
+		2 => unpack_values::<2>(block, values),
+		4 => unpack_values::<4>(block, values),
+		_ => unpack_values::<8>(block, values),
+	}
+	check_values(values, bits, block, offset)
 }
 
 /// Refuses values that are zero or are followed by padding that is not. Their block begins at byte

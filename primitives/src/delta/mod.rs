@@ -11,7 +11,8 @@
 //! them from increments, [`Decoder`] and [`encode_leaf`] are the format itself. [`low_rank`] is the
 //! alternative for a whole component: products of thin matrices. [`Leaves`] reads either kind leaf by
 //! leaf, [`merge_deltas`] merges both, [`component_delta_root`] commits to the leaves and
-//! [`encode_blob`] packs them for transport. [`apply_leaf`] and [`merge_leaf`] are for chunks alone.
+//! [`encode_blob`] packs them for transport. [`apply_leaf`], [`merge_leaf`] and [`to_wire`], which makes
+//! a leaf smaller while it is under way, are for chunks alone.
 //!
 //! # Terminology
 //!
@@ -72,6 +73,7 @@ mod compress;
 mod leaf;
 mod leaves;
 pub mod low_rank;
+mod wire;
 
 pub use apply::{
 	apply, apply_leaf, check_leaf, leaf_squared_norm, merge, merge_deltas, merge_leaf, scale,
@@ -81,6 +83,7 @@ pub use blob::{component_delta_root, decode_blob, encode_blob, leaf_bytes, max_l
 pub use compress::{Encoder, DEFAULT_BYTES_PER_CHUNK};
 pub use leaf::{encode_leaf, Chunk, Decoder};
 pub use leaves::{Form, LeafDelta, Leaves};
+pub use wire::{from_wire, to_wire};
 
 use core::fmt;
 

@@ -4,12 +4,12 @@
 use crate::support::{chunks, delta as naive, encoder as naive_encoder};
 use blyan_primitives::{
 	delta::{
-		apply, apply_leaf, check_leaf, component_delta_root, decode_blob, encode_blob, leaf_bytes,
-		leaf_count, leaf_squared_norm,
+		apply, apply_leaf, check_leaf, component_delta_root, decode_blob, encode_blob, from_wire,
+		leaf_bytes, leaf_count, leaf_squared_norm,
 		low_rank::{self, Factors, LastLeaf, LowRank, Matrix, Tensors, MAX_TENSORS},
-		max_leaf_bytes, merge, merge_deltas, merge_leaf, scale, squared_norm, weights_in_leaf,
-		Encoder, Error, ErrorKind, Form, LeafDelta, Leaves, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT,
-		MAX_LEAF_BYTES, MAX_SPARSE,
+		max_leaf_bytes, merge, merge_deltas, merge_leaf, scale, squared_norm, to_wire,
+		weights_in_leaf, Encoder, Error, ErrorKind, Form, LeafDelta, Leaves, CHUNK, LEAF_WEIGHTS,
+		MAX_INCREMENT, MAX_LEAF_BYTES, MAX_SPARSE,
 	},
 	hash::{blake2b_256, hash_many},
 	model::Architecture,
@@ -328,8 +328,28 @@ proptest! {
 		let decoded = decode(&bytes, weights);
 		prop_assert_eq!(&decoded, &naive_decode(&bytes, weights));
 		prop_assert_eq!(check_leaf(&bytes, weights), decoded.clone().map(|_| ()));
+		prop_assert_eq!(to_wire(&bytes, weights).map(drop), decoded.clone().map(drop));
 		if let Ok(chunks) = decoded {
 			prop_assert_eq!(encode(&chunks), bytes);
+		}
+	}
+
+	#[test]
+	fn the_wire_form_gives_the_leaf_back_and_is_never_longer((weights, chunks) in leaf()) {
+		let bytes = encode(&chunks);
+		let wire = to_wire(&bytes, weights).unwrap();
+		prop_assert!(wire.len() <= bytes.len());
+		prop_assert_eq!(from_wire(&wire, weights), Ok(bytes));
+	}
+
+	#[test]
+	fn whatever_is_a_wire_form_is_the_only_one_of_its_leaf(
+		bytes in prop::collection::vec(prop_oneof![2 => 0u8..=5, 1 => any::<u8>()], 0..60),
+		weights in prop_oneof![1usize..=20, 4_090usize..=4_110],
+	) {
+		if let Ok(leaf) = from_wire(&bytes, weights) {
+			prop_assert_eq!(check_leaf(&leaf, weights), Ok(()));
+			prop_assert_eq!(to_wire(&leaf, weights), Ok(bytes));
 		}
 	}
 }
@@ -813,6 +833,18 @@ fn compression_of_a_whole_leaf_gives_the_bytes_of_a_naive_encoder() {
 }
 
 #[test]
+fn the_wire_form_of_224_bytes_a_chunk_has_at_most_174() {
+	let uneven: Vec<u32> = (0..16).map(|chunk| 12 + chunk * 7 % 11).collect();
+	for sizes in [vec![14; 16], uneven] {
+		let bytes = compress(&mut Encoder::new(), &trained(6, &sizes), 224).bytes;
+		assert!(bytes.len() > 16 * 174, "{}", bytes.len());
+		let wire = to_wire(&bytes, LEAF_WEIGHTS).unwrap();
+		assert!(wire.len() <= 16 * 174, "{}", wire.len());
+		assert_eq!(from_wire(&wire, LEAF_WEIGHTS), Ok(bytes));
+	}
+}
+
+#[test]
 fn compression_uses_its_budget() {
 	let raw = trained(2, &[16, 17, 15, 16]);
 	for budget in [40, 112, 300, 1_040, 2_000, 4_098] {
@@ -1179,6 +1211,24 @@ fn each_broken_rule_of_the_vectors_is_refused_at_its_byte() {
 		let (bytes, weights) = (from_hex(&case["bytes"]), int(&case["weights"]));
 		let error = check_leaf(&bytes, weights).unwrap_err();
 		assert_eq!(naive_decode(&bytes, weights), Err(error), "{name}");
+		assert_eq!(error.offset, int::<usize>(&case["offset"]), "{name}");
+		let kind = format!("{:?}", error.kind);
+		assert_eq!(kind.split('(').next(), case["kind"].as_str(), "{name}");
+	}
+}
+
+#[test]
+fn wire_forms_agree_with_the_vectors() {
+	let vectors = vectors();
+	for case in list(&vectors["leaves"]).iter().chain(list(&vectors["compressed"])) {
+		let (bytes, wire) = (from_hex(&case["bytes"]), from_hex(&case["wire"]));
+		let (name, weights) = (text(&case["name"]), int(&case["weights"]));
+		assert_eq!(to_wire(&bytes, weights).as_ref(), Ok(&wire), "{name}");
+		assert_eq!(from_wire(&wire, weights), Ok(bytes), "{name}");
+	}
+	for case in list(&vectors["refused_wire"]) {
+		let name = text(&case["name"]);
+		let error = from_wire(&from_hex(&case["bytes"]), int(&case["weights"])).unwrap_err();
 		assert_eq!(error.offset, int::<usize>(&case["offset"]), "{name}");
 		let kind = format!("{:?}", error.kind);
 		assert_eq!(kind.split('(').next(), case["kind"].as_str(), "{name}");

@@ -5,9 +5,9 @@ use crate::support::{chunks, hostile, json};
 use blyan_primitives::{
 	commit,
 	delta::{
-		component_delta_root, decode_blob, encode_blob,
+		component_delta_root, decode_blob, encode_blob, from_wire,
 		low_rank::{self, Factors, LowRank, Matrix, Tensors},
-		Form,
+		to_wire, Form,
 	},
 	hash::blake2b_256,
 	model::Architecture,
@@ -200,6 +200,23 @@ fn leaves_of_deltas_refuse_every_cut_and_flip() {
 			&bytes,
 			decode,
 			|other| chunks::encode(other),
+			|other| assert_ne!(*other, leaf, "{}", text(&case["name"])),
+		);
+	}
+}
+
+#[test]
+fn wire_forms_of_leaves_refuse_every_cut_and_flip() {
+	let vectors = deltas();
+	for case in list(&vectors["leaves"]).iter().chain(list(&vectors["compressed"])) {
+		let (leaf, wire) = (hex(&case["bytes"]), hex(&case["wire"]));
+		let weights = int::<usize>(&case["weights"]);
+		let decode = |bytes: &[u8]| from_wire(bytes, weights);
+		hostile::cut_and_extend(&wire, decode);
+		hostile::flip(
+			&wire,
+			decode,
+			|other| to_wire(other, weights).unwrap(),
 			|other| assert_ne!(*other, leaf, "{}", text(&case["name"])),
 		);
 	}

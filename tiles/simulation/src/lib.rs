@@ -23,12 +23,15 @@
 //!
 //! # What is real and what is assumed
 //!
-//! Real: the encoder, the merge, the packing of deltas and the order of owners are those of
-//! `blyan_primitives`. Assumed: what updates look like (module `samples`), and how fast and how far
-//! apart nodes are ([`Report::assumptions`]). Left out: computing, which takes no time, and the
-//! overhead of transport protocols. A regional aggregator that compresses its merge leaves
-//! something out ([`Sample::squares_left_out`]); whether a model learns as well then is not
-//! simulated.
+//! Real: the encoder, the merge, the packing of deltas, the wire form of merges and the order of
+//! owners are those of `blyan_primitives`. Assumed: what updates look like (module `samples`), and
+//! how fast and how far apart nodes are ([`Report::assumptions`]). Left out: computing, which takes
+//! no time, and the overhead of transport protocols. A regional aggregator that compresses its
+//! merge leaves something out ([`Sample::squares_left_out`]); whether a model learns as well then
+//! is not simulated.
+//!
+//! Not built yet: workers have no regional aggregators. Whoever merges fetches all updates from the
+//! data plane and merges them alone, so nothing is sent on and nothing comes back.
 //!
 //! # Bounds
 //!
@@ -100,7 +103,7 @@ pub struct Setup {
 	pub leaves: u32,
 	/// Budget of an update's delta for 4,096 weights, in bytes.
 	pub bytes_per_chunk: u16,
-	/// Budget of a region's merge for 4,096 weights, in bytes.
+	/// Budget of a merge for 4,096 weights, in bytes of its leaves; their wire form has fewer.
 	pub merged_bytes_per_chunk: u16,
 	/// Median uplink of a learner, in megabits a second.
 	pub learner_mbit: u32,
@@ -195,8 +198,8 @@ pub enum Error {
 		/// How many.
 		found: usize,
 	},
-	/// A sample delta was refused by the merge.
-	#[error("the encoder and the merge disagree, which is a bug; please report the options: {0}")]
+	/// A sample delta was refused by the merge, or has no wire form.
+	#[error("a sample delta is broken, which is a bug; please report the options: {0}")]
 	Delta(#[from] delta::Error),
 }
 

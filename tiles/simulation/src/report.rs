@@ -555,6 +555,20 @@ mod tests {
 	}
 
 	#[test]
+	fn step_of_the_default_takes_at_most_five_megabytes_there_and_back() {
+		let setup = Setup { steps: 1, ..Setup::DEFAULT };
+		let report = simulate(&setup, &[]).unwrap();
+		let [step] = report.steps.as_slice() else { panic!("{:?}", report.steps) };
+		let both_ways = step.wan_bytes + step.broadcast_wan_bytes;
+		assert!(both_ways <= 5_000_000, "{step:?}");
+		// The budget is used, and each tile crosses three borders each way.
+		let merge = report.samples.last().unwrap();
+		assert!(merge.leaf_bytes > 15 * u64::from(setup.merged_bytes_per_chunk), "{merge:?}");
+		let leaves = 6 * u64::from(setup.components) * u64::from(setup.leaves);
+		assert!(4 * both_ways > 3 * leaves * merge.sent_bytes, "{step:?} {merge:?}");
+	}
+
+	#[test]
 	fn plain_traffic_grows_with_learners_and_regional_traffic_hardly() {
 		let scale = |learners| {
 			let report = simulate(&Setup { learners, steps: 1, ..small() }, &[]).unwrap();

@@ -13,10 +13,16 @@
 //! `2^-(n+1)`, so that tails fall with the third power as those of Student's t with three degrees
 //! of freedom do. Half of the variance is common to all learners, who learn the same thing, and
 //! half is a learner's own. All of it is integer arithmetic.
+//!
+//! # What a message carries
+//!
+//! An update goes as it is, for that is what the data plane addresses by its hash. A merge is
+//! addressed by nothing but the root of its leaves, so it goes in their wire form, from which
+//! whoever receives it gets the leaves back, to the last bit.
 
 use super::{draws::Draws, Error, Setup, Share};
 use blyan_primitives::delta::{
-	encode_blob, merge_leaf, squared_norm, Encoder, LEAF_WEIGHTS, MAX_LEAF_BYTES,
+	encode_blob, merge_leaf, squared_norm, to_wire, Encoder, LEAF_WEIGHTS, MAX_LEAF_BYTES,
 };
 use serde::Serialize;
 
@@ -45,6 +51,8 @@ pub struct Sample {
 	pub updates: u32,
 	/// Bytes of a leaf's delta.
 	pub leaf_bytes: u64,
+	/// Bytes that a message takes for it.
+	pub sent_bytes: u64,
 	/// Weights that it changes, of 65,536.
 	pub changed_weights: u64,
 	/// How much of the sum of squared increments the encoder left out.
@@ -78,11 +86,14 @@ impl Samples {
 				let mut draws = stream(learner);
 				let mut update: Vec<i64> =
 					common.iter().map(|common| common + heavy_tailed(&mut draws)).collect();
-				updates.push(own.encode(&mut encoder, &mut update, setup.bytes_per_chunk));
+				let update = own.encode(&mut encoder, &mut update, setup.bytes_per_chunk);
+				own.send(&update);
+				updates.push(update);
 			}
 			for (count, tally) in &mut merged {
-				let parts = updates.get(..*count as usize).unwrap_or_default();
-				tally.encode(&mut encoder, &mut merge(parts)?, setup.merged_bytes_per_chunk);
+				let mut mean = merge(updates.get(..*count as usize).unwrap_or_default())?;
+				let leaf = tally.encode(&mut encoder, &mut mean, setup.merged_bytes_per_chunk);
+				tally.send(&to_wire(&leaf, LEAF_WEIGHTS)?);
 			}
 		}
 		let mut rows = vec![own.row("update", 1)];
@@ -126,9 +137,9 @@ fn heavy_tailed(draws: &mut Draws) -> i64 {
 /// What comes of encoding leaves of one kind.
 #[derive(Clone, Debug, Default)]
 struct Tally {
-	/// Bytes of each leaf in a blob.
-	bytes: Vec<u64>,
-	/// Bytes of all leaves without their lengths.
+	/// Bytes that a message takes for each leaf.
+	sent: Vec<u64>,
+	/// Bytes of all leaves.
 	leaf_bytes: u64,
 	changed: u64,
 	squares: u128,
@@ -145,18 +156,23 @@ impl Tally {
 		// What the delta does not say is left in them.
 		self.left_out += squared_norm(increments);
 		self.leaf_bytes += bytes.len() as u64;
-		self.bytes.push(encode_blob(&[vec![bytes.clone()]]).len() as u64);
 		bytes
 	}
 
+	/// Puts what says a leaf into a message.
+	fn send(&mut self, bytes: &[u8]) {
+		self.sent.push(encode_blob(&[vec![bytes.to_vec()]]).len() as u64);
+	}
+
 	fn row(&self, leaf: &'static str, updates: u32) -> Sample {
-		let count = (self.bytes.len() as u64).max(1);
+		let count = (self.sent.len() as u64).max(1);
 		// Squares are below 2^90, so they may be multiplied.
 		let permille = self.left_out * 1_000 / self.squares.max(1);
 		Sample {
 			leaf,
 			updates,
 			leaf_bytes: self.leaf_bytes / count,
+			sent_bytes: self.sent.iter().sum::<u64>() / count,
 			changed_weights: self.changed / count,
 			// Encoding leaves no more than there was: at most 1,000.
 			squares_left_out: Share { permille: permille as u16 }.to_string(),
@@ -164,7 +180,7 @@ impl Tally {
 	}
 
 	fn sizes(&self) -> Sizes {
-		Sizes::new(&self.bytes)
+		Sizes::new(&self.sent)
 	}
 }
 
@@ -225,6 +241,19 @@ mod tests {
 		let one = &samples.rows[1];
 		assert_eq!((one.leaf, one.updates), ("merge", 1));
 		assert_eq!(one.squares_left_out, "0.0 %");
+	}
+
+	#[test]
+	fn merges_go_in_their_wire_form_and_updates_as_they_are() {
+		let samples = Samples::draw(&setup(112, 224), 1, 4).unwrap();
+		let [update, merges @ ..] = samples.rows.as_slice() else { panic!("no rows") };
+		// A length of four bytes is before each.
+		assert_eq!(update.sent_bytes, update.leaf_bytes + 4);
+		assert_eq!(samples.update_bytes(0, 4) / 4, update.sent_bytes);
+		for merge in merges {
+			assert!(10 * merge.sent_bytes < 9 * merge.leaf_bytes, "{merge:?}");
+			assert_eq!(samples.merge_bytes(merge.updates, 0, 1), merge.sent_bytes);
+		}
 	}
 
 	#[test]

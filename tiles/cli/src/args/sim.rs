@@ -9,9 +9,9 @@ use std::path::PathBuf;
 pub enum SimCommand {
 	/// Simulate learning steps on a network of learners, regional aggregators and primaries.
 	///
-	/// Deltas, merges and owners are the real ones; bandwidths, delays and what updates look like
-	/// are drawn from distributions that are printed. The same options give the same output
-	/// everywhere.
+	/// Deltas, merges and the order of owners are the real ones, though workers do not merge for
+	/// regions yet; bandwidths, delays and what updates look like are drawn from distributions that
+	/// are printed. The same options give the same output everywhere.
 	Network(SimNetworkArgs),
 }
 
@@ -43,7 +43,8 @@ pub struct SimNetworkArgs {
 	/// The most bytes of an update for each 4096 weights, 8 to 4098.
 	#[arg(long, value_name = "BYTES", default_value_t = Setup::DEFAULT.bytes_per_chunk)]
 	pub bytes_per_chunk: u16,
-	/// The same of what a regional aggregator sends on.
+	/// The most bytes of a merge for each 4096 weights, 8 to 4098, as its leaves are hashed; it is
+	/// sent in fewer.
 	#[arg(long, value_name = "BYTES", default_value_t = Setup::DEFAULT.merged_bytes_per_chunk)]
 	pub merged_bytes_per_chunk: u16,
 	/// Median uplink of a learner in Mbit/s, 1 to 100000.

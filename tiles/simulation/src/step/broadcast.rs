@@ -11,7 +11,8 @@
 //! Receivers take turns on an uplink, in the order of their numbers. A primary that is a relay
 //! itself sends to the others first, since learners elsewhere wait for them.
 //!
-//! Everybody gets the same bytes of a tile: the merge of all learners, as the encoder made it.
+//! Everybody gets the same bytes of a tile: the merge of all learners as the encoder made it, in its
+//! wire form.
 //!
 //! # Nodes that are gone
 //!
