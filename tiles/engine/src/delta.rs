@@ -311,9 +311,8 @@ pub fn encode_component(
 		return Ok(chunks);
 	}
 	let bytes = wanted.len().div_ceil(CHUNK) * usize::from(bytes_per_chunk);
-	let fitted = low_rank::fit_within(tensors, &wanted, bytes)?;
-	let better = |fitted: &low_rank::Fitted| fitted.squared_error < chunks.squared_error;
-	let Some(fitted) = fitted.filter(better) else { return Ok(chunks) };
+	let fitted = low_rank::fit_below(tensors, &wanted, bytes, chunks.squared_error)?;
+	let Some(fitted) = fitted else { return Ok(chunks) };
 	let leaves =
 		fitted.delta.encode(tensors).expect("what was decoded to count its error has leaves");
 	for ((rest, wanted), decoded) in rest.iter_mut().zip(&wanted).zip(&fitted.decoded) {

@@ -27,10 +27,10 @@
 //!
 //! # Determinism
 //!
-//! Floats are added, subtracted, multiplied, divided and their roots taken, one after the other in an
-//! order that does not depend on the machine, and on one thread. So the same increments give the same
-//! bytes on every machine whose floats are those of IEEE 754. Nothing that several machines must agree
-//! about relies on it. The squared error is counted in integers.
+//! On one thread, in an order that does not change from call to call: the same increments give the same
+//! bytes on the same processor. Processors with other vector instructions add in another order, and
+//! machines may disagree about last bits, so nothing that several must agree about relies on it. The
+//! squared error is counted in integers.
 //!
 //! ```
 //! use blyan_engine::low_rank::{fit_within, Matrix, Tensors};
@@ -48,11 +48,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod singular;
+
 use crate::{Error, Result};
 use blyan_primitives::delta::{
 	low_rank::{Factors, LowRank},
 	MAX_INCREMENT,
 };
+use singular::{Decomposition, Vectors};
 
 /// Where the tensors of a component lie.
 pub use blyan_primitives::delta::low_rank::{Matrix, Tensors};
@@ -62,22 +65,10 @@ const EXPONENT_BYTES: usize = 2;
 /// The largest rank that is looked for: beyond it, singular values of training say little, and finding
 /// them takes long.
 const MAX_FITTED_RANK: usize = 64;
-/// The subspace has so many dimensions more than the rank: it then holds the largest singular vectors
-/// although it began with random ones.
-const OVERSAMPLING: usize = 8;
-/// How often the subspace is improved. Increments of training have singular values that fall slowly.
-const POWER_STEPS: usize = 3;
-/// A vector that is shorter than this part of what it was before others were taken out of it hangs on
-/// them, but for rounding.
-const DEPENDENT: f64 = 1e-10;
-/// Rotations stop when what is left beside the diagonal is this part of the diagonal, both squared.
-const NEARLY_DIAGONAL: f64 = 1e-24;
-/// Six or seven are needed; each squares what is left.
-const MAX_SWEEPS: usize = 30;
+/// Below it, powers of two lose bits; increments are whole numbers and far above it.
+const LEAST_EXPONENT: i8 = -100;
 /// The largest value of a factor.
-const LARGEST_VALUE: f64 = 127.0;
-/// Sums of products have so many partial sums, so that compilers can make vector instructions of them.
-const LANES: usize = 8;
+const LARGEST_VALUE: f32 = 127.0;
 
 /// A low-rank delta of a component, and what it leaves out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +95,7 @@ impl Fitted {
 /// one for each weight of the component, in units; nearly so, and up to rounding its factors to 8 bits.
 /// A rank of 0 leaves a tensor as it is.
 ///
-/// Takes about `16 · rank · rows · cols` multiplications for each tensor.
+/// Takes about `4 · (rank + 8) · rows · cols` multiplications for each tensor.
 pub fn fit(tensors: &Tensors, increments: &[i64], ranks: &[usize]) -> Result<Fitted> {
 	check(tensors, increments)?;
 	let (expected, found) = (tensors.matrices().len(), ranks.len());
@@ -125,9 +116,20 @@ pub fn fit(tensors: &Tensors, increments: &[i64], ranks: &[usize]) -> Result<Fit
 /// The delta that leaves the least out of `increments` in at most `bytes` bytes, all its leaves
 /// together, as far as this search finds it; none if nothing fits or nothing moves.
 ///
-/// Takes about `16 · rank · rows · cols` multiplications for each tensor, with the largest rank that
-/// fits the bytes and is at most 64.
+/// Takes about `4 · (rank + 8) · rows · cols` multiplications for each tensor, with the largest rank
+/// that fits the bytes and is at most 64.
 pub fn fit_within(tensors: &Tensors, increments: &[i64], bytes: usize) -> Result<Option<Fitted>> {
+	fit_below(tensors, increments, bytes, u128::MAX)
+}
+
+/// What [`fit_within`] finds, if it leaves out less than `squared_error`. Gives up before it rounds the
+/// factors where even exact ones would leave out more.
+pub fn fit_below(
+	tensors: &Tensors,
+	increments: &[i64],
+	bytes: usize,
+	squared_error: u128,
+) -> Result<Option<Fitted>> {
 	check(tensors, increments)?;
 	let Some(room) = bytes.checked_sub(tensors.delta_bytes(&[])) else { return Ok(None) };
 	let thin: Vec<Thin> = tensors
@@ -143,7 +145,13 @@ pub fn fit_within(tensors: &Tensors, increments: &[i64], bytes: usize) -> Result
 	if ranks.iter().all(|rank| *rank == 0) {
 		return Ok(None);
 	}
-	Ok(Some(assemble(tensors, increments, &thin, &ranks)))
+	let whole: f64 = increments.iter().map(|increment| (*increment as f64).powi(2)).sum();
+	let kept = thin.iter().zip(&ranks).flat_map(|(thin, rank)| &thin.found.squares[..*rank]);
+	if whole - kept.sum::<f64>() >= squared_error as f64 {
+		return Ok(None);
+	}
+	let fitted = assemble(tensors, increments, &thin, &ranks);
+	Ok((fitted.squared_error < squared_error).then_some(fitted))
 }
 
 fn check(tensors: &Tensors, increments: &[i64]) -> Result<()> {
@@ -159,7 +167,7 @@ fn choose_ranks(thin: &[Thin], mut room: usize) -> Vec<usize> {
 	// Ends, for each round takes bytes away.
 	loop {
 		let next = thin.iter().zip(&ranks).enumerate().filter_map(|(tensor, (thin, rank))| {
-			let square = *thin.squares.get(*rank)?;
+			let square = *thin.found.squares.get(*rank)?;
 			let bytes = thin.rank_bytes + if *rank == 0 { EXPONENT_BYTES } else { 0 };
 			let pays = square > 0.0 && bytes <= room;
 			pays.then_some((tensor, bytes, square / bytes as f64))
@@ -190,251 +198,52 @@ fn clamped(increment: i64) -> i64 {
 	increment.clamp(-MAX_INCREMENT, MAX_INCREMENT)
 }
 
-/// The largest singular vectors of a tensor, the largest first.
+/// The largest singular vectors of a tensor.
 struct Thin {
 	/// Bytes that each of them takes in a delta.
 	rank_bytes: usize,
-	/// The squares of the singular values.
-	squares: Vec<f64>,
-	/// Left singular vectors, each times the root of its singular value.
-	left: Vec<Vec<f64>>,
-	/// Right singular vectors, each times the root of its singular value.
-	right: Vec<Vec<f64>>,
+	found: Decomposition,
 }
 
 impl Thin {
 	/// The `rank` largest of a matrix of the component that `increments` are of.
 	fn new(matrix: &Matrix, increments: &[i64], rank: usize) -> Self {
 		let inside = &increments[matrix.first..matrix.first + matrix.rows * matrix.cols];
-		let values = || -> Vec<f64> { inside.iter().map(|inc| clamped(*inc) as f64).collect() };
-		let (squares, left, right) = match (rank, matrix.rows) {
-			(0, _) => (Vec::new(), Vec::new(), Vec::new()),
-			(_, 1) => {
-				let row = values();
-				(vec![dot(&row, &row)], vec![vec![1.0]], vec![row])
-			}
-			_ => singular_vectors(&values(), matrix, rank),
+		let values = || -> Vec<f32> { inside.iter().map(|inc| clamped(*inc) as f32).collect() };
+		let found = match (rank, matrix.rows) {
+			(0, _) => Decomposition::default(),
+			(_, 1) => Decomposition::of_row(values()),
+			(_, rows) => Decomposition::new(&values(), rows, rank),
 		};
-		Self { rank_bytes: matrix.rank_bytes(), squares, left, right }
+		Self { rank_bytes: matrix.rank_bytes(), found }
 	}
 
 	/// The `rank` largest as factors of 8 bits. There are as many, and more than none.
 	fn factors(&self, rank: usize) -> Factors {
-		let (exp_a, left) = eight_bits(&self.left[..rank]);
-		let (exp_b, right) = eight_bits(&self.right[..rank]);
-		let rows = left.first().map_or(0, Vec::len);
-		let a = (0..rows).flat_map(|row| left.iter().map(move |column| column[row])).collect();
+		let (exp_a, left) = eight_bits(&self.found.left, rank);
+		let (exp_b, b) = eight_bits(&self.found.right, rank);
+		let rows = self.found.left.length();
+		let a = (0..rows).flat_map(|row| left.iter().skip(row).step_by(rows).copied()).collect();
 		// The rank is at most 256.
-		Factors { rank: rank as u16, exp_a, exp_b, a, b: right.concat() }
+		Factors { rank: rank as u16, exp_a, exp_b, a, b }
 	}
 }
 
-/// The squares of the `rank` largest singular values of a matrix, `[rows, cols]`, with their left and
-/// right singular vectors, each times the square root of its singular value.
-fn singular_vectors(
-	values: &[f64],
-	matrix: &Matrix,
-	rank: usize,
-) -> (Vec<f64>, Vec<Vec<f64>>, Vec<Vec<f64>>) {
-	let Matrix { rows, cols, .. } = *matrix;
-	let width = (rank + OVERSAMPLING).min(rows).min(cols);
-	let mut right = random_vectors(width, cols);
-	let mut left = Vec::new();
-	for step in 0..=POWER_STEPS {
-		left = multiply(values, &right, rows);
-		make_orthonormal(&mut left);
-		right = multiply_transposed(values, &left, cols);
-		if step < POWER_STEPS {
-			make_orthonormal(&mut right);
-		}
-	}
-	let products = right.iter().map(|a| right.iter().map(|b| dot(a, b)).collect()).collect();
-	let pairs = eigenvectors(products);
-	let mut squares = Vec::with_capacity(rank);
-	let mut factors = (Vec::with_capacity(rank), Vec::with_capacity(rank));
-	for (square, vector) in pairs.iter().take(rank) {
-		// The fourth root of the eigenvalue is the root of the singular value.
-		let square = square.max(0.0);
-		let root = square.sqrt().sqrt();
-		let inverse = if root > 0.0 { 1.0 / root } else { 0.0 };
-		squares.push(square);
-		factors.0.push(combination(&left, vector, root));
-		factors.1.push(combination(&right, vector, inverse));
-	}
-	(squares, factors.0, factors.1)
-}
-
-/// `count` vectors of `length` entries from -1 to 1, the same ones each time.
-fn random_vectors(count: usize, length: usize) -> Vec<Vec<f64>> {
-	let mut state = 1u64;
-	let mut entry = || {
-		state =
-			state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-		(state >> 40) as f64 / f64::from(1u32 << 23) - 1.0
-	};
-	(0..count).map(|_| (0..length).map(|_| entry()).collect()).collect()
-}
-
-/// The products of a matrix with vectors of as many entries as it has columns.
-fn multiply(values: &[f64], vectors: &[Vec<f64>], rows: usize) -> Vec<Vec<f64>> {
-	let cols = values.len() / rows;
-	let mut products = vec![Vec::with_capacity(rows); vectors.len()];
-	// The rows are read once, and the vectors are in the cache.
-	for row in values.chunks_exact(cols) {
-		for (product, vector) in products.iter_mut().zip(vectors) {
-			product.push(dot(row, vector));
-		}
-	}
-	products
-}
-
-/// The products of the transposed matrix with vectors of as many entries as it has rows.
-fn multiply_transposed(values: &[f64], vectors: &[Vec<f64>], cols: usize) -> Vec<Vec<f64>> {
-	let mut products = vec![vec![0.0; cols]; vectors.len()];
-	for (number, row) in values.chunks_exact(cols).enumerate() {
-		for (product, vector) in products.iter_mut().zip(vectors) {
-			add(product, row, vector[number]);
-		}
-	}
-	products
-}
-
-/// The sum of the products of entries, in eight partial sums.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-	let (a_groups, b_groups) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-	let rest = a_groups.remainder().iter().zip(b_groups.remainder());
-	let rest = rest.fold(0.0, |sum, (a, b)| sum + a * b);
-	let mut sums = [0.0; LANES];
-	for (a, b) in a_groups.zip(b_groups) {
-		for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-			*sum += a * b;
-		}
-	}
-	sums.iter().fold(rest, |sum, part| sum + part)
-}
-
-/// Adds a multiple of one vector to another.
-fn add(to: &mut [f64], vector: &[f64], factor: f64) {
-	for (to, entry) in to.iter_mut().zip(vector) {
-		*to += factor * entry;
-	}
-}
-
-/// The sum of vectors, each times its weight and all times `factor`.
-fn combination(vectors: &[Vec<f64>], weights: &[f64], factor: f64) -> Vec<f64> {
-	let length = vectors.first().map_or(0, Vec::len);
-	let mut sum = vec![0.0; length];
-	for (vector, weight) in vectors.iter().zip(weights) {
-		add(&mut sum, vector, weight * factor);
-	}
-	sum
-}
-
-/// Makes vectors orthogonal and of length one; those that hang on others become zero.
-fn make_orthonormal(vectors: &mut [Vec<f64>]) {
-	for end in 0..vectors.len() {
-		let (before, rest) = vectors.split_at_mut(end);
-		let Some(vector) = rest.first_mut() else { return };
-		let whole = dot(vector, vector).sqrt();
-		// The second time takes out what rounding left in the first.
-		for _ in 0..2 {
-			for other in before.iter() {
-				let part = dot(other, vector);
-				add(vector, other, -part);
-			}
-		}
-		let length = dot(vector, vector).sqrt();
-		let factor = if length > whole * DEPENDENT { 1.0 / length } else { 0.0 };
-		for entry in vector.iter_mut() {
-			*entry *= factor;
-		}
-	}
-}
-
-/// The eigenvalues of a symmetric matrix with their eigenvectors, the largest first: Jacobi's
-/// rotations, row by row.
-fn eigenvectors(mut matrix: Vec<Vec<f64>>) -> Vec<(f64, Vec<f64>)> {
-	let size = matrix.len();
-	let mut vectors: Vec<Vec<f64>> =
-		(0..size).map(|row| (0..size).map(|col| f64::from(row == col)).collect()).collect();
-	for _ in 0..MAX_SWEEPS {
-		if is_nearly_diagonal(&matrix) {
-			break;
-		}
-		for low in 0..size {
-			for high in low + 1..size {
-				if let Some((cos, sin)) = rotation(&matrix, low, high) {
-					for row in &mut matrix {
-						(row[low], row[high]) = rotated(row[low], row[high], cos, sin);
-					}
-					rotate_rows(&mut matrix, low, high, cos, sin);
-					rotate_rows(&mut vectors, low, high, cos, sin);
-				}
-			}
-		}
-	}
-	let values = matrix.iter().enumerate().map(|(place, row)| row[place]);
-	let mut pairs: Vec<(f64, Vec<f64>)> = values.zip(vectors).collect();
-	// Stable, so equal ones stay in order.
-	pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
-	pairs
-}
-
-/// Whether nothing is left beside the diagonal, but for rounding.
-fn is_nearly_diagonal(matrix: &[Vec<f64>]) -> bool {
-	let (mut on, mut beside) = (0.0, 0.0);
-	for (place, row) in matrix.iter().enumerate() {
-		on += row[place] * row[place];
-		beside += row.iter().take(place).fold(0.0, |sum, entry| sum + entry * entry);
-	}
-	beside <= on * NEARLY_DIAGONAL
-}
-
-/// Cosine and sine of the rotation that makes two entries beside the diagonal zero, if they are not.
-fn rotation(matrix: &[Vec<f64>], low: usize, high: usize) -> Option<(f64, f64)> {
-	let beside = matrix[low][high];
-	if beside == 0.0 {
-		return None;
-	}
-	let slope = (matrix[high][high] - matrix[low][low]) / (2.0 * beside);
-	// The smaller of two angles. Without an end, the slope makes it zero.
-	let tangent = 1.0 / (slope.abs() + (slope * slope + 1.0).sqrt());
-	let tangent = if slope < 0.0 { -tangent } else { tangent };
-	let cos = 1.0 / (tangent * tangent + 1.0).sqrt();
-	Some((cos, tangent * cos))
-}
-
-/// Two entries after a rotation.
-fn rotated(low: f64, high: f64, cos: f64, sin: f64) -> (f64, f64) {
-	(cos * low - sin * high, sin * low + cos * high)
-}
-
-/// Rotates two rows, `low` above `high`.
-fn rotate_rows(rows: &mut [Vec<f64>], low: usize, high: usize, cos: f64, sin: f64) {
-	let (before, rest) = rows.split_at_mut(high);
-	let (Some(upper), Some(lower)) = (before.get_mut(low), rest.first_mut()) else { return };
-	for (upper, lower) in upper.iter_mut().zip(lower) {
-		(*upper, *lower) = rotated(*upper, *lower, cos, sin);
-	}
-}
-
-/// Numbers as values of 8 bits, and the exponent at which the largest just fits.
-fn eight_bits(vectors: &[Vec<f64>]) -> (i8, Vec<Vec<i8>>) {
-	let largest = vectors.iter().flatten().fold(0f64, |largest, number| largest.max(number.abs()));
+/// The first `rank` vectors in values of 8 bits, and the exponent at which the largest just fits.
+fn eight_bits(vectors: &Vectors, rank: usize) -> (i8, Vec<i8>) {
+	let entries = vectors.first(rank);
+	let largest = entries.iter().fold(0f32, |largest, number| largest.max(number.abs()));
 	let fits = |exp: &i8| largest <= LARGEST_VALUE * power_of_two(*exp);
-	// The largest increments and matrices there are stay far below this exponent.
-	let exp = (i8::MIN..=i8::MAX).find(fits).filter(|_| largest > 0.0).unwrap_or(0);
+	// The largest increments and matrices there are stay far below the largest exponent.
+	let exp = (LEAST_EXPONENT..=i8::MAX).find(fits).filter(|_| largest > 0.0).unwrap_or(0);
 	let unit = power_of_two(exp);
-	let rounded = |vector: &Vec<f64>| {
-		// Within ±127.
-		vector.iter().map(|number| (number / unit).round() as i8).collect()
-	};
-	(exp, vectors.iter().map(rounded).collect())
+	// Within ±127.
+	(exp, entries.iter().map(|number| (number / unit).round() as i8).collect())
 }
 
 /// `2^exp`, exactly.
-fn power_of_two(exp: i8) -> f64 {
-	2f64.powi(i32::from(exp))
+fn power_of_two(exp: i8) -> f32 {
+	2f32.powi(i32::from(exp))
 }
 
 #[cfg(test)]
@@ -658,16 +467,17 @@ mod tests {
 	}
 
 	#[test]
-	fn bytes_of_a_delta_do_not_change() {
-		// Whoever compares deltas compares them with those of other machines and other releases.
+	fn what_does_not_leave_less_is_not_returned() {
 		let matrix = matrix(3, 20, 30, 7);
 		let mut wanted = of_rank(&matrix, 5, f64::from(1 << 18), 11);
 		wanted[1] = -77;
 		let tensors = alone(&matrix);
-		let leaves = fit(&tensors, &wanted, &[3]).unwrap().delta.encode(&tensors).unwrap();
-		let root = blyan_primitives::delta::component_delta_root(&leaves);
-		let known = "0xd00ddca605db0d77cc5597625299c0a0439ef26e5e7926b9a279f198da607168";
-		assert_eq!(format!("{root:?}"), known);
+		let fitted = fit_within(&tensors, &wanted, 150).unwrap().unwrap();
+		let below = |squared_error| fit_below(&tensors, &wanted, 150, squared_error).unwrap();
+		assert_eq!(below(fitted.squared_error), None);
+		assert_eq!(below(fitted.squared_error / 2), None);
+		assert_eq!(below(0), None);
+		assert_eq!(below(fitted.squared_error + 1), Some(fitted));
 	}
 
 	#[test]

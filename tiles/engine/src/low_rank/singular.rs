@@ -1,0 +1,391 @@
+//! The largest singular vectors of a matrix, by a randomised decomposition.
+//!
+//! Nearly all of the time goes to the products of the matrix with some tens of vectors. They take a few
+//! rows of the matrix at a time, which stay in the cache, and go over all vectors with them, while the sums
+//! stay in registers. [`pulp`] compiles all of it for the vector instructions that processors may have, and
+//! chooses when it runs. Processors that have others add in another order and fuse or do not fuse products
+//! with sums, so their results differ in the last bits.
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// The subspace has so many dimensions more than the rank: it then holds the largest singular vectors
+/// although it began with random ones.
+const OVERSAMPLING: usize = 8;
+/// How often the subspace is improved. Increments of training have singular values that fall slowly.
+const POWER_STEPS: usize = 1;
+/// A vector that is shorter than this part of what it was before others were taken out of it hangs on
+/// them, but for rounding.
+const DEPENDENT: f32 = 1e-5;
+/// Rotations stop when what is left beside the diagonal is this part of the diagonal, both squared.
+const NEARLY_DIAGONAL: f64 = 1e-24;
+/// Six or seven are needed; each squares what is left.
+const MAX_SWEEPS: usize = 30;
+/// So many rows of the matrix are multiplied at once.
+const ROWS: usize = 4;
+/// So many vectors are multiplied with them at once.
+const VECTORS: usize = 2;
+
+/// Vectors of one length, which is not 0, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Vectors {
+	length: usize,
+	entries: Vec<f32>,
+}
+
+impl Vectors {
+	fn new(length: usize, entries: Vec<f32>) -> Self {
+		Self { length, entries }
+	}
+
+	/// The first `count` of them, one after the other.
+	pub(super) fn first(&self, count: usize) -> &[f32] {
+		self.entries.get(..count * self.length).unwrap_or(&self.entries)
+	}
+
+	/// Entries of each.
+	pub(super) fn length(&self) -> usize {
+		self.length
+	}
+
+	fn count(&self) -> usize {
+		self.entries.len() / self.length
+	}
+
+	fn iter(&self) -> std::slice::ChunksExact<'_, f32> {
+		self.entries.chunks_exact(self.length)
+	}
+}
+
+/// The largest singular vectors of a matrix, the largest first.
+#[derive(Debug, Default)]
+pub(super) struct Decomposition {
+	/// The squares of the singular values.
+	pub(super) squares: Vec<f64>,
+	/// Left singular vectors, each times the root of its singular value.
+	pub(super) left: Vectors,
+	/// Right singular vectors, each times the root of its singular value.
+	pub(super) right: Vectors,
+}
+
+impl Decomposition {
+	/// The `rank` largest of a matrix of so many rows, row-major. It has at least as many rows and columns.
+	pub(super) fn new(matrix: &[f32], rows: usize, rank: usize) -> Self {
+		Arch::new().dispatch(Search { matrix, rows, rank })
+	}
+
+	/// That of a matrix of one row, of whose entries none is rounded.
+	pub(super) fn of_row(row: Vec<f32>) -> Self {
+		let squares = vec![wide_dot(&row, &row)];
+		let (left, right) = (Vectors::new(1, vec![1.0]), Vectors::new(row.len(), row));
+		Self { squares, left, right }
+	}
+}
+
+/// What is looked for. A type, since what closures do is not always compiled where they are called.
+struct Search<'a> {
+	matrix: &'a [f32],
+	rows: usize,
+	rank: usize,
+}
+
+impl WithSimd for Search<'_> {
+	type Output = Decomposition;
+
+	#[inline(always)]
+	fn with_simd<S: Simd>(self, simd: S) -> Decomposition {
+		let Self { matrix, rows, rank } = self;
+		let cols = matrix.len() / rows;
+		let width = (rank + OVERSAMPLING).min(rows).min(cols);
+		let mut left = multiply(simd, matrix, &random_vectors(width, cols), rows);
+		make_orthonormal(simd, &mut left);
+		for _ in 0..POWER_STEPS {
+			let mut right = multiply_transposed(simd, matrix, &left);
+			make_orthonormal(simd, &mut right);
+			left = multiply(simd, matrix, &right, rows);
+			make_orthonormal(simd, &mut left);
+		}
+		let right = multiply_transposed(simd, matrix, &left);
+		let mut squares = Vec::with_capacity(rank);
+		let mut weights = (Vec::with_capacity(rank * width), Vec::with_capacity(rank * width));
+		for (square, vector) in eigenvectors(products(&right)).into_iter().take(rank) {
+			// The fourth root of the eigenvalue is the root of the singular value.
+			let square = square.max(0.0);
+			let root = square.sqrt().sqrt();
+			let inverse = if root > 0.0 { 1.0 / root } else { 0.0 };
+			squares.push(square);
+			weights.0.extend(vector.iter().map(|entry| (entry * root) as f32));
+			weights.1.extend(vector.iter().map(|entry| (entry * inverse) as f32));
+		}
+		let (of_left, of_right) = (Vectors::new(width, weights.0), Vectors::new(width, weights.1));
+		Decomposition {
+			squares,
+			left: multiply_transposed(simd, &left.entries, &of_left),
+			right: multiply_transposed(simd, &right.entries, &of_right),
+		}
+	}
+}
+
+/// `count` vectors of `length` entries from -1 to 1, the same ones each time.
+fn random_vectors(count: usize, length: usize) -> Vectors {
+	let mut state = 1u64;
+	let mut entry = || {
+		state =
+			state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+		(state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+	};
+	Vectors::new(length, (0..count * length).map(|_| entry()).collect())
+}
+
+/// The products of a matrix with vectors of as many entries as it has columns.
+#[inline(always)]
+fn multiply<S: Simd>(simd: S, matrix: &[f32], vectors: &Vectors, rows: usize) -> Vectors {
+	let cols = vectors.length;
+	let mut products = vec![0.0; vectors.count() * rows];
+	let panels = matrix.chunks_exact(ROWS * cols);
+	let last_rows = panels.remainder().chunks_exact(cols);
+	let first_last = rows - last_rows.len();
+	for (panel, first) in panels.zip((0..).step_by(ROWS)) {
+		let panel: [&[f32]; ROWS] = std::array::from_fn(|row| &panel[row * cols..][..cols]);
+		let groups = vectors.entries.chunks_exact(VECTORS * cols);
+		let others = groups.remainder().chunks_exact(cols);
+		let mut products = products.chunks_exact_mut(rows);
+		for group in groups {
+			let group: [&[f32]; VECTORS] =
+				std::array::from_fn(|vector| &group[vector * cols..][..cols]);
+			for (sums, product) in dots(simd, panel, group).iter().zip(&mut products) {
+				product[first..][..ROWS].copy_from_slice(sums);
+			}
+		}
+		for (vector, product) in others.zip(&mut products) {
+			let [sums] = dots(simd, panel, [vector]);
+			product[first..][..ROWS].copy_from_slice(&sums);
+		}
+	}
+	for (row, place) in last_rows.zip(first_last..) {
+		for (vector, product) in vectors.iter().zip(products.chunks_exact_mut(rows)) {
+			let [[sum]] = dots(simd, [row], [vector]);
+			product[place] = sum;
+		}
+	}
+	Vectors::new(rows, products)
+}
+
+/// For each vector the sums of its products with rows of as many entries.
+#[inline(always)]
+fn dots<S: Simd, const R: usize, const V: usize>(
+	simd: S,
+	rows: [&[f32]; R],
+	vectors: [&[f32]; V],
+) -> [[f32; R]; V] {
+	let rows = rows.map(S::as_simd_f32s);
+	let vectors = vectors.map(S::as_simd_f32s);
+	let groups = rows.iter().chain(&vectors).map(|(groups, _)| groups.len()).min().unwrap_or(0);
+	let row_groups = rows.map(|(row, _)| &row[..groups]);
+	let vector_groups = vectors.map(|(vector, _)| &vector[..groups]);
+	let mut sums = [[simd.splat_f32s(0.0); R]; V];
+	for group in 0..groups {
+		for (sums, vector) in sums.iter_mut().zip(vector_groups) {
+			for (sum, row) in sums.iter_mut().zip(row_groups) {
+				*sum = simd.mul_add_f32s(row[group], vector[group], *sum);
+			}
+		}
+	}
+	let mut whole = [[0.0; R]; V];
+	for ((whole, sums), (_, vector)) in whole.iter_mut().zip(sums).zip(vectors) {
+		for ((whole, sum), (_, row)) in whole.iter_mut().zip(sums).zip(rows) {
+			let rest = row.iter().zip(vector);
+			*whole = rest.fold(simd.reduce_sum_f32s(sum), |sum, (a, b)| sum + a * b);
+		}
+	}
+	whole
+}
+
+/// The products of the transposed matrix with vectors of as many entries as it has rows.
+#[inline(always)]
+fn multiply_transposed<S: Simd>(simd: S, matrix: &[f32], vectors: &Vectors) -> Vectors {
+	let rows = vectors.length;
+	let cols = matrix.len() / rows;
+	let mut products = vec![0.0; vectors.count() * cols];
+	let panels = matrix.chunks_exact(ROWS * cols);
+	let last_rows = panels.remainder().chunks_exact(cols);
+	let first_last = rows - last_rows.len();
+	for (panel, first) in panels.zip((0..).step_by(ROWS)) {
+		let panel: [&[f32]; ROWS] = std::array::from_fn(|row| &panel[row * cols..][..cols]);
+		let mut factors = vectors.iter().map(|vector| {
+			let factors: [f32; ROWS] = std::array::from_fn(|row| vector[first + row]);
+			factors
+		});
+		let mut groups = products.chunks_exact_mut(VECTORS * cols);
+		for group in &mut groups {
+			let (one, other) = group.split_at_mut(cols);
+			// There are as many vectors as products.
+			let of_group = std::array::from_fn(|_| factors.next().unwrap_or_default());
+			accumulate(simd, panel, [one, other], of_group);
+		}
+		for (product, factors) in groups.into_remainder().chunks_exact_mut(cols).zip(factors) {
+			accumulate(simd, panel, [product], [factors]);
+		}
+	}
+	for (row, place) in last_rows.zip(first_last..) {
+		for (product, vector) in products.chunks_exact_mut(cols).zip(vectors.iter()) {
+			accumulate(simd, [row], [product], [[vector[place]]]);
+		}
+	}
+	Vectors::new(cols, products)
+}
+
+/// Adds rows, each times its factor, to vectors.
+#[inline(always)]
+fn accumulate<S: Simd, const R: usize, const V: usize>(
+	simd: S,
+	rows: [&[f32]; R],
+	to: [&mut [f32]; V],
+	factors: [[f32; R]; V],
+) {
+	let rows = rows.map(S::as_simd_f32s);
+	let to = to.map(S::as_mut_simd_f32s);
+	let groups = rows.iter().map(|(groups, _)| groups.len()).min().unwrap_or(0);
+	let row_groups = rows.map(|(row, _)| &row[..groups]);
+	let splat = factors.map(|factors| factors.map(|factor| simd.splat_f32s(factor)));
+	let mut to_groups = to.map(|(to, rest)| (&mut to[..groups], rest));
+	for group in 0..groups {
+		for ((to, _), factors) in to_groups.iter_mut().zip(splat) {
+			let mut sum = to[group];
+			for (row, factor) in row_groups.iter().zip(factors) {
+				sum = simd.mul_add_f32s(row[group], factor, sum);
+			}
+			to[group] = sum;
+		}
+	}
+	for ((_, to), factors) in to_groups.iter_mut().zip(factors) {
+		for ((_, row), factor) in rows.iter().zip(factors) {
+			for (to, entry) in to.iter_mut().zip(*row) {
+				*to += factor * entry;
+			}
+		}
+	}
+}
+
+/// The sums of the products of each vector with each, in the precision that squares need.
+#[inline(always)]
+fn products(vectors: &Vectors) -> Vec<Vec<f64>> {
+	let mut all = vec![vec![0.0; vectors.count()]; vectors.count()];
+	for (row, one) in vectors.iter().enumerate() {
+		for (column, other) in vectors.iter().enumerate().take(row + 1) {
+			let sum = wide_dot(one, other);
+			all[row][column] = sum;
+			all[column][row] = sum;
+		}
+	}
+	all
+}
+
+/// The sum of the products of entries, in eight partial sums, of which compilers make vectors.
+#[inline(always)]
+fn wide_dot(one: &[f32], other: &[f32]) -> f64 {
+	let ((ones, rest), (others, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
+	let mut sums = [0.0; 8];
+	for (one, other) in ones.iter().zip(others) {
+		for ((sum, a), b) in sums.iter_mut().zip(one).zip(other) {
+			*sum += f64::from(*a) * f64::from(*b);
+		}
+	}
+	let rest = rest.iter().zip(other_rest).map(|(a, b)| f64::from(*a) * f64::from(*b));
+	sums.iter().sum::<f64>() + rest.sum::<f64>()
+}
+
+/// Makes vectors orthogonal and of length one; those that hang on others become zero.
+#[inline(always)]
+fn make_orthonormal<S: Simd>(simd: S, vectors: &mut Vectors) {
+	let length = vectors.length;
+	for end in (0..vectors.entries.len()).step_by(length) {
+		let (before, rest) = vectors.entries.split_at_mut(end);
+		let vector = &mut rest[..length];
+		let whole = norm(simd, vector);
+		// The second time takes out what rounding left in the first.
+		for _ in 0..2 {
+			for other in before.chunks_exact(length) {
+				let [[part]] = dots(simd, [&*vector], [other]);
+				accumulate(simd, [other], [&mut *vector], [[-part]]);
+			}
+		}
+		let left = norm(simd, vector);
+		let factor = if left > whole * DEPENDENT { 1.0 / left } else { 0.0 };
+		for entry in vector {
+			*entry *= factor;
+		}
+	}
+}
+
+#[inline(always)]
+fn norm<S: Simd>(simd: S, vector: &[f32]) -> f32 {
+	let [[square]] = dots(simd, [vector], [vector]);
+	square.sqrt()
+}
+
+/// The eigenvalues of a symmetric matrix with their eigenvectors, the largest first: Jacobi's
+/// rotations, row by row.
+fn eigenvectors(mut matrix: Vec<Vec<f64>>) -> Vec<(f64, Vec<f64>)> {
+	let size = matrix.len();
+	let mut vectors: Vec<Vec<f64>> =
+		(0..size).map(|row| (0..size).map(|col| f64::from(row == col)).collect()).collect();
+	for _ in 0..MAX_SWEEPS {
+		if is_nearly_diagonal(&matrix) {
+			break;
+		}
+		for low in 0..size {
+			for high in low + 1..size {
+				if let Some((cos, sin)) = rotation(&matrix, low, high) {
+					for row in &mut matrix {
+						(row[low], row[high]) = rotated(row[low], row[high], cos, sin);
+					}
+					rotate_rows(&mut matrix, low, high, cos, sin);
+					rotate_rows(&mut vectors, low, high, cos, sin);
+				}
+			}
+		}
+	}
+	let values = matrix.iter().enumerate().map(|(place, row)| row[place]);
+	let mut pairs: Vec<(f64, Vec<f64>)> = values.zip(vectors).collect();
+	// Stable, so equal ones stay in order.
+	pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+	pairs
+}
+
+/// Whether nothing is left beside the diagonal, but for rounding.
+fn is_nearly_diagonal(matrix: &[Vec<f64>]) -> bool {
+	let (mut on, mut beside) = (0.0, 0.0);
+	for (place, row) in matrix.iter().enumerate() {
+		on += row[place] * row[place];
+		beside += row.iter().take(place).fold(0.0, |sum, entry| sum + entry * entry);
+	}
+	beside <= on * NEARLY_DIAGONAL
+}
+
+/// Cosine and sine of the rotation that makes two entries beside the diagonal zero, if they are not.
+fn rotation(matrix: &[Vec<f64>], low: usize, high: usize) -> Option<(f64, f64)> {
+	let beside = matrix[low][high];
+	if beside == 0.0 {
+		return None;
+	}
+	let slope = (matrix[high][high] - matrix[low][low]) / (2.0 * beside);
+	// The smaller of two angles. Without an end, the slope makes it zero.
+	let tangent = 1.0 / (slope.abs() + (slope * slope + 1.0).sqrt());
+	let tangent = if slope < 0.0 { -tangent } else { tangent };
+	let cos = 1.0 / (tangent * tangent + 1.0).sqrt();
+	Some((cos, tangent * cos))
+}
+
+/// Two entries after a rotation.
+fn rotated(low: f64, high: f64, cos: f64, sin: f64) -> (f64, f64) {
+	(cos * low - sin * high, sin * low + cos * high)
+}
+
+/// Rotates two rows, `low` above `high`.
+fn rotate_rows(rows: &mut [Vec<f64>], low: usize, high: usize, cos: f64, sin: f64) {
+	let (before, rest) = rows.split_at_mut(high);
+	let (Some(upper), Some(lower)) = (before.get_mut(low), rest.first_mut()) else { return };
+	for (upper, lower) in upper.iter_mut().zip(lower) {
+		(*upper, *lower) = rotated(*upper, *lower, cos, sin);
+	}
+}
