@@ -6,9 +6,11 @@
 //! are the same on lists of increments.
 
 use super::{
+	kernel::Kernel,
 	leaves::{check_weights, LeafDelta},
-	low_rank::Product,
-	Chunk, Decoder, Error, CHUNK,
+	low_rank::{weighted_sums, Product},
+	sum::{Divisor, Sum, NARROW_SAMPLES},
+	Chunk, Decoder, Error, CHUNK, LEAF_WEIGHTS,
 };
 use alloc::{vec, vec::Vec};
 
@@ -20,12 +22,13 @@ pub const MAX_INCREMENT: i64 = u32::MAX as i64;
 /// The largest exponent at which a value of 8 bits is shifted without coming near the clamp.
 const MAX_PLAIN_EXPONENT: i8 = 24;
 
-/// With fewer samples in all, sums fit into an `i64`.
-const NARROW_SAMPLES: u128 = 1 << 31;
+/// The values of a chunk are at most 2 to the power of this either side of zero.
+const VALUE_BITS: u32 = 7;
 
-const _: () = assert!((1i64 << 7) << MAX_PLAIN_EXPONENT <= MAX_INCREMENT);
-// Samples are below the bound, and increments are below 2^32.
-const _: () = assert!(NARROW_SAMPLES << 32 == 1u128 << 63);
+/// Values of a dense chunk that are widened at once.
+const WIDENED: usize = 256;
+
+const _: () = assert!((1i64 << VALUE_BITS) << MAX_PLAIN_EXPONENT <= MAX_INCREMENT);
 
 /// `value · 2^exp`: exact if that is an integer, else rounded half to even; clamped to
 /// ±[`MAX_INCREMENT`].
@@ -103,7 +106,7 @@ fn for_each_value<T>(
 }
 
 /// A weight moved by an increment; a sum that is no `i32` becomes the nearest one that is.
-fn moved(weight: i32, increment: i64) -> i32 {
+pub(super) fn moved(weight: i32, increment: i64) -> i32 {
 	// Saturating and clamping are the rule here: w' = clamp_i32(w + inc).
 	let sum = i64::from(weight).saturating_add(increment);
 	sum.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
@@ -133,8 +136,8 @@ pub fn apply_leaf(leaf: &mut [i32], bytes: &[u8]) -> Result<(), Error> {
 
 /// Adds a product to its leaf.
 pub(super) fn apply_product(leaf: &mut [i32], product: &Product<'_>) {
-	product.for_each(0, leaf, &mut Vec::new(), |weight, increment| {
-		*weight = moved(*weight, increment);
+	weighted_sums(Kernel::best(), &[(1, product)], |run, increments: &[i64]| {
+		apply(leaf.get_mut(run).unwrap_or_default(), increments);
 	});
 }
 
@@ -183,16 +186,14 @@ pub fn merge_deltas(
 	updates: &[(u64, Option<LeafDelta<'_>>)],
 ) -> Result<(), Error> {
 	let divisor = Divisor::new(updates.iter().map(|(samples, _)| *samples));
-	// The same numbers either way. Sums of 128 bits take twice the memory, and dividing them ten
-	// times as long.
 	if divisor.samples < NARROW_SAMPLES {
-		merge_chunks::<i64>(leaf, updates, &divisor)
+		merge_sums::<i64>(leaf, updates, &divisor)
 	} else {
-		merge_chunks::<i128>(leaf, updates, &divisor)
+		merge_sums::<i128>(leaf, updates, &divisor)
 	}
 }
 
-fn merge_chunks<S: Sum>(
+fn merge_sums<S: Sum>(
 	leaf: &mut [i32],
 	updates: &[(u64, Option<LeafDelta<'_>>)],
 	divisor: &Divisor,
@@ -210,27 +211,33 @@ fn merge_chunks<S: Sum>(
 			}
 		}
 	}
-	let mut sums = vec![S::default(); leaf.len().min(CHUNK)];
-	let mut room = Vec::new();
-	for (number, weights) in leaf.chunks_mut(CHUNK).enumerate() {
-		sums.fill(S::default());
-		// The last chunk may be short.
+	let kernel = Kernel::best();
+	// The sums of a chunk stay in the cache. Products are for the whole leaf, so that each block of
+	// a right factor is used for all rows while it is there.
+	let span = if products.is_empty() { CHUNK } else { LEAF_WEIGHTS };
+	let mut sums = vec![S::default(); leaf.len().min(span)];
+	for (number, weights) in leaf.chunks_mut(span).enumerate() {
+		// The last ones may be fewer.
 		let sums = sums.get_mut(..weights.len()).unwrap_or_default();
-		for (samples, decoder) in &mut decoders {
-			if let Some(chunk) = decoder.read()? {
-				for_each(chunk, sums, |sum, increment| sum.add(*samples, increment));
+		if number > 0 {
+			sums.fill(S::default());
+		}
+		for sums in sums.chunks_mut(CHUNK) {
+			for (samples, decoder) in &mut decoders {
+				if let Some(chunk) = decoder.read()? {
+					add_chunk(kernel, sums, chunk, *samples);
+				}
 			}
 		}
-		for (samples, product) in &products {
-			let add = |sum: &mut S, increment: i64| sum.add(*samples, increment);
-			product.for_each(number * CHUNK, sums, &mut room, add);
+		for products in products.chunk_by(|(_, a), (_, b)| a.is_beside(b)) {
+			weighted_sums(kernel, products, |run, of_run: &[S]| {
+				let sums = sums.get_mut(run).unwrap_or_default();
+				for (sum, more) in sums.iter_mut().zip(of_run) {
+					*sum = sum.plus(*more);
+				}
+			});
 		}
-		for (weight, sum) in weights.iter_mut().zip(sums.iter()) {
-			// Most weights of a sparse merge.
-			if *sum != S::default() {
-				*weight = moved(*weight, sum.mean(divisor));
-			}
-		}
+		S::add_means(kernel, weights, sums, divisor);
 	}
 	// Refuses what follows the last chunk.
 	for (_, decoder) in &mut decoders {
@@ -239,89 +246,22 @@ fn merge_chunks<S: Sum>(
 	Ok(())
 }
 
-/// All samples of a merge.
-struct Divisor {
-	samples: u128,
-	/// `⌊(2^64 − 1) / samples⌋`, for [`i64`] sums; multiplying is faster than dividing.
-	reciprocal: u64,
-}
-
-impl Divisor {
-	fn new(samples: impl Iterator<Item = u64>) -> Self {
-		// Would take 2^64 updates to saturate.
-		let samples = samples.fold(0u128, |sum, samples| sum.saturating_add(u128::from(samples)));
-		let reciprocal = u128::from(u64::MAX).checked_div(samples).unwrap_or(0);
-		// Not above u64::MAX.
-		Self { samples, reciprocal: reciprocal as u64 }
-	}
-}
-
-/// A sum `Σ samples·increment`, which begins at its default, zero.
-trait Sum: Copy + Default + PartialEq {
-	/// Adds a product. The increment is at most [`MAX_INCREMENT`] either side of zero.
-	fn add(&mut self, samples: u64, increment: i64);
-
-	/// The sum divided by all samples, rounded half to even; zero if there are none. A mean is not
-	/// larger than the largest increment.
-	fn mean(self, divisor: &Divisor) -> i64;
-}
-
-/// For fewer than [`NARROW_SAMPLES`] in all: every sum is below 2^63. Wrapping operations spare the
-/// checks of what cannot happen.
-impl Sum for i64 {
-	fn add(&mut self, samples: u64, increment: i64) {
-		*self = self.wrapping_add((samples as i64).wrapping_mul(increment));
-	}
-
-	fn mean(self, divisor: &Divisor) -> i64 {
-		let size = self.unsigned_abs();
-		// Below `NARROW_SAMPLES`.
-		let samples = divisor.samples as u64;
-		// `reciprocal · samples` is less than 2^64 by at most `samples`, so for a size below 2^63
-		// the product is less than the quotient by at most one half, and its floor by at most one.
-		let product = u128::from(size).wrapping_mul(u128::from(divisor.reciprocal));
-		let estimate = (product >> 64) as u64;
-		let rest = size.wrapping_sub(estimate.wrapping_mul(samples));
-		let whole = rest >= samples;
-		let quotient = estimate.wrapping_add(u64::from(whole));
-		let twice = rest.wrapping_sub(if whole { samples } else { 0 }).wrapping_mul(2);
-		let up = twice > samples || (twice == samples && quotient & 1 == 1);
-		let mean = quotient.wrapping_add(u64::from(up)) as i64;
-		if self < 0 {
-			mean.wrapping_neg()
-		} else {
-			mean
+/// Adds the increments of a chunk, each times `samples`.
+fn add_chunk<S: Sum>(kernel: Kernel, sums: &mut [S], chunk: Chunk<'_>, samples: u64) {
+	match chunk {
+		Chunk::Unchanged | Chunk::Sparse { .. } => {
+			for_each(chunk, sums, |sum, increment| sum.add(samples, increment));
 		}
-	}
-}
-
-/// For any number of samples: sums are exact for up to 2^31 updates, more than there can be
-/// accounts in a round.
-impl Sum for i128 {
-	fn add(&mut self, samples: u64, increment: i64) {
-		// The product is below 2^96, so the sum cannot saturate below 2^31 updates.
-		*self = self.saturating_add(i128::from(samples) * i128::from(increment));
-	}
-
-	fn mean(self, divisor: &Divisor) -> i64 {
-		// As many updates as fit into memory have fewer than 2^127 samples.
-		let samples = divisor.samples as i128;
-		if self == 0 || samples <= 0 {
-			return 0;
+		Chunk::Dense { exp, values } => {
+			let mut widened = [0; WIDENED];
+			for (sums, values) in sums.chunks_mut(WIDENED).zip(values.chunks(WIDENED)) {
+				for (to, from) in widened.iter_mut().zip(values) {
+					*to = i32::from(*from);
+				}
+				let widened = widened.get(..values.len()).unwrap_or_default();
+				S::add_values(kernel, sums, widened, i16::from(exp), VALUE_BITS, samples);
+			}
 		}
-		let mut quotient = self / samples;
-		let mut rest = self - quotient * samples;
-		if rest < 0 {
-			quotient -= 1;
-			rest += samples;
-		}
-		// Compared with its complement, for twice the rest need not fit.
-		let complement = samples - rest;
-		if rest > complement || (rest == complement && quotient & 1 == 1) {
-			quotient += 1;
-		}
-		// Nothing is cut off here.
-		quotient.clamp(-i128::from(MAX_INCREMENT), i128::from(MAX_INCREMENT)) as i64
 	}
 }
 

@@ -23,10 +23,15 @@
 //! each stay far below its limit. The increments of a leaf take rank times weights multiplications,
 //! at most 16.8 million. A rank costs a byte for each row and column, so what bounds the bytes of a
 //! delta bounds the work as well: at 112 bytes for 4,096 weights, a square matrix of 512 rows has at
-//! most rank 6.
+//! most rank 6. Whoever reads the last leaf keeps its right factors a second time, in the order in which
+//! they are multiplied: ranks filled up to a multiple of 4, columns to one of 64, and 4 bytes for each
+//! column.
 
 use super::{
-	leaf_count, scale, squared_norm, weights_in_leaf, Error, ErrorKind, Reader, LEAF_WEIGHTS,
+	kernel::{Kernel, RightFactor, Tile, COLUMNS, ROWS},
+	leaf_count, squared_norm,
+	sum::Sum,
+	weights_in_leaf, Error, ErrorKind, Reader, LEAF_WEIGHTS,
 };
 use crate::{model::Component, tensor::WEIGHT_BYTES};
 use alloc::{vec, vec::Vec};
@@ -45,8 +50,11 @@ const RANK_BYTES: usize = 2;
 /// Bytes before `B` in the last leaf: rank and two exponents.
 const HEADER_BYTES: usize = RANK_BYTES + 2;
 
+/// Sums of products are at most 2 to the power of this either side of zero.
+const PRODUCT_BITS: u32 = 22;
+
 // Two values of 8 bits multiply to at most 2^14.
-const _: () = assert!((MAX_RANK << 14) < i32::MAX as usize);
+const _: () = assert!(MAX_RANK << 14 <= 1 << PRODUCT_BITS);
 
 /// Where a matrix lies in its component, row-major. All four are numbers of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -330,12 +338,14 @@ pub(super) fn read<'a>(
 }
 
 /// What the last leaf of a delta says of one tensor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Right<'a> {
 	rank: usize,
 	exp_a: i8,
 	exp_b: i8,
 	b: &'a [u8],
+	/// `b` as it is multiplied.
+	factor: RightFactor,
 }
 
 impl Right<'_> {
@@ -356,8 +366,7 @@ impl Right<'_> {
 struct Part<'a> {
 	/// The tensor's place among those of its component.
 	place: usize,
-	matrix: &'a Matrix,
-	right: Right<'a>,
+	right: &'a Right<'a>,
 	/// The rows that the leaf needs.
 	rows: Range<usize>,
 	/// Where they begin among the leaf's bytes.
@@ -398,7 +407,8 @@ impl<'a> LastLeaf<'a> {
 			let rank = validate_rank(rank, matrix, offset)?;
 			let (exp_a, exp_b) = (reader.i8()?, reader.i8()?);
 			let b = reader.take(rank.saturating_mul(matrix.cols))?;
-			factors.push(Some(Right { rank, exp_a, exp_b, b }));
+			let factor = RightFactor::new(b, rank, matrix.cols);
+			factors.push(Some(Right { rank, exp_a, exp_b, b, factor }));
 		}
 		reader.finish()?;
 		Ok(Self { tensors, factors })
@@ -437,8 +447,8 @@ impl<'a> LastLeaf<'a> {
 		let mut start = 0usize;
 		let tensors = self.tensors.matrices.iter().zip(&self.factors).enumerate();
 		tensors.filter_map(move |(place, (matrix, right))| {
-			let right = (*right)?;
-			let part = Part { place, matrix, right, rows: matrix.leaf_rows(leaf), start };
+			let right = right.as_ref()?;
+			let part = Part { place, right, rows: matrix.leaf_rows(leaf), start };
 			start = start.saturating_add(part.bytes());
 			Some(part)
 		})
@@ -497,7 +507,12 @@ impl Product<'_> {
 	/// The increment of every weight of the leaf.
 	pub fn increments(&self) -> Vec<i64> {
 		let mut increments = vec![0; self.weights()];
-		self.for_each(0, &mut increments, &mut Vec::new(), |slot, increment| *slot = increment);
+		weighted_sums(Kernel::best(), &[(1, self)], |run, of_run: &[i64]| {
+			let slots = increments.get_mut(run).unwrap_or_default();
+			for (slot, increment) in slots.iter_mut().zip(of_run) {
+				*slot = *increment;
+			}
+		});
 		increments
 	}
 
@@ -506,54 +521,125 @@ impl Product<'_> {
 		squared_norm(&self.increments())
 	}
 
-	/// Shows `visit` each of `targets` that a tensor moves, with its increment. They are the weights
-	/// of the leaf from `start` on. Takes rank times targets multiplications; `sums` is room for it.
-	pub(super) fn for_each<T>(
-		&self,
-		start: usize,
-		targets: &mut [T],
-		sums: &mut Vec<i32>,
-		mut visit: impl FnMut(&mut T, i64),
-	) {
-		let from = self.leaf.saturating_mul(LEAF_WEIGHTS).saturating_add(start);
-		let end = from.saturating_add(targets.len());
-		for part in self.last.parts(self.leaf) {
-			let (matrix, rank) = (part.matrix, part.right.rank);
-			let exp = i16::from(part.right.exp_a) + i16::from(part.right.exp_b);
-			let rows = matrix.rows_within(from, end);
-			// Rows of the targets are rows of the leaf.
-			let skipped = rows.start.saturating_sub(part.rows.start) * rank;
-			let a = part.bytes_of(self.rows).get(skipped..).unwrap_or_default();
-			// A rank is above zero, as `chunks` demands.
-			for (row, a) in rows.zip(a.chunks(rank)) {
-				let row_start = matrix.first + row * matrix.cols;
-				let (low, high) = (row_start.max(from), (row_start + matrix.cols).min(end));
-				sum_products(&part.right, a, matrix.cols, low - row_start..high - row_start, sums);
-				let moved = targets.get_mut(low - from..high - from).unwrap_or_default();
-				for (target, sum) in moved.iter_mut().zip(sums.iter()) {
-					visit(target, scale(*sum, exp));
+	/// Whether both are for one leaf of the same tensors.
+	pub(super) fn is_beside(&self, other: &Product<'_>) -> bool {
+		self.leaf == other.leaf && self.last.tensors == other.last.tensors
+	}
+}
+
+/// What a product says of a tensor, and how much that weighs.
+struct Weighted<'a> {
+	samples: u64,
+	exp: i16,
+	/// The rows of the left factor that the leaf needs, and what follows them.
+	left: &'a [u8],
+	rank: usize,
+	right: &'a RightFactor,
+}
+
+impl<'a> Weighted<'a> {
+	/// What the product says of the tensor in this place, if it changes.
+	fn new(samples: u64, product: &Product<'a>, place: usize) -> Option<Self> {
+		let last: &'a LastLeaf<'a> = product.last;
+		let part = last.parts(product.leaf).find(|part| part.place == place)?;
+		Some(Self {
+			samples,
+			exp: i16::from(part.right.exp_a) + i16::from(part.right.exp_b),
+			left: product.rows.get(part.start..).unwrap_or_default(),
+			rank: part.right.rank,
+			right: &part.right.factor,
+		})
+	}
+}
+
+/// Shows `visit` the sums of the increments of `products`, each times its samples: run by run of the
+/// weights of the leaf that move. All products are for one leaf of the same tensors.
+///
+/// Takes rank times weights multiplications for each product.
+pub(super) fn weighted_sums<S: Sum>(
+	kernel: Kernel,
+	products: &[(u64, &Product<'_>)],
+	mut visit: impl FnMut(Range<usize>, &[S]),
+) {
+	let Some((_, first)) = products.first() else { return };
+	let mut factors = Vec::with_capacity(products.len());
+	for (place, matrix) in first.last.tensors.matrices.iter().enumerate() {
+		factors.clear();
+		factors.extend(
+			products
+				.iter()
+				.filter_map(|(samples, product)| Weighted::new(*samples, product, place)),
+		);
+		if !factors.is_empty() {
+			sum_matrix(kernel, matrix, first.leaf, &factors, &mut visit);
+		}
+	}
+}
+
+/// The same for one tensor, a block of columns after the other: all rows use it while it is in the
+/// cache, and all products add to the same few sums.
+fn sum_matrix<S: Sum>(
+	kernel: Kernel,
+	matrix: &Matrix,
+	leaf: usize,
+	factors: &[Weighted<'_>],
+	visit: &mut impl FnMut(Range<usize>, &[S]),
+) {
+	let from = leaf.saturating_mul(LEAF_WEIGHTS);
+	let end = from.saturating_add(weights_in_leaf(matrix.weights, leaf));
+	let rows = matrix.rows_within(from, end);
+	if rows.is_empty() {
+		return;
+	}
+	let start_of = |row: usize| matrix.first + row * matrix.cols;
+	let blocks = match rows.len() {
+		// Of a row that may be longer than the leaf only what lies in it.
+		1 => {
+			let start = start_of(rows.start);
+			let columns = end.saturating_sub(start).min(matrix.cols);
+			from.saturating_sub(start) / COLUMNS..columns.div_ceil(COLUMNS)
+		}
+		_ => 0..matrix.cols.div_ceil(COLUMNS),
+	};
+	let mut products: Tile<i32> = [[0; COLUMNS]; ROWS];
+	let mut sums: Tile<S> = [[S::default(); COLUMNS]; ROWS];
+	for block in blocks {
+		let first = block * COLUMNS;
+		let width = COLUMNS.min(matrix.cols - first);
+		// The weights of a row that are in the block and in the leaf.
+		let weights_of = |row: usize| {
+			let start = start_of(row) + first;
+			start.max(from)..(start + width).min(end)
+		};
+		// Only the first and the last row may have none.
+		let top = rows.start + usize::from(weights_of(rows.start).is_empty());
+		let bottom = rows.end - usize::from(weights_of(rows.end - 1).is_empty());
+		for row in (top..bottom).step_by(ROWS) {
+			let count = ROWS.min(bottom - row);
+			let sums = sums.get_mut(..count).unwrap_or_default();
+			lists(sums, width).for_each(|sums| sums.fill(S::default()));
+			for Weighted { samples, exp, left, rank, right } in factors {
+				let left = left.get((row - rows.start) * rank..).unwrap_or_default();
+				kernel.products(left, count, right, block, &mut products);
+				let products = products.get_mut(..count).unwrap_or_default();
+				for (sums, values) in lists(sums, width).zip(lists(products, width)) {
+					S::add_values(kernel, sums, values, *exp, PRODUCT_BITS, *samples);
 				}
+			}
+			for (row, sums) in (row..bottom).zip(sums.iter()) {
+				let weights = weights_of(row);
+				let skipped = weights.start - start_of(row) - first;
+				let of_run = sums.get(skipped..skipped + weights.len()).unwrap_or_default();
+				visit(weights.start - from..weights.end - from, of_run);
 			}
 		}
 	}
 }
 
-/// The products of one row of the left factor with these columns of the right one, into `sums`.
-fn sum_products(
-	right: &Right<'_>,
-	a: &[u8],
-	cols: usize,
-	columns: Range<usize>,
-	sums: &mut Vec<i32>,
-) {
-	sums.clear();
-	sums.resize(columns.len(), 0);
-	// Columns are not zero, as `chunks` demands.
-	for (left, b) in a.iter().zip(right.b.chunks(cols)) {
-		let left = i32::from(*left as i8);
-		let b = b.get(columns.clone()).unwrap_or_default();
-		for (sum, value) in sums.iter_mut().zip(b) {
-			*sum += left * i32::from(*value as i8);
-		}
-	}
+/// The first `width` columns of each row. Of a whole block they follow each other, and are one list.
+fn lists<T>(rows: &mut [[T; COLUMNS]], width: usize) -> impl Iterator<Item = &mut [T]> {
+	let stride = if width == COLUMNS { rows.len() * COLUMNS } else { COLUMNS };
+	let length = if width == COLUMNS { stride } else { width };
+	let lists = rows.as_flattened_mut().chunks_mut(stride.max(1));
+	lists.map(move |list| list.get_mut(..length).unwrap_or_default())
 }

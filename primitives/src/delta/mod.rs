@@ -44,8 +44,8 @@
 //!   out says the same; and a dense chunk has a value that is not, for kind 0 says the same.
 //! - Nothing is allocated for a chunk, neither when it is encoded nor when it is decoded, applied
 //!   or merged.
-//! - Everything is integer arithmetic without machine-specific paths, so an encoder gives the same
-//!   bytes everywhere as well.
+//! - Everything is integer arithmetic, so an encoder gives the same bytes everywhere as well. The
+//!   loops of merging that are written for some processors give what the plain ones give.
 //!
 //! # Example
 //!
@@ -70,9 +70,11 @@
 mod apply;
 mod blob;
 mod compress;
+mod kernel;
 mod leaf;
 mod leaves;
 pub mod low_rank;
+mod sum;
 mod wire;
 
 pub use apply::{

@@ -177,10 +177,16 @@ fn updates() -> impl Strategy<Value = Vec<(u64, Vec<i64>)>> {
 	prop::collection::vec((samples, raw_increments(0..=20)), 0..=8)
 }
 
-/// One to three tensors with gaps before them, across the border of two leaves or not.
+/// One to three small tensors.
 fn tensors() -> impl Strategy<Value = Tensors> {
+	tensors_within(14)
+}
+
+/// One to three tensors of at most `side` rows and columns, with gaps before them, across the border
+/// of two leaves or not.
+fn tensors_within(side: usize) -> impl Strategy<Value = Tensors> {
 	let first = prop_oneof![0usize..=40, 65_100usize..=65_600];
-	let shape = (0usize..=30, 1usize..=14, 1usize..=14);
+	let shape = (0usize..=30, 1..=side, 1..=side);
 	(first, prop::collection::vec(shape, 1..=3), 0usize..=64).prop_map(|(first, shapes, after)| {
 		let place = |end: &mut usize, (gap, rows, cols): (usize, usize, usize)| {
 			let place = (*end + gap, rows, cols);
@@ -210,6 +216,24 @@ fn factors_for(matrix: Matrix) -> impl Strategy<Value = Option<Factors>> {
 fn low_rank_for(tensors: Tensors) -> impl Strategy<Value = (Tensors, LowRank)> {
 	let factors: Vec<_> = tensors.matrices().iter().map(|matrix| factors_for(*matrix)).collect();
 	(Just(tensors), factors.prop_map(|factors| LowRank { factors }))
+}
+
+/// Factors that are too large to be made smaller value by value.
+fn large_factors_for(matrix: Matrix) -> impl Strategy<Value = Option<Factors>> {
+	let exp = || prop_oneof![-12i8..=12, any::<i8>()];
+	(0..=matrix.max_rank(), exp(), exp(), any::<u32>()).prop_map(
+		move |(rank, exp_a, exp_b, seed)| {
+			let a = pseudo(u64::from(seed), matrix.rows * rank);
+			let b = pseudo(u64::from(seed) + 1, rank * matrix.cols);
+			(rank > 0).then_some(Factors { rank: rank as u16, exp_a, exp_b, a, b })
+		},
+	)
+}
+
+fn large_low_rank_for(tensors: &Tensors) -> impl Strategy<Value = LowRank> {
+	let factors: Vec<_> =
+		tensors.matrices().iter().map(|matrix| large_factors_for(*matrix)).collect();
+	factors.prop_map(|factors| LowRank { factors })
 }
 
 fn low_rank_delta() -> impl Strategy<Value = (Tensors, LowRank)> {
@@ -654,6 +678,68 @@ proptest! {
 	}
 }
 
+proptest! {
+	#![proptest_config(ProptestConfig::with_cases(16))]
+
+	#[test]
+	fn large_low_rank_deltas_agree_with_a_naive_product(
+		(tensors, delta) in tensors_within(300).prop_flat_map(|tensors| {
+			let delta = large_low_rank_for(&tensors);
+			(Just(tensors), delta)
+		}),
+	) {
+		let leaves = delta.encode(&tensors).unwrap();
+		let whole = naive_low_rank(&delta, &tensors);
+		let (last, row_leaves) = leaves.split_last().unwrap();
+		for (leaf, rows) in row_leaves.iter().enumerate() {
+			let start = leaf * LEAF_WEIGHTS;
+			let own = &whole[start..start + weights_in_leaf(tensors.weights(), leaf)];
+			let part = low_rank::leaf_increments(&tensors, leaf, rows, last).unwrap();
+			prop_assert_eq!(&part[..], own);
+		}
+	}
+
+	#[test]
+	fn merging_many_low_rank_deltas_is_merging_their_increments(
+		(tensors, deltas, seed, samples) in tensors_within(150).prop_flat_map(|tensors| {
+			let deltas: Vec<_> = (0..4).map(|_| large_low_rank_for(&tensors)).collect();
+			let samples = prop_oneof![3 => 0u64..=5, 3 => 1u64..=10_000, 1 => any::<u64>()];
+			(Just(tensors), deltas, any::<u32>(), prop::collection::vec(samples, 5))
+		}),
+	) {
+		// One of them takes all weights for one vector.
+		let weights = tensors.weights();
+		let other_tensors = tensors_of(weights, &[(0, 1, weights)]);
+		let b = pseudo(u64::from(seed), weights);
+		let vector = Factors { rank: 1, exp_a: -3, exp_b: 2, a: vec![-77], b };
+		let other = LowRank { factors: vec![Some(vector)] };
+		let mut all: Vec<(&Tensors, &LowRank)> =
+			deltas.iter().map(|delta| (&tensors, delta)).collect();
+		all.insert(2, (&other_tensors, &other));
+
+		let leaves: Vec<Vec<Vec<u8>>> =
+			all.iter().map(|(tensors, delta)| delta.encode(tensors).unwrap()).collect();
+		let opened: Vec<Leaves<'_>> = all
+			.iter()
+			.zip(&leaves)
+			.map(|((tensors, _), leaves)| Leaves::open(Form::LowRank(tensors), leaves).unwrap())
+			.collect();
+		let increments = all.iter().map(|(tensors, delta)| naive_low_rank(delta, tensors));
+		let updates: Vec<(u64, Vec<i64>)> = samples.iter().copied().zip(increments).collect();
+		let mean = naive_merge(&updates);
+		for leaf in 0..leaf_count(weights) {
+			let mut merged = vec![-7; weights_in_leaf(weights, leaf)];
+			let mut expected = merged.clone();
+			let parts = opened.iter().map(|leaves| leaves.leaf(leaf));
+			let updates: Vec<(u64, Option<LeafDelta<'_>>)> =
+				samples.iter().copied().zip(parts).collect();
+			prop_assert_eq!(merge_deltas(&mut merged, &updates), Ok(()));
+			apply(&mut expected, &mean[leaf * LEAF_WEIGHTS..]);
+			prop_assert_eq!(merged, expected);
+		}
+	}
+}
+
 /// Whether all that reads a leaf's delta accepts or refuses these bytes alike.
 fn everybody_says(bytes: &[u8], weights: usize, expected: Result<(), Error>) -> bool {
 	let mut leaf = vec![0; weights];
@@ -1025,6 +1111,37 @@ fn vectors_of_rank_one_are_values_of_eight_bits() {
 	let first = tensors.matrices()[2].first;
 	assert_eq!(increments[first..first + 6], [3 << 7, 0, -(128 << 7), 127 << 7, 1 << 7, 2 << 7]);
 	assert!(increments[first + 6..].iter().all(|increment| *increment == 0));
+}
+
+#[test]
+fn rows_that_are_longer_than_a_leaf_move_every_weight() {
+	let places = [(50, 2, 98_001), (196_100, 1, 550)];
+	let tensors = tensors_of(3 * LEAF_WEIGHTS + 100, &places);
+	let factors = |rank: u16, seed: u64, [rows, cols]: [usize; 2]| {
+		let (a, b) =
+			(pseudo(seed, rows * usize::from(rank)), pseudo(seed + 1, usize::from(rank) * cols));
+		Some(Factors { rank, exp_a: -4, exp_b: 1, a, b })
+	};
+	let delta = LowRank { factors: vec![factors(2, 1, [2, 98_001]), factors(1, 3, [1, 550])] };
+	assert_eq!(delta.increments(&tensors).unwrap(), naive_low_rank(&delta, &tensors));
+}
+
+#[test]
+fn largest_products_round_and_clamp_like_any_number() {
+	let tensors = tensors_of(LEAF_WEIGHTS, &[(0, 256, 256)]);
+	let exps: [(i8, i8); 8] =
+		[(-128, -128), (-23, 0), (-20, -2), (-1, 0), (4, 4), (4, 5), (5, 5), (127, 127)];
+	for (exp_a, exp_b) in exps {
+		for (a, b) in [(-128i8, -128i8), (-128, 127)] {
+			let product = 256 * i32::from(a) * i32::from(b);
+			let expected = naive_scale(product, i16::from(exp_a) + i16::from(exp_b));
+			let (a, b) = (vec![a; LEAF_WEIGHTS], vec![b; LEAF_WEIGHTS]);
+			let factors = Factors { rank: 256, exp_a, exp_b, a, b };
+			let delta = LowRank { factors: vec![Some(factors)] };
+			let increments = delta.increments(&tensors).unwrap();
+			assert!(increments.iter().all(|increment| *increment == expected), "{exp_a} {exp_b}");
+		}
+	}
 }
 
 #[test]
