@@ -32,7 +32,7 @@
 //! - Decoders check every limit before they allocate, refuse trailing bytes, non-zero padding and
 //!   unknown versions, and name the offset of what they refuse.
 //! - No panic, no floating point, no unbounded loop. No unsafe code but for the instructions of a
-//!   processor with which [`hash`] is fast; there is none of it in WASM.
+//!   processor with which [`hash`] and [`delta`] are fast; there is none of it in WASM.
 //!
 //! # Features
 //!

@@ -47,8 +47,8 @@ impl<'a> Leaves<'a> {
 			}
 			Form::Chunks(_) => Ok(Self { leaves, last: None }),
 			Form::LowRank(tensors) => {
-				let (last, leaves) = low_rank::read(tensors, leaves)?;
-				Ok(Self { leaves, last: Some(last) })
+				let (contents, leaves) = low_rank::read(tensors, leaves)?;
+				Ok(Self { leaves, last: Some(contents.into()) })
 			}
 		}
 	}

@@ -261,11 +261,11 @@ impl LowRank {
 
 	/// The delta that `leaves` are the bytes of.
 	pub fn decode(leaves: &[Vec<u8>], tensors: &Tensors) -> Result<Self, Error> {
-		let (last, row_leaves) = read(tensors, leaves)?;
+		let (contents, row_leaves) = read(tensors, leaves)?;
 		let mut factors: Vec<Option<Factors>> =
-			last.factors.iter().map(|right| right.as_ref().map(Right::factors)).collect();
+			contents.factors.iter().map(|right| right.as_ref().map(Right::factors)).collect();
 		for (leaf, bytes) in row_leaves.iter().enumerate() {
-			for part in last.parts(leaf) {
+			for part in contents.parts(leaf) {
 				let Some(Some(factors)) = factors.get_mut(part.place) else { continue };
 				// The row that crosses into this leaf is known from the leaf before.
 				let known = factors.a.len().saturating_sub(part.rows.start * part.right.rank);
@@ -279,7 +279,8 @@ impl LowRank {
 	/// The increment of every weight of the component.
 	pub fn increments(&self, tensors: &Tensors) -> Result<Vec<i64>, Error> {
 		let leaves = self.encode(tensors)?;
-		let (last, row_leaves) = read(tensors, &leaves)?;
+		let (contents, row_leaves) = read(tensors, &leaves)?;
+		let last = LastLeaf::from(contents);
 		let mut increments = Vec::with_capacity(tensors.weights);
 		for (leaf, rows) in row_leaves.iter().enumerate() {
 			increments.extend(Product { last: &last, leaf, rows }.increments());
@@ -317,35 +318,35 @@ fn validate_rank(rank: u16, matrix: &Matrix, offset: usize) -> Result<usize, Err
 pub(super) fn read<'a>(
 	tensors: &'a Tensors,
 	leaves: &'a [Vec<u8>],
-) -> Result<(LastLeaf<'a>, &'a [Vec<u8>]), Error> {
+) -> Result<(Contents<'a>, &'a [Vec<u8>]), Error> {
 	let wrong_count = Error::new(0, ErrorKind::Leaves(leaves.len()));
 	let (last, row_leaves) = leaves.split_last().ok_or(wrong_count)?;
 	if row_leaves.len() != leaf_count(tensors.weights) {
 		return Err(wrong_count);
 	}
 	let before: usize = row_leaves.iter().map(Vec::len).sum();
-	let last = LastLeaf::new(tensors, last).map_err(|error| error.after(before))?;
+	let contents = Contents::new(tensors, last).map_err(|error| error.after(before))?;
 	let (mut offset, mut previous) = (0, None);
 	for (leaf, bytes) in row_leaves.iter().enumerate() {
-		last.check_length(leaf, bytes).map_err(|error| error.after(offset))?;
+		contents.check_length(leaf, bytes).map_err(|error| error.after(offset))?;
 		if let Some(previous) = previous {
-			last.check_shared_rows(leaf, previous, bytes).map_err(|error| error.after(offset))?;
+			contents
+				.check_shared_rows(leaf, previous, bytes)
+				.map_err(|error| error.after(offset))?;
 		}
 		offset += bytes.len();
 		previous = Some(bytes.as_slice());
 	}
-	Ok((last, row_leaves))
+	Ok((contents, row_leaves))
 }
 
 /// What the last leaf of a delta says of one tensor.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Right<'a> {
 	rank: usize,
 	exp_a: i8,
 	exp_b: i8,
 	b: &'a [u8],
-	/// `b` as it is multiplied.
-	factor: RightFactor,
 }
 
 impl Right<'_> {
@@ -366,7 +367,7 @@ impl Right<'_> {
 struct Part<'a> {
 	/// The tensor's place among those of its component.
 	place: usize,
-	right: &'a Right<'a>,
+	right: Right<'a>,
 	/// The rows that the leaf needs.
 	rows: Range<usize>,
 	/// Where they begin among the leaf's bytes.
@@ -384,17 +385,16 @@ impl Part<'_> {
 	}
 }
 
-/// The last leaf of a low-rank delta, which every other leaf needs: ranks, exponents and right
-/// factors. It was read once and refers to the leaf's bytes.
+/// What the last leaf of a delta says: all that is needed to check the other leaves.
 #[derive(Clone, Debug)]
-pub struct LastLeaf<'a> {
+pub(super) struct Contents<'a> {
 	tensors: &'a Tensors,
 	factors: Vec<Option<Right<'a>>>,
 }
 
-impl<'a> LastLeaf<'a> {
+impl<'a> Contents<'a> {
 	/// Reads the last leaf of a delta of these tensors.
-	pub fn new(tensors: &'a Tensors, bytes: &'a [u8]) -> Result<Self, Error> {
+	fn new(tensors: &'a Tensors, bytes: &'a [u8]) -> Result<Self, Error> {
 		let mut reader = Reader::new(bytes);
 		let mut factors = Vec::with_capacity(tensors.matrices.len());
 		for matrix in &tensors.matrices {
@@ -407,39 +407,10 @@ impl<'a> LastLeaf<'a> {
 			let rank = validate_rank(rank, matrix, offset)?;
 			let (exp_a, exp_b) = (reader.i8()?, reader.i8()?);
 			let b = reader.take(rank.saturating_mul(matrix.cols))?;
-			let factor = RightFactor::new(b, rank, matrix.cols);
-			factors.push(Some(Right { rank, exp_a, exp_b, b, factor }));
+			factors.push(Some(Right { rank, exp_a, exp_b, b }));
 		}
 		reader.finish()?;
 		Ok(Self { tensors, factors })
-	}
-
-	/// What the delta says about leaf `leaf` of the component, for which `rows` are the bytes of its
-	/// leaf of the same index.
-	pub fn product<'b>(&'b self, leaf: usize, rows: &'b [u8]) -> Result<Product<'b>, Error> {
-		if leaf >= leaf_count(self.tensors.weights) {
-			return Err(Error::new(0, ErrorKind::Leaf(leaf)));
-		}
-		self.check_length(leaf, rows)?;
-		Ok(Product { last: self, leaf, rows })
-	}
-
-	/// The same for whoever has one leaf at a time: `before` are the bytes of the leaf before this one.
-	/// Refuses rows that say of a row that both need something else than those, as [`check`] does.
-	pub fn product_after<'b>(
-		&'b self,
-		leaf: usize,
-		rows: &'b [u8],
-		before: &[u8],
-	) -> Result<Product<'b>, Error> {
-		let product = self.product(leaf, rows)?;
-		self.check_shared_rows(leaf, before, rows)?;
-		Ok(product)
-	}
-
-	/// Weights of the component.
-	pub fn weights(&self) -> usize {
-		self.tensors.weights
 	}
 
 	/// The tensors that change, in order, with what leaf `leaf` needs of them.
@@ -447,7 +418,7 @@ impl<'a> LastLeaf<'a> {
 		let mut start = 0usize;
 		let tensors = self.tensors.matrices.iter().zip(&self.factors).enumerate();
 		tensors.filter_map(move |(place, (matrix, right))| {
-			let right = right.as_ref()?;
+			let right = (*right)?;
 			let part = Part { place, right, rows: matrix.leaf_rows(leaf), start };
 			start = start.saturating_add(part.bytes());
 			Some(part)
@@ -484,6 +455,62 @@ impl<'a> LastLeaf<'a> {
 	}
 }
 
+/// The last leaf of a low-rank delta, which every other leaf needs: ranks, exponents and right
+/// factors. It was read once, refers to the leaf's bytes, and has the factors as they are multiplied.
+#[derive(Clone, Debug)]
+pub struct LastLeaf<'a> {
+	contents: Contents<'a>,
+	/// For each tensor its right factor, if it changes.
+	factors: Vec<Option<RightFactor>>,
+}
+
+impl<'a> From<Contents<'a>> for LastLeaf<'a> {
+	fn from(contents: Contents<'a>) -> Self {
+		let pairs = contents.tensors.matrices.iter().zip(&contents.factors);
+		let factors = pairs
+			.map(|(matrix, right)| {
+				right.map(|right| RightFactor::new(right.b, right.rank, matrix.cols))
+			})
+			.collect();
+		Self { contents, factors }
+	}
+}
+
+impl<'a> LastLeaf<'a> {
+	/// Reads the last leaf of a delta of these tensors.
+	pub fn new(tensors: &'a Tensors, bytes: &'a [u8]) -> Result<Self, Error> {
+		Contents::new(tensors, bytes).map(Self::from)
+	}
+
+	/// What the delta says about leaf `leaf` of the component, for which `rows` are the bytes of its
+	/// leaf of the same index.
+	pub fn product<'b>(&'b self, leaf: usize, rows: &'b [u8]) -> Result<Product<'b>, Error> {
+		if leaf >= leaf_count(self.contents.tensors.weights) {
+			return Err(Error::new(0, ErrorKind::Leaf(leaf)));
+		}
+		self.contents.check_length(leaf, rows)?;
+		Ok(Product { last: self, leaf, rows })
+	}
+
+	/// The same for whoever has one leaf at a time: `before` are the bytes of the leaf before this one.
+	/// Refuses rows that say of a row that both need something else than those, as [`check`] does.
+	pub fn product_after<'b>(
+		&'b self,
+		leaf: usize,
+		rows: &'b [u8],
+		before: &[u8],
+	) -> Result<Product<'b>, Error> {
+		let product = self.product(leaf, rows)?;
+		self.contents.check_shared_rows(leaf, before, rows)?;
+		Ok(product)
+	}
+
+	/// Weights of the component.
+	pub fn weights(&self) -> usize {
+		self.contents.tensors.weights
+	}
+}
+
 /// What a low-rank delta says about one leaf of its component.
 #[derive(Clone, Copy, Debug)]
 pub struct Product<'a> {
@@ -495,7 +522,7 @@ pub struct Product<'a> {
 impl Product<'_> {
 	/// Weights of the leaf.
 	pub fn weights(&self) -> usize {
-		weights_in_leaf(self.last.tensors.weights, self.leaf)
+		weights_in_leaf(self.last.weights(), self.leaf)
 	}
 
 	/// Whether no weight of the leaf moves, whatever the right factors are: all its rows are zero, or it
@@ -523,7 +550,7 @@ impl Product<'_> {
 
 	/// Whether both are for one leaf of the same tensors.
 	pub(super) fn is_beside(&self, other: &Product<'_>) -> bool {
-		self.leaf == other.leaf && self.last.tensors == other.last.tensors
+		self.leaf == other.leaf && self.last.contents.tensors == other.last.contents.tensors
 	}
 }
 
@@ -541,13 +568,13 @@ impl<'a> Weighted<'a> {
 	/// What the product says of the tensor in this place, if it changes.
 	fn new(samples: u64, product: &Product<'a>, place: usize) -> Option<Self> {
 		let last: &'a LastLeaf<'a> = product.last;
-		let part = last.parts(product.leaf).find(|part| part.place == place)?;
+		let part = last.contents.parts(product.leaf).find(|part| part.place == place)?;
 		Some(Self {
 			samples,
 			exp: i16::from(part.right.exp_a) + i16::from(part.right.exp_b),
 			left: product.rows.get(part.start..).unwrap_or_default(),
 			rank: part.right.rank,
-			right: &part.right.factor,
+			right: last.factors.get(place)?.as_ref()?,
 		})
 	}
 }
@@ -563,7 +590,7 @@ pub(super) fn weighted_sums<S: Sum>(
 ) {
 	let Some((_, first)) = products.first() else { return };
 	let mut factors = Vec::with_capacity(products.len());
-	for (place, matrix) in first.last.tensors.matrices.iter().enumerate() {
+	for (place, matrix) in first.last.contents.tensors.matrices.iter().enumerate() {
 		factors.clear();
 		factors.extend(
 			products
