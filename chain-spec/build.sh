@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Writes the chain specifications of this folder from the runtime's presets.
 #
-#   chain-spec/build.sh                          dev.json, local.json, testnet.json
+#   chain-spec/build.sh                          dev.json, local.json, testnet.json: to be read, they
+#                                                have no runtime, which the node has
 #   chain-spec/build.sh testnet OPERATORS.json   a startable test network on standard output
 #
 # OPERATORS.json is a JSON merge patch for the genesis; operators.example.json is one, in whose place go

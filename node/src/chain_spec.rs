@@ -3,6 +3,8 @@
 
 use blyan_runtime::{genesis, WASM_BINARY};
 use polkadot_sdk::sc_service::{ChainType, GenericChainSpec, Properties};
+use serde_json::Value;
+use std::fs;
 
 /// A specification without extensions.
 pub type ChainSpec = GenericChainSpec;
@@ -35,7 +37,7 @@ pub fn load(id: &str) -> Result<ChainSpec, String> {
 			chain_type: ChainType::Live,
 			preset: genesis::TESTNET,
 		},
-		path => return ChainSpec::from_json_file(path.into()),
+		path => return read(path),
 	};
 	let wasm = WASM_BINARY.ok_or(
 		"this node was built with SKIP_WASM_BUILD and carries no runtime; build it without, or \
@@ -53,4 +55,43 @@ pub fn load(id: &str) -> Result<ChainSpec, String> {
 		.with_properties(properties)
 		.with_genesis_config_preset_name(network.preset)
 		.build())
+}
+
+/// The specification in a file.
+fn read(path: &str) -> Result<ChainSpec, String> {
+	let text = fs::read(path).map_err(|error| {
+		format!("`--chain {path}` names neither dev, local or testnet nor a file to read: {error}")
+	})?;
+	let json: Value = serde_json::from_slice(&text)
+		.map_err(|error| format!("{path} is no chain specification: {error}"))?;
+	let code = json.pointer("/genesis/runtimeGenesis/code");
+	if code.and_then(Value::as_str) == Some("0x") {
+		return Err(format!(
+			"{path} shows how a network begins, but has no runtime, so nothing can start from it; \
+			 give `--chain` the network's name, or a file that `blyan-node export-chain-spec` wrote"
+		));
+	}
+	ChainSpec::from_json_bytes(text)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	fn refused(path: &str) -> String {
+		load(path).map(drop).unwrap_err()
+	}
+
+	#[test]
+	fn files_that_nothing_can_start_from_are_refused_with_a_reason() {
+		let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../chain-spec");
+		for network in ["dev", "local", "testnet"] {
+			let error = refused(&format!("{folder}/{network}.json"));
+			assert!(error.contains("has no runtime"), "{error}");
+		}
+		let error = refused(&format!("{folder}/build.sh"));
+		assert!(error.contains("is no chain specification"), "{error}");
+		let error = refused("devv");
+		assert!(error.contains("`--chain devv` names neither"), "{error}");
+	}
 }

@@ -64,15 +64,24 @@ describe('a full node', () => {
 		assert.equal(await first.hashOf(sent.number), sent.hash);
 	});
 
-	it('reports data that it has dropped when it becomes a validator', async () => {
+	it('reports data that it lacks when it becomes a validator', async () => {
 		const { number } = stored;
 		const pruned = await connect(await Node.start([...following, '--blocks-pruning', '1']));
 		// The body of a block goes when the next one is final.
 		await pruned.finalised(number + 1);
 		await pruned.close();
 		await pruned.node.stop();
-		const validator = await pruned.node.again(['--dev', '--chain', developmentChain()]);
-		const report = `lacks what was stored in blocks ${number} to ${number} \\(1 of them\\)`;
+		// It keeps the block that renews the data, but has no data for it.
+		const { index } = stored.event('shards', 'Stored');
+		const tx = first.api.tx.shards.renew(number, index);
+		const renewed = await first.applied(tx, wellKnown('Charlie'));
+		const keeping = await connect(await pruned.node.again(following));
+		await keeping.finalised(renewed.number);
+		await keeping.close();
+		await keeping.node.stop();
+		const validator = await keeping.node.again(['--dev', '--chain', developmentChain()]);
+		const blocks = `${number} to ${renewed.number}`;
+		const report = `lacks what was stored in blocks ${blocks} \\(2 of them\\)`;
 		await validator.logged(new RegExp(report), 'what the validator lacks', SAID_MS);
 	});
 });
