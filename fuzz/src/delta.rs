@@ -199,12 +199,15 @@ pub fn low_rank(input: &[u8]) {
 		let own = opened.leaf(leaf).expect("the component has this leaf");
 		assert_eq!(own.squared_norm(part.len()), Ok(squared_norm(&part)));
 		let mut applied = vec![i32::MAX - 5; part.len()];
-		let (mut merged, mut expected) = (applied.clone(), applied.clone());
+		let mut expected = applied.clone();
 		assert_eq!(own.apply(&mut applied), Ok(()));
 		apply(&mut expected, &part);
 		assert_eq!(applied, expected);
-		// The mean of equals is each of them.
-		assert_eq!(merge_deltas(&mut merged, &[(1, Some(own)), (u64::MAX, Some(own))]), Ok(()));
-		assert_eq!(merged, expected);
+		// The mean of equals is each of them. Few samples are summed in other numbers than many.
+		for samples in [2, u64::MAX] {
+			let mut merged = vec![i32::MAX - 5; part.len()];
+			assert_eq!(merge_deltas(&mut merged, &[(1, Some(own)), (samples, Some(own))]), Ok(()));
+			assert_eq!(merged, expected);
+		}
 	}
 }

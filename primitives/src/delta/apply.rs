@@ -1,9 +1,10 @@
 //! What a delta does: increments, merge, apply. Pure functions on one leaf.
 //!
-//! [`apply_leaf`], [`merge_leaf`] and [`merge_deltas`] take deltas as the bytes that were sent. They
-//! decode a chunk, or multiply the factors of one, use it while it is in the cache and go on to the
-//! next, so that a leaf is passed over once however many updates there are. [`apply`] and [`merge`]
-//! are the same on lists of increments.
+//! [`apply_leaf`], [`merge_leaf`] and [`merge_deltas`] take deltas as the bytes that were sent. Chunks
+//! are decoded one by one and used while they are in the cache. Where there are low-rank deltas, the
+//! sums of a whole leaf are kept, 1 MiB at most, and right factors are gone through in blocks of
+//! columns. Weights are passed over once however many updates there are. [`apply`] and [`merge`] are
+//! the same on lists of increments.
 
 use super::{
 	kernel::Kernel,

@@ -130,9 +130,7 @@ pub struct Decoder<'a> {
 impl<'a> Decoder<'a> {
 	/// A decoder of `bytes`, the delta of a leaf of `weights` weights.
 	pub fn new(bytes: &'a [u8], weights: usize) -> Result<Self, Error> {
-		if weights == 0 || weights > LEAF_WEIGHTS {
-			return Err(Error::new(0, ErrorKind::Weights(weights)));
-		}
+		check_leaf_weights(weights)?;
 		let reader = Reader::new(bytes);
 		Ok(Self { reader, rest: weights, indices: [0; MAX_SPARSE], values: [0; CHUNK] })
 	}
@@ -156,12 +154,7 @@ impl<'a> Decoder<'a> {
 
 	fn read_sparse(&mut self, weights: usize) -> Result<Chunk<'_>, Error> {
 		let reader = &mut self.reader;
-		let offset = reader.offset;
-		let count = reader.u16()?;
-		let kept = usize::from(count);
-		if kept == 0 || kept > MAX_SPARSE.min(weights) {
-			return Err(Error::new(offset, ErrorKind::Count(count)));
-		}
+		let kept = read_count(reader, weights)?;
 		let exp = reader.i8()?;
 		let offset = reader.offset;
 		let bits = reader.u8()?;
@@ -184,11 +177,7 @@ impl<'a> Decoder<'a> {
 
 	fn read_dense(&mut self, weights: usize) -> Result<Chunk<'_>, Error> {
 		let exp = self.reader.i8()?;
-		let offset = self.reader.offset;
-		let block = self.reader.take(weights)?;
-		if block.iter().all(|byte| *byte == 0) {
-			return Err(Error::new(offset, ErrorKind::ZeroChunk));
-		}
+		let block = read_block(&mut self.reader, weights)?;
 		// A chunk has at most `CHUNK` weights, so the slice is not missing.
 		let values = self.values.get_mut(..weights).unwrap_or_default();
 		for (value, byte) in values.iter_mut().zip(block) {
@@ -196,6 +185,35 @@ impl<'a> Decoder<'a> {
 		}
 		Ok(Chunk::Dense { exp, values })
 	}
+}
+
+/// Refuses a number of weights that no leaf has.
+pub(super) fn check_leaf_weights(weights: usize) -> Result<(), Error> {
+	match weights {
+		1..=LEAF_WEIGHTS => Ok(()),
+		_ => Err(Error::new(0, ErrorKind::Weights(weights))),
+	}
+}
+
+/// Reads how many of its `weights` weights a sparse chunk keeps.
+pub(super) fn read_count(reader: &mut Reader<'_>, weights: usize) -> Result<usize, Error> {
+	let offset = reader.offset;
+	let count = reader.u16()?;
+	let kept = usize::from(count);
+	if kept == 0 || kept > MAX_SPARSE.min(weights) {
+		return Err(Error::new(offset, ErrorKind::Count(count)));
+	}
+	Ok(kept)
+}
+
+/// Reads the values of a dense chunk of `weights` weights, of which not all may be zero.
+pub(super) fn read_block<'a>(reader: &mut Reader<'a>, weights: usize) -> Result<&'a [u8], Error> {
+	let offset = reader.offset;
+	let block = reader.take(weights)?;
+	if block.iter().all(|byte| *byte == 0) {
+		return Err(Error::new(offset, ErrorKind::ZeroChunk));
+	}
+	Ok(block)
 }
 
 /// Refuses indices that do not rise, are beyond the chunk's weights, or are followed by padding

@@ -20,8 +20,9 @@
 //!
 //! A rank is at most [`MAX_RANK`], `rows` and `cols`, beyond which it would say nothing more, and a
 //! component has at most [`MAX_TENSORS`] tensors. Products are summed in `i32`: 256 of at most 2^14
-//! each stay far below its limit. The increments of a leaf take rank times weights multiplications,
-//! at most 16.8 million. A rank costs a byte for each row and column, so what bounds the bytes of a
+//! each stay far below its limit. The increments of a leaf take rank, filled up to a multiple of 4,
+//! times weights multiplications, at most 16.8 million; with vector instructions, tensors with fewer
+//! columns than a register holds take more, side by side. A rank costs a byte for each row and column, so what bounds the bytes of a
 //! delta bounds the work as well: at 112 bytes for 4,096 weights, a square matrix of 512 rows has at
 //! most rank 6. Whoever reads the last leaf keeps its right factors a second time, in the order in which
 //! they are multiplied: ranks filled up to a multiple of 4, columns to one of 64, and 4 bytes for each
@@ -582,7 +583,8 @@ impl<'a> Weighted<'a> {
 /// Shows `visit` the sums of the increments of `products`, each times its samples: run by run of the
 /// weights of the leaf that move. All products are for one leaf of the same tensors.
 ///
-/// Takes rank times weights multiplications for each product.
+/// Takes rank, filled up to a multiple of 4, times weights multiplications for each product, and more
+/// where tensors have few columns.
 pub(super) fn weighted_sums<S: Sum>(
 	kernel: Kernel,
 	products: &[(u64, &Product<'_>)],

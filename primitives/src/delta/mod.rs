@@ -11,8 +11,8 @@
 //! them from increments, [`Decoder`] and [`encode_leaf`] are the format itself. [`low_rank`] is the
 //! alternative for a whole component: products of thin matrices. [`Leaves`] reads either kind leaf by
 //! leaf, [`merge_deltas`] merges both, [`component_delta_root`] commits to the leaves and
-//! [`encode_blob`] packs them for transport. [`apply_leaf`], [`merge_leaf`] and [`to_wire`], which makes
-//! a leaf smaller while it is under way, are for chunks alone.
+//! [`encode_blob`] packs them for transport. [`apply_leaf`], [`merge_leaf`] and [`to_wire`], which says
+//! a leaf in no more bytes while it is under way, and mostly in fewer, are for chunks alone.
 //!
 //! # Terminology
 //!

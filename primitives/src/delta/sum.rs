@@ -121,8 +121,13 @@ impl Sum for i128 {
 		*self = self.saturating_add(i128::from(samples) * i128::from(increment));
 	}
 
-	fn add_values(_: Kernel, sums: &mut [Self], values: &[i32], exp: i16, _: u32, samples: u64) {
-		add_scaled(sums, values, exp, samples);
+	fn add_values(_: Kernel, sums: &mut [Self], values: &[i32], exp: i16, bits: u32, samples: u64) {
+		let Some(shift) = Shift::new(exp, bits) else {
+			return add_scaled(sums, values, exp, samples);
+		};
+		for (sum, value) in sums.iter_mut().zip(values) {
+			sum.add(samples, shift.of(*value).into());
+		}
 	}
 
 	fn plus(self, other: Self) -> Self {

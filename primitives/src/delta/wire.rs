@@ -35,9 +35,12 @@
 //!   more than the byte that the kind saves.
 
 use super::{
-	leaf::{encode_chunk, read_values, write_values, Chunk, Decoder},
-	max_leaf_bytes, packed_bytes, Error, ErrorKind, Reader, CHUNK, DENSE, INDEX_BITS, LEAF_WEIGHTS,
-	MAX_SPARSE, UNCHANGED,
+	leaf::{
+		check_leaf_weights, encode_chunk, read_block, read_count, read_values, write_values, Chunk,
+		Decoder,
+	},
+	max_leaf_bytes, packed_bytes, Error, ErrorKind, Reader, CHUNK, DENSE, INDEX_BITS, MAX_SPARSE,
+	UNCHANGED,
 };
 use alloc::vec::Vec;
 
@@ -90,9 +93,7 @@ pub fn to_wire(leaf: &[u8], weights: usize) -> Result<Vec<u8>, Error> {
 ///
 /// Errors name the byte of the wire form.
 pub fn from_wire(wire: &[u8], weights: usize) -> Result<Vec<u8>, Error> {
-	if weights == 0 || weights > LEAF_WEIGHTS {
-		return Err(Error::new(0, ErrorKind::Weights(weights)));
-	}
+	check_leaf_weights(weights)?;
 	let mut reader = Reader::new(wire);
 	let mut leaf = Vec::new();
 	let mut rest = weights;
@@ -118,12 +119,7 @@ fn read_sparse(
 	weights: usize,
 	leaf: &mut Vec<u8>,
 ) -> Result<(), Error> {
-	let offset = reader.offset;
-	let count = reader.u16()?;
-	let kept = usize::from(count);
-	if kept == 0 || kept > MAX_SPARSE.min(weights) {
-		return Err(Error::new(offset, ErrorKind::Count(count)));
-	}
+	let kept = read_count(reader, weights)?;
 	let exp = reader.i8()?;
 	let (mut indices, mut values) = ([0u16; MAX_SPARSE], [0i8; MAX_SPARSE]);
 	// Both have room for `MAX_SPARSE`, so neither slice is missing.
@@ -140,11 +136,7 @@ fn read_sparse(
 /// Reads a dense chunk, and appends it to `leaf`.
 fn read_dense(reader: &mut Reader<'_>, weights: usize, leaf: &mut Vec<u8>) -> Result<(), Error> {
 	let exp = reader.i8()?;
-	let offset = reader.offset;
-	let block = reader.take(weights)?;
-	if block.iter().all(|byte| *byte == 0) {
-		return Err(Error::new(offset, ErrorKind::ZeroChunk));
-	}
+	let block = read_block(reader, weights)?;
 	leaf.push(DENSE);
 	leaf.extend_from_slice(&exp.to_le_bytes());
 	leaf.extend_from_slice(block);

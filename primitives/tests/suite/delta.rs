@@ -1114,7 +1114,7 @@ fn vectors_of_rank_one_are_values_of_eight_bits() {
 }
 
 #[test]
-fn rows_that_are_longer_than_a_leaf_move_every_weight() {
+fn rows_that_are_longer_than_a_leaf_agree_with_a_naive_product() {
 	let places = [(50, 2, 98_001), (196_100, 1, 550)];
 	let tensors = tensors_of(3 * LEAF_WEIGHTS + 100, &places);
 	let factors = |rank: u16, seed: u64, [rows, cols]: [usize; 2]| {

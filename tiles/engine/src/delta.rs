@@ -14,8 +14,9 @@
 //!
 //! # Kinds
 //!
-//! For each component the encoder makes chunks and a low-rank delta for the same bytes, decodes both and
-//! takes the one that leaves the smaller squared error; chunks if they are equal. Training moves a
+//! For each component the encoder makes chunks, and a low-rank delta for the same bytes unless its
+//! singular values show that it would leave out as much, and takes the one that leaves the smaller
+//! squared error; chunks if they are equal. Training moves a
 //! matrix in few directions, which low rank says in few bytes; single weights are what chunks are for.
 //!
 //! An update need not change every component. In the merge of a component that it does not change
@@ -369,10 +370,17 @@ pub fn from_blob(
 		.zip(unpacked)
 		.map(|((component, kind), leaves)| Delta { component: *component, kind: *kind, leaves })
 		.collect();
-	for (delta, tensors) in deltas.iter().zip(&tensors) {
-		for_each_leaf(delta, tensors, |leaf, part| {
-			part.check(weights_in_leaf(tensors.weights(), leaf))
-		})?;
+	for (unpacked, tensors) in deltas.iter().zip(&tensors) {
+		match unpacked.kind {
+			DeltaKind::LowRank => {
+				let component = usize::from(unpacked.component);
+				delta::low_rank::check(tensors, &unpacked.leaves)
+					.map_err(|source| Error::LowRank { component, source })?;
+			}
+			DeltaKind::Chunks => for_each_leaf(unpacked, tensors, |leaf, part| {
+				part.check(weights_in_leaf(tensors.weights(), leaf))
+			})?,
+		}
 	}
 	Ok(deltas)
 }

@@ -65,6 +65,10 @@ const EXPONENT_BYTES: usize = 2;
 /// The largest rank that is looked for: beyond it, singular values of training say little, and finding
 /// them takes long.
 const MAX_FITTED_RANK: usize = 64;
+/// Squares of singular values are found in `f32`, and may be off by this part of all squares.
+const SQUARES_OFF: f64 = 1e-3;
+/// A singular value whose square is a smaller part of the tensor's largest is noise of rounding.
+const LEAST_PART: f64 = 1e-9;
 /// Below it, powers of two lose bits; increments are whole numbers and far above it.
 const LEAST_EXPONENT: i8 = -100;
 /// The largest value of a factor.
@@ -123,7 +127,7 @@ pub fn fit_within(tensors: &Tensors, increments: &[i64], bytes: usize) -> Result
 }
 
 /// What [`fit_within`] finds, if it leaves out less than `squared_error`. Gives up before it rounds the
-/// factors where even exact ones would leave out more.
+/// factors where even exact ones would clearly leave out as much.
 pub fn fit_below(
 	tensors: &Tensors,
 	increments: &[i64],
@@ -145,9 +149,10 @@ pub fn fit_below(
 	if ranks.iter().all(|rank| *rank == 0) {
 		return Ok(None);
 	}
-	let whole: f64 = increments.iter().map(|increment| (*increment as f64).powi(2)).sum();
+	// What is cut off by clamping is left out in any case.
+	let whole: f64 = increments.iter().map(|inc| (clamped(*inc) as f64).powi(2)).sum();
 	let kept = thin.iter().zip(&ranks).flat_map(|(thin, rank)| &thin.found.squares[..*rank]);
-	if whole - kept.sum::<f64>() >= squared_error as f64 {
+	if whole * (1.0 - SQUARES_OFF) - kept.sum::<f64>() >= squared_error as f64 {
 		return Ok(None);
 	}
 	let fitted = assemble(tensors, increments, &thin, &ranks);
@@ -169,7 +174,8 @@ fn choose_ranks(thin: &[Thin], mut room: usize) -> Vec<usize> {
 		let next = thin.iter().zip(&ranks).enumerate().filter_map(|(tensor, (thin, rank))| {
 			let square = *thin.found.squares.get(*rank)?;
 			let bytes = thin.rank_bytes + if *rank == 0 { EXPONENT_BYTES } else { 0 };
-			let pays = square > 0.0 && bytes <= room;
+			let largest = thin.found.squares.first().copied().unwrap_or(0.0);
+			let pays = square > largest * LEAST_PART && bytes <= room;
 			pays.then_some((tensor, bytes, square / bytes as f64))
 		});
 		let Some((tensor, bytes, _)) = next.max_by(|a, b| a.2.total_cmp(&b.2)) else {
@@ -464,6 +470,16 @@ mod tests {
 		// Without a rank it says as much in fewer bytes.
 		assert_eq!(fit(&tensors, &nothing, &[0]).unwrap().decoded, nothing);
 		assert_eq!(fit_within(&tensors, &nothing, 1_000).unwrap(), None);
+	}
+
+	#[test]
+	fn exact_factors_are_found_below_any_error() {
+		for side in [2, 3, 5, 7] {
+			let tensors = several(&[(side, side)], 0);
+			let wanted = vec![1 << 20; side * side];
+			let fitted = fit_below(&tensors, &wanted, 100, 1).unwrap();
+			assert_eq!(fitted.map(|fitted| fitted.squared_error), Some(0), "{side}");
+		}
 	}
 
 	#[test]

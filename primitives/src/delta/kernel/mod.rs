@@ -105,7 +105,8 @@ impl Shift {
 		(shift + bits <= 30).then_some(Self { left: shift, right: 0, bias: 0, odd: 0 })
 	}
 
-	fn of(self, number: i32) -> i32 {
+	/// The increment of such a number.
+	pub fn of(self, number: i32) -> i32 {
 		let number = number.wrapping_shl(self.left);
 		// Half of what is cut off moves an odd number up, and an even one not.
 		let odd = number.wrapping_shr(self.right) & self.odd;

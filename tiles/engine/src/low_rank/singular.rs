@@ -186,7 +186,7 @@ fn dots<S: Simd, const R: usize, const V: usize>(
 	for group in 0..groups {
 		for (sums, vector) in sums.iter_mut().zip(vector_groups) {
 			for (sum, row) in sums.iter_mut().zip(row_groups) {
-				*sum = simd.mul_add_f32s(row[group], vector[group], *sum);
+				*sum = simd.mul_add_e_f32s(row[group], vector[group], *sum);
 			}
 		}
 	}
@@ -252,7 +252,7 @@ fn accumulate<S: Simd, const R: usize, const V: usize>(
 		for ((to, _), factors) in to_groups.iter_mut().zip(splat) {
 			let mut sum = to[group];
 			for (row, factor) in row_groups.iter().zip(factors) {
-				sum = simd.mul_add_f32s(row[group], factor, sum);
+				sum = simd.mul_add_e_f32s(row[group], factor, sum);
 			}
 			to[group] = sum;
 		}

@@ -38,10 +38,11 @@
 //!   for before it was checked against the length of the file, and nothing that a frame says of itself
 //!   is allocated for at all.
 //! - Applying a delta holds what a reader and a writer hold, two leaves of the delta, each of at most
-//!   72 KiB, a row of sums of at most 256 KiB, and of a low-rank delta the last leaf, which every other
-//!   one needs: for each tensor 4 bytes and its rank, at most 256, for each column. A rank is never above
-//!   the number of rows, so that is a quarter of the component at most, which only that of one vector
-//!   reaches; a matrix with rows of 10,000 weights has at most 2.6 MB of it, however many rows it has.
+//!   72 KiB, and of a low-rank delta the last leaf, which every other one needs, with its right factors
+//!   once more as they are multiplied: for each tensor 4 bytes, and for each column its rank, at most
+//!   256, the rank again, filled up to a multiple of 4, and 4 bytes. A matrix with rows of 10,000 weights
+//!   has at most 5.2 MB of it, however many rows it has. A rank is never above the number of rows, but a
+//!   component that is one vector has nine quarters of itself.
 //! - Files are written as [`atomic`](crate::atomic) does it: a crash leaves the old one or the new
 //!   one.
 //!
