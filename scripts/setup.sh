@@ -64,9 +64,10 @@ is_at_least "$oldest_python" "${python#Python }" || fail "$python at $(command -
 # The same as `rust-version` in Cargo.toml.
 oldest_rust=1.95
 
-# Lets rustup fetch the target. It chooses a toolchain only if there is none.
+# Lets rustup fetch the target. It chooses a toolchain only if there is none, as after the installation of
+# Ubuntu's rustup, whose `rustup show active-toolchain` succeeds nevertheless.
 add_target() {
-	if ! rustup show active-toolchain >/dev/null 2>&1; then
+	if ! rustc --version >/dev/null 2>&1; then
 		say "rustup default stable"
 		rustup default stable >/dev/null 2>&1 || return
 	fi
