@@ -60,6 +60,8 @@ ENDOWMENT = 1_000_000
 # Prefix of the keys of the pallet System, and what follows it for the weight that a block has used.
 SYSTEM = "0x26aa394eea5630e07c48ae0c9558cef7"
 BLOCK_WEIGHT = "34abf5cb34d6244378cddbf18e849d96"
+# Key of when a block was made, of the pallet Timestamp.
+NOW = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb"
 # Compute time of a full block: two seconds.
 MAX_BLOCK_PICOSECONDS = 2_000_000_000_000
 
@@ -228,6 +230,16 @@ class Demo:
             time_used = max(time_used, (spent, number))
             length = max(length, (sum(len(text) // 2 - 1 for text in extrinsics), number))
         return time_used, length
+
+    def block_time(self):
+        """Seconds from one block to the next, on average since the second one."""
+        def moment(number):
+            """When a block was made, in milliseconds."""
+            now = self.rpc("state_getStorage", NOW, self.rpc("chain_getBlockHash", number))
+            return int.from_bytes(bytes.fromhex(now[2:]), "little")
+
+        last = self.number()
+        return (moment(last) - moment(2)) / (last - 2) / 1_000
 
     def wait(self, what, seconds, condition):
         """Waits until `condition()` is truthy; looks again twice a second."""
@@ -460,6 +472,7 @@ class Demo:
         (share, heaviest), (length, longest) = self.fullest_blocks()
         say(f"fullest blocks: {100 * share:.1f} % of the time (block {heaviest}), {human(length)} (block {longest})")
         say("peak memory: " + ", ".join(f"{name} {human(size)}" for name, size in self.peak.items()))
+        say(f"block time: {self.block_time():.2f} s on average")
         say(f"wall time: {time.monotonic() - self.began:.0f} s")
 
     def afterwards(self):
