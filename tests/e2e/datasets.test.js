@@ -11,7 +11,7 @@ import { changedChain, Node } from '../support/node.js';
 import { REPOSITORY } from '../support/paths.js';
 import { cleanUp, setUp } from '../support/scope.js';
 import { eventually } from '../support/tiles.js';
-import { blyan, Worker } from '../support/worker.js';
+import { blyan, table, Worker } from '../support/worker.js';
 
 /** Characters of a record, at most; one sentence may be longer. */
 const RECORD_CHARACTERS = 1_000;
@@ -231,6 +231,17 @@ describe('a contributor without tokens', () => {
 		const few = prepare('A few', texts.slice(-MIN_RECORDS + 1));
 		const tx = submission(few, owner, await work(few, owner));
 		assert.equal(await client.refused(tx), 'datasets.TooFewRecords');
+	});
+
+	it('finds it in the list, as a table and by its owner', async () => {
+		const shown = await table(client.node, 'dataset', 'list');
+		assert.ok(shown.includes('An extract') && shown.includes('auditing'), shown);
+		const own = await blyan(client.node, 'dataset', 'list', '--owner', owner.address);
+		assert.deepEqual(own.map(({ dataset: number, records }) => [number, records]), [
+			[id, dataset.texts.length],
+		]);
+		const others = ['--owner', stranger().address];
+		assert.deepEqual(await blyan(client.node, 'dataset', 'list', ...others), []);
 	});
 
 	it('is followed in Chain D by the next one', async () => {

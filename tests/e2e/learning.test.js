@@ -27,8 +27,9 @@ import {
 	toml,
 } from '../support/learning.js';
 import { changedChain, Node, temporaryFolder } from '../support/node.js';
-import { cleanUp, setUp, steps } from '../support/scope.js';
-import { blyan, Worker } from '../support/worker.js';
+import { Process } from '../support/process.js';
+import { cleanUp, later, setUp, steps } from '../support/scope.js';
+import { blyan, table, Worker } from '../support/worker.js';
 
 /** Committees of two, in which there is a place for everybody. */
 const COMMITTEES = {
@@ -481,6 +482,22 @@ describe('learning', () => {
 	});
 
 	describe('the model', () => {
+		step('is in the list, and its rounds can be watched', async () => {
+			const { name } = await blyan(node, 'model', 'show', model);
+			const [listed] = await blyan(node, 'model', 'list');
+			assert.deepEqual([listed.model, listed.snapshot, listed.name], [model, 2, name]);
+			const shown = await table(node, 'model', 'list');
+			assert.ok(shown.includes(name), shown);
+			// A round that has ended is shown as it ended.
+			const { round, phase } = await blyan(node, 'round', 'watch', 0);
+			assert.deepEqual([round, phase], [0, 'final']);
+			assert.match(await table(node, 'round', 'list'), /final/);
+			const watching = ['--url', node.url, 'round', 'watch', '--model', String(model)];
+			const watch = new Process('round watch', 'blyan', watching);
+			later(() => watch.kill());
+			await watch.logged(/loss of the snapshots up to 2, in nats/, 'the plot of losses', 60_000);
+		});
+
 		step('is given to another account by its owner', async () => {
 			const { to } = await blyan(node, 'model', 'transfer', model, '//Bob', ...asOwner);
 			assert.equal((await blyan(node, 'model', 'show', model)).owner, to);

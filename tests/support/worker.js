@@ -28,6 +28,13 @@ export async function blyan(node, ...words) {
 	return JSON.parse(stdout);
 }
 
+/** What `blyan` prints for people to these words, as text. */
+export async function table(node, ...words) {
+	const limits = { timeout: COMMAND_MS, maxBuffer: COMMAND_BYTES };
+	const args = ['--url', node.url, ...words.map(String)];
+	return (await promisify(execFile)(binary('blyan'), args, limits)).stdout;
+}
+
 /** The event in a line of a worker; null if there is none. */
 function eventIn(line) {
 	try {
