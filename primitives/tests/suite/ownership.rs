@@ -1,17 +1,12 @@
 //! Ownership: golden orders, the logarithm against floating point, stability, weights respected.
 
+use crate::support::candidates::{assert_weights_are_respected, five, Candidate};
 use blyan_primitives::{
 	hash::blake2b_256,
 	ownership::{component_key, neg_log2, order, FRACTION_BITS},
 	H256,
 };
 use proptest::prelude::*;
-
-type Candidate = ([u8; 32], u64);
-
-fn five() -> Vec<Candidate> {
-	[(1, 10), (2, 0), (3, 30), (4, 5), (5, 55)].map(|(i, weight)| ([i; 32], weight)).to_vec()
-}
 
 fn key(number: u32) -> H256 {
 	blake2b_256(&number.to_le_bytes())
@@ -99,23 +94,7 @@ fn the_largest_weights_do_not_overflow() {
 
 #[test]
 fn the_first_owner_respects_the_weights() {
-	let candidates = five();
-	let mut counts = [0u32; 5];
-	for number in 0..10_000 {
-		counts[order(&key(number), &candidates)[0]] += 1;
-	}
-	assert_eq!(counts[1], 0);
-	let statistic: f64 = counts
-		.iter()
-		.zip(&candidates)
-		.filter(|(_, (_, weight))| *weight > 0)
-		.map(|(n, (_, weight))| {
-			let expected = *weight as f64 * 100.0;
-			(f64::from(*n) - expected).powi(2) / expected
-		})
-		.sum();
-	// With 3 degrees of freedom 25 is passed once in 60,000 sets of keys.
-	assert!(statistic < 25.0, "{counts:?}: {statistic}");
+	assert_weights_are_respected(|number| order(&key(number), &five())[0]);
 }
 
 fn candidates() -> impl Strategy<Value = Vec<Candidate>> {

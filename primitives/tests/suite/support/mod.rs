@@ -1,5 +1,6 @@
-//! What several tests need: naive versions to compare with, hostile input, readers of vectors.
+//! What several tests need: naive versions to compare with, candidates, hostile input, readers of vectors.
 
+pub mod candidates;
 pub mod chunks;
 pub mod delta;
 pub mod encoder;
