@@ -111,9 +111,9 @@ def readers():
 		yield reader(flags=2, damage=at(place), steps=every_way)
 	# The same with long leaves.
 	for leaves in (1, 9, 15):
-		yield reader(leaves, 15, steps=every_way)
-		yield reader(leaves, 15, flags=1, cut=7, steps=every_way[1:])
-		yield reader(leaves, 15, flags=2, damage=at(262_143), steps=every_way * 2)
+		yield reader(leaves, 127, steps=every_way)
+		yield reader(leaves, 127, flags=1, cut=7, steps=every_way[1:])
+		yield reader(leaves, 127, flags=2, damage=at(262_143), steps=every_way * 2)
 
 
 def delta_leaves():
@@ -368,7 +368,7 @@ def transfers():
 		yield head + b"\0" + mask(at + 1, at)
 	# Busy; a leaf of the first tile; a request.
 	yield head + b"\0" + b"\2" + struct.pack("<I", 700)
-	yield b"\17" + u16(6) + u16(4) + b"\0"
+	yield b"\177" + u16(6) + u16(4) + b"\0"
 	yield b"\2" * 32 + struct.pack("<QIH", 40, 0, 1)
 
 

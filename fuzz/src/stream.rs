@@ -21,7 +21,7 @@ const SHORT_BYTES: usize = 40;
 /// Bytes of the payload.
 const SIZE: usize = (LEAVES - 1) * LEAF_BYTES + SHORT_BYTES;
 /// One input of so many is about long leaves, which take a thousand times longer to hash.
-const RARE: u8 = 16;
+const RARE: u8 = 128;
 /// Bytes of a leaf's index and its hash.
 const PAIR_BYTES: usize = 8 + 32;
 

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 /// enough to be altered everywhere.
 const SIZE: usize = TILE_LEAVES * LEAF_BYTES + 40;
 /// One input of so many is about the first tile, whose leaves take a thousand times longer to hash.
-const RARE: u8 = 16;
+const RARE: u8 = 128;
 
 fn sample() -> &'static (Vec<u8>, Tree) {
 	static SAMPLE: OnceLock<(Vec<u8>, Tree)> = OnceLock::new();
