@@ -25,7 +25,7 @@ scripts/metadata.sh --check
 
 # Nodes and workers mostly wait, so the tests that compute take what they leave, behind them in the queue
 # for the processor.
-echo "test: beside the next three, end to end, with polkadot.js, and the demo's path"
+echo "test: beside the next four, end to end, with polkadot.js, and the demo's path"
 work="$(mktemp -d)"
 # In a group of its own, so that all of it ends if one of the others fails.
 setsid tests/run.sh >"$work/log" 2>&1 &
@@ -41,6 +41,8 @@ echo "test: unit, property and whole-runtime tests"
 nice cargo test --locked --workspace --quiet
 echo "test: tile files, engine and workers; fuzz targets over kept inputs and mutations of them"
 (cd tiles && nice cargo test --locked --workspace --quiet)
+echo "test: tile files from outside, by their package and without the SDK"
+nice tests/package.sh
 # The limit, in MiB, holds with any number of cores: at most 8 threads hold leaves to verify them.
 echo "test: a component that is larger than the memory that is used for it"
 component="$work/larger-than-memory"
