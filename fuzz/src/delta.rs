@@ -6,7 +6,7 @@ use blyan_primitives::delta::{
 	leaf_squared_norm,
 	low_rank::{self as format, leaf_increments, LowRank, Matrix, Tensors},
 	max_leaf_bytes, merge, merge_deltas, merge_leaf, squared_norm, to_wire, weights_in_leaf, Chunk,
-	Decoder, Error, Form, Leaves, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT,
+	Decoder, Error, Form, LeafDelta, Leaves, CHUNK, LEAF_WEIGHTS, MAX_INCREMENT,
 };
 
 /// The increments of a leaf, which has one encoding if it is accepted.
@@ -59,6 +59,8 @@ pub fn delta_leaf(input: &[u8]) {
 	let mut applied = start.clone();
 	let accepted = apply_leaf(&mut applied, bytes);
 	assert_eq!(check_leaf(bytes, weights), accepted);
+	let mut decoded = start.clone();
+	assert_eq!(LeafDelta::Chunks(bytes).decode(&mut decoded), accepted);
 	let wire = to_wire(bytes, weights);
 	assert_eq!(wire.as_ref().err().copied(), accepted.err());
 	let increments = match increments_of(bytes, weights) {
@@ -83,6 +85,9 @@ pub fn delta_leaf(input: &[u8]) {
 		let sum = i64::from(*before) + increment;
 		assert_eq!(i64::from(*after), sum.clamp(i64::from(i32::MIN), i64::from(i32::MAX)));
 	}
+	let mut moved = vec![0; weights];
+	apply(&mut moved, &increments);
+	assert_eq!(decoded, moved);
 	// The mean of equals is each of them. Few samples and many are summed in other numbers.
 	assert_eq!(merged(&[(1, own), (2, own)]).as_ref(), Ok(&applied));
 	assert_eq!(merged(&[(3, own), (u64::MAX, own)]).as_ref(), Ok(&applied));
@@ -203,6 +208,10 @@ pub fn low_rank(input: &[u8]) {
 		assert_eq!(own.apply(&mut applied), Ok(()));
 		apply(&mut expected, &part);
 		assert_eq!(applied, expected);
+		let (mut decoded, mut moved) = (vec![7; part.len()], vec![0; part.len()]);
+		assert_eq!(own.decode(&mut decoded), Ok(()));
+		apply(&mut moved, &part);
+		assert_eq!(decoded, moved);
 		// The mean of equals is each of them. Few samples are summed in other numbers than many.
 		for samples in [2, u64::MAX] {
 			let mut merged = vec![i32::MAX - 5; part.len()];

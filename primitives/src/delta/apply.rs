@@ -125,12 +125,32 @@ pub fn apply(weights: &mut [i32], increments: &[i64]) {
 ///
 /// If the bytes are refused, a part of the leaf may have been changed already.
 pub fn apply_leaf(leaf: &mut [i32], bytes: &[u8]) -> Result<(), Error> {
+	for_each_chunk(leaf, bytes, |chunk, weights| {
+		for_each(chunk, weights, |weight, increment| *weight = moved(*weight, increment));
+	})
+}
+
+/// Writes the increments of the delta with these bytes over `increments`, see
+/// [`LeafDelta::decode`].
+pub(super) fn decode_leaf(increments: &mut [i32], bytes: &[u8]) -> Result<(), Error> {
+	for_each_chunk(increments, bytes, |chunk, slots| {
+		// A chunk stays in the cache until its values are written.
+		slots.fill(0);
+		for_each(chunk, slots, |slot, increment| *slot = moved(0, increment));
+	})
+}
+
+/// Shows `visit` each chunk of the delta with these bytes, and its part of `leaf`.
+fn for_each_chunk(
+	leaf: &mut [i32],
+	bytes: &[u8],
+	mut visit: impl FnMut(Chunk<'_>, &mut [i32]),
+) -> Result<(), Error> {
 	let mut decoder = Decoder::new(bytes, leaf.len())?;
-	let mut chunks = leaf.chunks_mut(CHUNK);
+	let mut parts = leaf.chunks_mut(CHUNK);
 	while let Some(chunk) = decoder.read()? {
 		// There are as many chunks as the decoder was told.
-		let weights = chunks.next().unwrap_or_default();
-		for_each(chunk, weights, |weight, increment| *weight = moved(*weight, increment));
+		visit(chunk, parts.next().unwrap_or_default());
 	}
 	Ok(())
 }

@@ -1,7 +1,7 @@
 //! The delta of a component, of either kind, leaf by leaf.
 
 use super::{
-	apply::{apply_leaf, apply_product, check_leaf, leaf_squared_norm},
+	apply::{apply_leaf, apply_product, check_leaf, decode_leaf, leaf_squared_norm},
 	leaf_count,
 	low_rank::{self, LastLeaf, Product, Tensors},
 	Error, ErrorKind,
@@ -88,6 +88,24 @@ impl LeafDelta<'_> {
 			Self::LowRank(product) => {
 				check_weights(product, weights)?;
 				Ok(product.squared_norm())
+			}
+		}
+	}
+
+	/// Writes the increments over `increments`, which has a place for each weight of the leaf. What
+	/// no `i32` holds becomes the nearest number that it holds.
+	///
+	/// Chunks allocate nothing, a product one short list. If chunks are refused, a part of the
+	/// increments may have been written already.
+	pub fn decode(&self, increments: &mut [i32]) -> Result<(), Error> {
+		match self {
+			Self::Chunks(bytes) => decode_leaf(increments, bytes),
+			Self::LowRank(product) => {
+				check_weights(product, increments.len())?;
+				// Applied to zeros; weights that no tensor has are not visited.
+				increments.fill(0);
+				apply_product(increments, product);
+				Ok(())
 			}
 		}
 	}

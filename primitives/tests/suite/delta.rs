@@ -268,6 +268,11 @@ proptest! {
 		prop_assert_eq!(apply_leaf(&mut leaf, &bytes), Ok(()));
 		prop_assert_eq!(leaf, expected);
 		prop_assert_eq!(leaf_squared_norm(&bytes, weights), Ok(squared_norm(&increments)));
+		// Whatever was there before.
+		let (mut decoded, mut expected) = (vec![start; weights], vec![0; weights]);
+		apply(&mut expected, &increments);
+		prop_assert_eq!(LeafDelta::Chunks(&bytes).decode(&mut decoded), Ok(()));
+		prop_assert_eq!(decoded, expected);
 	}
 
 	#[test]
@@ -545,6 +550,11 @@ proptest! {
 			let wrong = Err(Error { offset: 0, kind: ErrorKind::Weights(weights + 1) });
 			prop_assert_eq!(part.check(weights + 1), wrong);
 			prop_assert_eq!(part.apply(&mut vec![0; weights + 1]), wrong);
+			let (mut decoded, mut expected) = (vec![7; weights], vec![0; weights]);
+			prop_assert_eq!(part.decode(&mut decoded), Ok(()));
+			apply(&mut expected, own);
+			prop_assert_eq!(decoded, expected);
+			prop_assert_eq!(part.decode(&mut vec![0; weights + 1]), wrong);
 		}
 		prop_assert!(opened.leaf(row_leaves.len()).is_none());
 	}
@@ -746,6 +756,7 @@ fn everybody_says(bytes: &[u8], weights: usize, expected: Result<(), Error>) -> 
 	check_leaf(bytes, weights) == expected
 		&& leaf_squared_norm(bytes, weights).map(|_| ()) == expected
 		&& apply_leaf(&mut leaf, bytes) == expected
+		&& LeafDelta::Chunks(bytes).decode(&mut leaf) == expected
 		// Few samples and many, which are summed in other numbers.
 		&& merge_leaf(&mut leaf, &[(1, None), (2, Some(bytes))]) == expected
 		&& merge_leaf(&mut leaf, &[(u64::MAX, Some(bytes))]) == expected

@@ -1,5 +1,9 @@
-//! Every golden vector cut at every length and with every bit flipped: refused, or another value
-//! with other bytes and another hash; never a panic and never the same value.
+//! Every golden encoding and proof cut at every length and with every bit flipped: refused, or
+//! another value with other bytes and another hash; never a panic and never the same value. With
+//! every bit flipped as well: what proofs, commitments and proofs of work are about.
+//!
+//! The other vectors are arguments of arithmetic, draws and samples, and what comes out. They have
+//! no encoding, so there is nothing to cut.
 
 use crate::support::{chunks, hostile, json};
 use blyan_primitives::{
@@ -11,11 +15,12 @@ use blyan_primitives::{
 	},
 	hash::blake2b_256,
 	model::Architecture,
+	pow,
 	recipe::Recipe,
 	record::{Manifest, Record, Shard},
 	tensor::{Header, HEADER_BYTES},
-	trace::{Checkpoint, Step, Trace},
-	tree::{self, Kind, Proof, Tree},
+	trace::{sketch_hash, Checkpoint, Sketch, Step, Trace},
+	tree::{self, Kind, Multiproof, Proof, Tree},
 	update::Update,
 	H256,
 };
@@ -48,84 +53,88 @@ fn attack_scale<T: DecodeAll + Encode + PartialEq + core::fmt::Debug>(bytes: &[u
 
 // ---- trees ----------------------------------------------------------------------------------
 
-/// All that a verifier is told about one leaf.
+/// What a verifier is told besides a proof.
 #[derive(Clone)]
 struct Claim {
-	kind: Kind,
 	root: H256,
 	size: u64,
-	index: u64,
-	leaf: H256,
-	proof: Proof,
+	/// Where the leaves are; of a tile its own place.
+	places: Vec<u64>,
+	leaves: Vec<H256>,
 }
 
 impl Claim {
-	fn holds(&self) -> bool {
-		let Self { kind, root, size, index, leaf, proof } = self;
-		tree::verify(*kind, root, *size, *index, leaf, proof).is_ok()
-	}
+	/// Cuts and flips the bytes of a proof, and flips every bit of the claim: `verify` refuses all.
+	fn attack<P: DecodeAll + Encode + core::fmt::Debug>(
+		&self,
+		proof: &[u8],
+		verify: impl Fn(&Self, &P) -> Result<(), tree::Error>,
+	) {
+		let decode = |bytes: &[u8]| P::decode_all(&mut &bytes[..]);
+		let genuine = decode(proof).unwrap();
+		assert_eq!(verify(self, &genuine), Ok(()));
+		hostile::cut_and_extend(proof, decode);
+		hostile::flip(proof, decode, P::encode, |other| assert!(verify(self, other).is_err()));
 
-	/// Flips every bit of everything but the proof.
-	fn attack(&self) {
-		assert!(self.holds());
+		let refused = |other: &Self, bit: usize, what: &str| {
+			assert!(verify(other, &genuine).is_err(), "bit {bit} of {what}");
+		};
+		let mut other = self.clone();
 		for bit in 0..256 {
-			let mut other = self.clone();
 			other.root.0[bit / 8] ^= 1 << (bit % 8);
-			assert!(!other.holds(), "bit {bit} of the root");
-			let mut other = self.clone();
-			other.leaf.0[bit / 8] ^= 1 << (bit % 8);
-			assert!(!other.holds(), "bit {bit} of the leaf");
+			refused(&other, bit, "the root");
+			other.root = self.root;
 		}
-		for bit in 0..u64::BITS {
-			let size = self.size ^ (1 << bit);
-			assert!(!Self { size, ..self.clone() }.holds(), "bit {bit} of the size");
-			let index = self.index ^ (1 << bit);
-			assert!(!Self { index, ..self.clone() }.holds(), "bit {bit} of the index");
+		for bit in 0..64 {
+			other.size ^= 1 << bit;
+			refused(&other, bit, "the size");
+			other.size = self.size;
+		}
+		for at in 0..self.places.len() {
+			for bit in 0..64 {
+				other.places[at] ^= 1 << bit;
+				refused(&other, bit, "a place");
+				other.places[at] = self.places[at];
+			}
+		}
+		for at in 0..self.leaves.len() {
+			for bit in 0..256 {
+				other.leaves[at].0[bit / 8] ^= 1 << (bit % 8);
+				refused(&other, bit, "a leaf");
+				other.leaves[at] = self.leaves[at];
+			}
 		}
 	}
-}
-
-/// Cuts and flips the bytes of a proof, which `accepts` must then refuse.
-fn attack_proof(bytes: &[u8], accepts: impl Fn(&Proof) -> bool) {
-	let decode = |bytes: &[u8]| Proof::decode_all(&mut &bytes[..]);
-	assert!(accepts(&decode(bytes).unwrap()));
-	hostile::cut_and_extend(bytes, decode);
-	hostile::flip(bytes, decode, Proof::encode, |other| assert!(!accepts(other)));
 }
 
 fn attack_tree(kind: Kind, case: &Value, leaves: Vec<H256>) {
-	let size = number(&case["size"]);
+	let (root, size) = (hash(&case["root"]), number(&case["size"]));
 	let tree = Tree::from_leaf_hashes(kind, size, leaves).unwrap();
-	let root = hash(&case["root"]);
+	let leaf_hash = |index: &u64| tree.leaf_hash(*index as usize).unwrap();
 	for proof in list(&case["proofs"]) {
-		let bytes = hex(&proof["proof"]);
-		let index = int::<usize>(&proof["leaf"]);
-		let leaf = tree.leaf_hash(index).unwrap();
-		let claim = |proof: &Proof| Claim {
-			kind,
-			root,
-			size,
-			index: index as u64,
-			leaf,
-			proof: proof.clone(),
-		};
-		attack_proof(&bytes, |proof| claim(proof).holds());
-		claim(&Proof::decode_all(&mut bytes.as_slice()).unwrap()).attack();
+		let index = number(&proof["leaf"]);
+		let claim = Claim { root, size, places: vec![index], leaves: vec![leaf_hash(&index)] };
+		claim.attack(&hex(&proof["proof"]), |claim, proof: &Proof| {
+			tree::verify(kind, &claim.root, claim.size, claim.places[0], &claim.leaves[0], proof)
+		});
 	}
 	for proof in list(&case["tiles"]) {
-		let bytes = hex(&proof["proof"]);
 		let tile = number(&proof["tile"]);
-		let leaves = tree.tile_leaf_hashes(tile as usize).unwrap();
-		let accepts = |proof: &Proof, leaves: &[H256]| {
-			tree::verify_tile(kind, &root, size, tile, leaves, proof).is_ok()
-		};
-		attack_proof(&bytes, |proof| accepts(proof, leaves));
-		let proof = Proof::decode_all(&mut bytes.as_slice()).unwrap();
-		for bit in 0..256 * leaves.len() {
-			let mut others = leaves.to_vec();
-			others[bit / 256].0[bit % 256 / 8] ^= 1 << (bit % 8);
-			assert!(!accepts(&proof, &others), "bit {bit} of the leaves");
-		}
+		let leaves = tree.tile_leaf_hashes(tile as usize).unwrap().to_vec();
+		let claim = Claim { root, size, places: vec![tile], leaves };
+		claim.attack(&hex(&proof["proof"]), |claim, proof: &Proof| {
+			tree::verify_tile(kind, &claim.root, claim.size, claim.places[0], &claim.leaves, proof)
+		});
+	}
+	for proof in list(&case["many"]) {
+		let places: Vec<u64> = list(&proof["leaves"]).iter().map(number).collect();
+		let leaves = places.iter().map(leaf_hash).collect();
+		let claim = Claim { root, size, places, leaves };
+		claim.attack(&hex(&proof["proof"]), |claim, proof: &Multiproof| {
+			let places = claim.places.iter().copied();
+			let leaves: Vec<(u64, H256)> = places.zip(claim.leaves.iter().copied()).collect();
+			tree::verify_many(kind, &claim.root, claim.size, &leaves, proof)
+		});
 	}
 }
 
@@ -223,11 +232,19 @@ fn wire_forms_of_leaves_refuse_every_cut_and_flip() {
 }
 
 #[test]
-fn refused_leaves_of_deltas_with_a_flip_are_refused_or_have_one_encoding() {
-	for case in list(&deltas()["refused"]) {
-		let weights = int::<usize>(&case["weights"]);
+fn refused_leaves_of_deltas_cut_or_flipped_are_refused_or_have_one_encoding() {
+	let vectors = deltas();
+	for case in list(&vectors["refused"]) {
+		let (bytes, weights) = (hex(&case["bytes"]), int::<usize>(&case["weights"]));
 		let decode = |bytes: &[u8]| chunks::decode(bytes, weights);
-		hostile::flip(&hex(&case["bytes"]), decode, |other| chunks::encode(other), |_| ());
+		hostile::cut_and_extend_any(&bytes, decode, |leaf| chunks::encode(leaf));
+		hostile::flip(&bytes, decode, |leaf| chunks::encode(leaf), |_| ());
+	}
+	for case in list(&vectors["refused_wire"]) {
+		let (bytes, weights) = (hex(&case["bytes"]), int::<usize>(&case["weights"]));
+		let decode = |bytes: &[u8]| from_wire(bytes, weights);
+		hostile::cut_and_extend_any(&bytes, decode, |leaf| to_wire(leaf, weights).unwrap());
+		hostile::flip(&bytes, decode, |leaf| to_wire(leaf, weights).unwrap(), |_| ());
 	}
 }
 
@@ -270,7 +287,7 @@ fn blobs_of_deltas_refuse_every_cut_and_flip() {
 }
 
 #[test]
-fn roots_of_deltas_commit_to_every_bit() {
+fn roots_of_deltas_commit_to_every_bit_and_length() {
 	for case in list(&deltas()["roots"]) {
 		let leaves: Vec<Vec<u8>> = list(&case["leaves"]).iter().map(hex).collect();
 		let root = hash(&case["root"]);
@@ -279,6 +296,13 @@ fn roots_of_deltas_commit_to_every_bit() {
 				let mut others = leaves.clone();
 				others[leaf] = with_flip(&leaves[leaf], bit);
 				assert_ne!(component_delta_root(&others), root, "bit {bit} of leaf {leaf}");
+			}
+			let mut others = leaves.clone();
+			others[leaf].push(0);
+			assert_ne!(component_delta_root(&others), root, "leaf {leaf} with a byte too many");
+			others[leaf].pop();
+			while others[leaf].pop().is_some() {
+				assert_ne!(component_delta_root(&others), root, "leaf {leaf} cut");
 			}
 		}
 		assert_ne!(component_delta_root(&leaves[1..]), root);
@@ -420,6 +444,10 @@ fn shards_refuse_every_flip_and_every_cut_within_a_record() {
 			None => assert!(decoded.unwrap_err().offset <= length),
 		}
 	}
+	for extra in [0, 1, 255] {
+		let longer = [bytes.as_slice(), &[extra]].concat();
+		assert!(Shard::decode(&longer).unwrap_err().offset >= bytes.len(), "a byte too many");
+	}
 	let encode = |records: &Vec<Record>| {
 		let mut shard = Shard::new();
 		for record in records {
@@ -480,14 +508,32 @@ fn traces_refuse_every_cut_and_flip() {
 }
 
 #[test]
+fn hashes_of_sketches_commit_to_every_bit() {
+	let vectors = rounds();
+	let case = &vectors["sketch"];
+	let sums: Vec<i64> = list(&case["sums"]).iter().map(signed).collect();
+	let sketch: Sketch = sums.try_into().unwrap();
+	assert_eq!(sketch_hash(&sketch), hash(&case["hash"]));
+	for bucket in 0..sketch.len() {
+		for bit in 0..64 {
+			let mut other = sketch;
+			other[bucket] ^= 1 << bit;
+			assert_ne!(sketch_hash(&other), hash(&case["hash"]), "bit {bit} of sum {bucket}");
+		}
+	}
+}
+
+#[test]
 fn updates_refuse_every_cut_and_flip() {
 	let vectors = rounds();
 	let case = &vectors["update"];
 	let bytes = hex(&case["encoded"]);
+	let (salt, who) = (hash(&case["salt"]), array(&case["who"]));
 	hostile::cut_and_extend(&bytes, Update::from_bytes);
 	hostile::flip(&bytes, Update::from_bytes, Update::encode, |other| {
 		let _ = other.validate();
 		assert_ne!(other.hash(), hash(&case["hash"]));
+		assert_ne!(other.commitment(&salt, &who), hash(&case["commitment"]));
 	});
 }
 
@@ -508,6 +554,26 @@ fn commitments_bind_every_bit() {
 			let flipped = with_flip(salt.as_bytes(), bit);
 			assert_ne!(commitment(&payload, &flipped, &who), posted);
 			assert_ne!(commitment(&payload, salt.as_bytes(), &with_flip(&who, bit)), posted);
+		}
+	}
+}
+
+#[test]
+fn proofs_of_work_bind_every_bit() {
+	for case in list(&rounds()["pow"]) {
+		let (manifest, account) = (array(&case["manifest"]), array(&case["account"]));
+		let nonce = number(&case["nonce"]);
+		let found = hash(&case["hash"]);
+		let work = |manifest: &[u8], account: &[u8], nonce: u64| {
+			pow::work_hash(&H256::from_slice(manifest), account.try_into().unwrap(), nonce)
+		};
+		assert_eq!(work(&manifest, &account, nonce), found);
+		for bit in 0..256 {
+			assert_ne!(work(&with_flip(&manifest, bit), &account, nonce), found);
+			assert_ne!(work(&manifest, &with_flip(&account, bit), nonce), found);
+		}
+		for bit in 0..64 {
+			assert_ne!(work(&manifest, &account, nonce ^ (1 << bit)), found);
 		}
 	}
 }

@@ -6,6 +6,11 @@
 //! training do. Low-rank deltas are of one square matrix, of the largest rank that an encoder takes
 //! for the same bytes.
 //!
+//! *Check* reads a delta to its end and writes nothing; of low rank that is to compare lengths and
+//! to put the right factors in the order in which they are multiplied. *Decode* writes the
+//! increment of every weight over those that were there, zeros as well; of low rank it checks
+//! first.
+//!
 //! *Encode as rounds do* is what trainers call: chunks, the search for a low-rank delta for as many
 //! bytes, its decoding, and the choice between the two.
 //!
@@ -162,12 +167,24 @@ fn encode_as_rounds_do(budget: u16) -> Speed {
 	speed(|| rest.borrow_mut().fill(0), work)
 }
 
-/// Read and checked only.
-fn decode(budget: u16) -> Speed {
+/// Read to the end, and nothing written.
+fn check(budget: u16) -> Speed {
 	let leaves = encoded(&increments(1), budget);
 	let work = || {
 		for bytes in &leaves {
 			check_leaf(black_box(bytes), LEAF_WEIGHTS).expect("the encoder's bytes decode");
+		}
+	};
+	speed(|| {}, work)
+}
+
+fn decode(budget: u16) -> Speed {
+	let leaves = encoded(&increments(1), budget);
+	let mut decoded = vec![0i32; LEAVES * LEAF_WEIGHTS];
+	let work = || {
+		for (decoded, bytes) in decoded.chunks_mut(LEAF_WEIGHTS).zip(&leaves) {
+			let leaf = LeafDelta::Chunks(bytes);
+			leaf.decode(black_box(decoded)).expect("the encoder's bytes decode");
 		}
 	};
 	speed(|| {}, work)
@@ -229,6 +246,30 @@ fn low_rank(tensors: &Tensors, seed: u64, budget: u16) -> Vec<Vec<u8>> {
 	delta.encode(tensors).expect("the factors are as long as rank, rows and columns say")
 }
 
+fn check_low_rank(budget: u16) -> Speed {
+	let tensors = tensors();
+	let leaves = low_rank(&tensors, 1, budget);
+	let work = || {
+		let opened = Leaves::open(Form::LowRank(&tensors), black_box(&leaves));
+		black_box(opened.expect("they were encoded"));
+	};
+	speed(|| {}, work)
+}
+
+fn decode_low_rank(budget: u16) -> Speed {
+	let tensors = tensors();
+	let leaves = low_rank(&tensors, 1, budget);
+	let mut decoded = vec![0i32; LEAVES * LEAF_WEIGHTS];
+	let work = || {
+		let opened = Leaves::open(Form::LowRank(&tensors), &leaves).expect("they were encoded");
+		for (leaf, decoded) in decoded.chunks_mut(LEAF_WEIGHTS).enumerate() {
+			let leaf = opened.leaf(leaf).expect("there is one for each leaf of the weights");
+			leaf.decode(black_box(decoded)).expect("the leaves are as long");
+		}
+	};
+	speed(|| {}, work)
+}
+
 fn merge_low_rank(budget: u16) -> Speed {
 	let tensors = tensors();
 	let updates: Vec<Vec<Vec<u8>>> =
@@ -253,10 +294,13 @@ fn main() {
 	let rows = [
 		Row::new("encode, chunks alone", Some(1.0), encode),
 		Row::new("encode as rounds do", Some(1.0), encode_as_rounds_do),
+		Row::new("check", None, check),
 		Row::new("decode", None, decode),
 		Row::new("merge of 8", Some(1.0), merge),
 		Row::new("apply", Some(2.0), apply),
 		Row::new("low rank: find", None, encode_low_rank),
+		Row::new("low rank: check", None, check_low_rank),
+		Row::new("low rank: decode", None, decode_low_rank),
 		Row::new("low rank: merge of 8", Some(1.0), merge_low_rank),
 	];
 	println!("GB of weights a second, one core: median (least to most) of {RUNS} runs");

@@ -423,8 +423,8 @@ pub fn decoded(architecture: &Architecture, deltas: &[Delta]) -> Result<Vec<Vec<
 		let tensors = tensors_of(&layout, component)?;
 		let mut leaves = components[component].chunks_mut(LEAF_WEIGHTS);
 		for_each_leaf(delta, &tensors, |_, part| {
-			// Applied to zeros, increments clamp to what an i32 holds. Both have as many leaves.
-			part.apply(leaves.next().unwrap_or_default())
+			// Both have as many leaves.
+			part.decode(leaves.next().unwrap_or_default())
 		})?;
 	}
 	Ok(components)
@@ -441,28 +441,45 @@ pub fn merge(base: &Weights, updates: &[(u64, &[Delta])]) -> Result<Weights> {
 			check_leaves(delta, layout.weights(usize::from(delta.component)))?;
 		}
 	}
-	let mut merged = base.clone();
-	for (component, weights) in merged.components_mut().iter_mut().enumerate() {
+	let mut merged = Vec::with_capacity(base.components().len());
+	for (component, weights) in base.components().iter().enumerate() {
 		let tensors = tensors_of(&layout, component)?;
 		let mut of_component: Vec<(u64, Option<Leaves<'_>>)> = Vec::with_capacity(updates.len());
 		for (samples, deltas) in updates {
 			let own = deltas.iter().find(|delta| usize::from(delta.component) == component);
 			of_component.push((*samples, own.map(|delta| delta.open(&tensors)).transpose()?));
 		}
-		if of_component.iter().all(|(_, leaves)| leaves.is_none()) {
-			continue;
-		}
-		for (leaf, weights) in weights.chunks_mut(LEAF_WEIGHTS).enumerate() {
-			let of_leaf: Vec<(u64, Option<LeafDelta<'_>>)> = of_component
-				.iter()
-				.map(|(samples, leaves)| (*samples, leaves.as_ref().and_then(|l| l.leaf(leaf))))
-				.collect();
-			merge_deltas(weights, &of_leaf).map_err(|source| Error::Delta {
-				component,
-				leaf,
-				source,
-			})?;
-		}
+		let changes = of_component.iter().any(|(_, leaves)| leaves.is_some());
+		merged.push(match changes {
+			true => merge_component(component, weights, &of_component)?,
+			false => weights.clone(),
+		});
+	}
+	Weights::new(base.architecture(), merged)
+}
+
+/// The weights of a component after merging what updates say about it. A leaf is copied when it is
+/// its turn and merged while it is in the cache, so memory is read once and written once.
+fn merge_component(
+	component: usize,
+	weights: &[i32],
+	updates: &[(u64, Option<Leaves<'_>>)],
+) -> Result<Vec<i32>> {
+	let mut merged = Vec::with_capacity(weights.len());
+	let mut of_leaf: Vec<(u64, Option<LeafDelta<'_>>)> = Vec::with_capacity(updates.len());
+	for (leaf, weights) in weights.chunks(LEAF_WEIGHTS).enumerate() {
+		of_leaf.clear();
+		let parts = updates.iter();
+		of_leaf.extend(
+			parts.map(|(samples, leaves)| (*samples, leaves.as_ref().and_then(|l| l.leaf(leaf)))),
+		);
+		let start = merged.len();
+		merged.extend_from_slice(weights);
+		merge_deltas(&mut merged[start..], &of_leaf).map_err(|source| Error::Delta {
+			component,
+			leaf,
+			source,
+		})?;
 	}
 	Ok(merged)
 }

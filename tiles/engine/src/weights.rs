@@ -114,11 +114,6 @@ impl Weights {
 		Ok(Self { architecture: self.architecture, components })
 	}
 
-	/// All components in order, to be changed without changing their lengths.
-	pub(crate) fn components_mut(&mut self) -> &mut [Vec<i32>] {
-		&mut self.components
-	}
-
 	/// The weights as floats: exact below one, else rounded to 24 significant bits.
 	pub(crate) fn floats(&self) -> Vec<Vec<f32>> {
 		self.floats_by_component().collect()

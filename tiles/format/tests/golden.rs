@@ -8,12 +8,16 @@ use blyan_tiles::{
 		H256,
 	},
 	tile_stream::VerifiedStream,
-	Error, TileFile, TileStream, TileStreamWriter,
+	Error, Executable, TileFile, TileStream, TileStreamWriter,
 };
 use std::{fs, path::Path};
 
 /// The file that is committed as it is: the first row of `files.tsv`.
 const SMALL: &[u8] = include_bytes!("vectors/two_tensors.blyt");
+/// The weights of an expert.
+const WEIGHTS: &[u8] = include_bytes!("vectors/expert_weights.blyt");
+/// The graph that computes with them.
+const EXPERT: &[u8] = include_bytes!("vectors/expert.blyt");
 /// A stream: a leaf of bytes that are all 5, and the weights of that file.
 const STREAM: &[u8] = include_bytes!("vectors/repeated.blys");
 
@@ -63,29 +67,43 @@ fn golden_file_is_written_and_read_as_it_is() {
 	assert_eq!(file.leaf(0).unwrap(), weights(128, 1));
 }
 
-/// Whether a reader takes what it was given for the weights of this root.
-fn used(path: &Path, bytes: &[u8], root: &H256) -> bool {
-	fs::write(path, bytes).unwrap();
+/// Whether a reader takes a file for the weights of this root.
+fn is_used(path: &Path, root: &H256) -> bool {
 	TileFile::open_verified(path, root).and_then(|file| file.weights().map(|_| ())).is_ok()
 }
 
+/// Whether a reader takes a file for a graph. Nobody has told it a root.
+fn is_a_graph(path: &Path, _: &H256) -> bool {
+	Executable::open(path).is_ok()
+}
+
+/// Whether a file is taken for what it should be, with this root.
+type Reader = fn(&Path, &H256) -> bool;
+
 #[test]
-fn golden_file_refuses_every_cut_and_flip() {
+fn golden_files_refuse_every_cut_and_flip() {
 	let folder = tempfile::tempdir().unwrap();
 	let path = folder.path().join("given.blyt");
-	let header = Header::decode(&SMALL[..HEADER_BYTES]).unwrap();
-	assert!(used(&path, SMALL, &header.root));
-	for length in 0..SMALL.len() {
-		assert!(!used(&path, &SMALL[..length], &header.root), "cut to {length}");
-	}
-	for extra in [0, 1, 255] {
-		let longer = [SMALL, [extra].as_slice()].concat();
-		assert!(!used(&path, &longer, &header.root), "a byte too many");
-	}
-	for at in 0..SMALL.len() {
-		let mut flipped = SMALL.to_vec();
-		flipped[at] ^= 1 << (at % 8);
-		assert!(!used(&path, &flipped, &header.root), "byte {at}");
+	let files: [(&[u8], Reader); 3] = [(SMALL, is_used), (WEIGHTS, is_used), (EXPERT, is_a_graph)];
+	for (whole, reader) in files {
+		let root = Header::decode(&whole[..HEADER_BYTES]).unwrap().root;
+		let accepts = |bytes: &[u8]| {
+			fs::write(&path, bytes).unwrap();
+			reader(&path, &root)
+		};
+		assert!(accepts(whole));
+		for length in 0..whole.len() {
+			assert!(!accepts(&whole[..length]), "cut to {length}");
+		}
+		for extra in [0, 1, 255] {
+			assert!(!accepts(&[whole, [extra].as_slice()].concat()), "a byte too many");
+		}
+		let mut flipped = whole.to_vec();
+		for (at, byte) in whole.iter().enumerate() {
+			flipped[at] = byte ^ (1 << (at % 8));
+			assert!(!accepts(&flipped), "byte {at}");
+			flipped[at] = *byte;
+		}
 	}
 }
 

@@ -72,6 +72,27 @@ pub fn cut_and_extend<T: Debug, E: Refusal>(bytes: &[u8], decode: impl Fn(&[u8])
 	}
 }
 
+/// Cuts any bytes at every length, and adds a byte. What is refused is so at an offset within what
+/// was given, and what is accepted has that encoding.
+pub fn cut_and_extend_any<T: Debug, E: Refusal>(
+	bytes: &[u8],
+	decode: impl Fn(&[u8]) -> Result<T, E>,
+	encode: impl Fn(&T) -> Vec<u8>,
+) {
+	let check = |given: &[u8]| match decode(given) {
+		Ok(value) => assert_eq!(encode(&value), given),
+		Err(error) => {
+			assert!(error.offset().is_none_or(|offset| offset <= given.len()), "{error:?}");
+		}
+	};
+	for length in 0..=bytes.len() {
+		check(&bytes[..length]);
+	}
+	for extra in [0u8, 1, 255] {
+		check(&[bytes, &[extra]].concat());
+	}
+}
+
 /// Flips every bit. What the decoder still accepts must encode to the flipped bytes, so it is another
 /// value, which `accepted` may look at.
 pub fn flip<T: Debug, E>(
