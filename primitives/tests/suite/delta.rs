@@ -997,6 +997,28 @@ fn error_feedback_delivers_everything_in_the_end() {
 	assert!(total.iter().zip(&raw).all(|(total, raw)| i64::from(*total) == *raw));
 }
 
+proptest! {
+	#[test]
+	fn squared_norm_is_that_of_each_increment(
+		mut increments in prop::collection::vec(
+			prop_oneof![-9i64..=9, -MAX_INCREMENT..=MAX_INCREMENT],
+			0..=2_100,
+		),
+		large in any::<i64>(),
+		place in any::<prop::sample::Index>(),
+	) {
+		let naive = |increments: &[i64]| -> u128 {
+			increments.iter().map(|increment| u128::from(increment.unsigned_abs()).pow(2)).sum()
+		};
+		prop_assert_eq!(squared_norm(&increments), naive(&increments));
+		if !increments.is_empty() {
+			let place = place.index(increments.len());
+			increments[place] = large;
+			prop_assert_eq!(squared_norm(&increments), naive(&increments));
+		}
+	}
+}
+
 #[test]
 fn squared_norm_sums_squares() {
 	assert_eq!(squared_norm(&[]), 0);

@@ -189,13 +189,14 @@ fn low_rank_deltas_apply_merge_and_are_inspected() {
 	let encoded = encode_low_rank(&place, "rows", "rows.delta", "2");
 	encode(&place, "single", "single.delta", "112");
 	let fitted = fit(&tensors(), &difference(&moved_in_rows()), &[2]).unwrap();
+	let said = fitted.delta.increments(&tensors()).unwrap();
 	let leaves = fitted.delta.encode(&tensors()).unwrap();
 	assert_eq!(place.read("rows.delta"), delta::encode_blob(&[leaves]));
 
 	let run = |args: &[&str]| place.run(&[args, &["--matrix", MATRIX_PLACE]].concat());
 	run(&["delta", "apply", "base", "rows.delta", "--out", "applied"]).success();
 	let mut expected = base();
-	delta::apply(&mut expected, &fitted.decoded);
+	delta::apply(&mut expected, &said);
 	assert_eq!(weights_of(&place, "applied"), expected);
 
 	run(&["delta", "merge", "base", "rows.delta:3", "single.delta:5", "--out", "merged"]).success();
@@ -206,7 +207,7 @@ fn low_rank_deltas_apply_merge_and_are_inspected() {
 	}
 	let single = whole.iter().zip(&rest).map(|(whole, rest)| whole - rest).collect();
 	let mut expected = base();
-	delta::apply(&mut expected, &delta::merge(&[(3, fitted.decoded), (5, single)]));
+	delta::apply(&mut expected, &delta::merge(&[(3, said), (5, single)]));
 	assert_eq!(weights_of(&place, "merged"), expected);
 
 	let inspect = ["--json", "delta", "inspect", "rows.delta", "--base", "base"];
@@ -238,7 +239,7 @@ fn low_rank_deltas_are_of_all_tensors_that_are_named() {
 	let fitted = fit(&tensors, &difference(&moved_in_rows()), &[1, 2]).unwrap();
 	run(&["delta", "apply", "base", "x", "--out", "applied"]).success();
 	let mut expected = base();
-	delta::apply(&mut expected, &fitted.decoded);
+	delta::apply(&mut expected, &fitted.delta.increments(&tensors).unwrap());
 	assert_eq!(weights_of(&place, "applied"), expected);
 	let inspected = run(&["--json", "delta", "inspect", "x", "--base", "base"]).json();
 	assert_eq!(inspected["tensors"].as_array().unwrap().len(), 2);

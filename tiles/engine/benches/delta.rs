@@ -19,7 +19,7 @@
 //! ```
 
 use blyan_engine::{
-	delta::encode_component,
+	delta::ComponentEncoder,
 	low_rank::{fit_within, Matrix, Tensors},
 };
 use blyan_primitives::delta::{
@@ -156,12 +156,13 @@ fn encode_as_rounds_do(budget: u16) -> Speed {
 	let tensors = tensors();
 	let increments = increments(1);
 	let rest = RefCell::new(vec![0i64; increments.len()]);
+	let mut encoder = ComponentEncoder::new();
 	let work = || {
 		let mut rest = rest.borrow_mut();
 		for (rest, increment) in rest.iter_mut().zip(&increments) {
 			*rest = rest.saturating_add(i64::from(*increment));
 		}
-		let encoded = encode_component(&tensors, &mut rest, budget);
+		let encoded = encoder.encode(&tensors, &mut rest, budget);
 		black_box(encoded.expect("there is an increment for each weight"));
 	};
 	speed(|| rest.borrow_mut().fill(0), work)

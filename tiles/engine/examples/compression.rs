@@ -19,16 +19,18 @@
 
 use blyan_engine::{
 	batch,
-	delta::{component_in_chunks, encode_component, Encoded},
+	delta::{ComponentEncoder, Encoded, LOW_RANK_KEEPS},
 	demo,
-	low_rank::{fit_within, Tensors},
+	low_rank::Tensors,
 	Batch, Device, FloatRecipe, Recipe as _, Weights,
 };
 use blyan_primitives::{
 	delta::{self, CHUNK},
 	hash::blake2b_256,
 	recipe::Recipe,
-	sampling, H256,
+	sampling,
+	update::DeltaKind,
+	H256,
 };
 use std::{
 	cmp::Reverse,
@@ -63,10 +65,17 @@ static METHODS: [Method; 12] = [
 	method("112 bytes, residual 0.95", Codec::Chunks(112), 950),
 	method("112 bytes, residual 0.5", Codec::Chunks(112), 500),
 	method("112 bytes, no residual", Codec::Chunks(112), 0),
-	method("112 bytes, low rank", Codec::LowRank(112), 1_000),
-	method("1,040 bytes, low rank", Codec::LowRank(1_040), 1_000),
 	method("112 bytes, either", Codec::Either(112), 1_000),
 	method("1,040 bytes, either", Codec::Either(1_040), 1_000),
+	// The same if all that low rank leaves out were kept.
+	Method {
+		low_rank_permille: 1_000,
+		..method("112 bytes, either, all kept", Codec::Either(112), 1_000)
+	},
+	Method {
+		low_rank_permille: 1_000,
+		..method("1,040 bytes, either, all kept", Codec::Either(1_040), 1_000)
+	},
 ];
 const DEFAULT_METHODS: usize = 5;
 
@@ -76,10 +85,12 @@ struct Method {
 	codec: Codec,
 	/// How much of what was left out is added to the next update.
 	residual_permille: i64,
+	/// The same, of that again, if it was left out by low rank.
+	low_rank_permille: i64,
 }
 
 const fn method(name: &'static str, codec: Codec, residual_permille: i64) -> Method {
-	Method { name, codec, residual_permille }
+	Method { name, codec, residual_permille, low_rank_permille: PERMILLE / LOW_RANK_KEEPS }
 }
 
 /// What becomes of increments on their way.
@@ -91,51 +102,45 @@ enum Codec {
 	Largest,
 	/// The reference encoder with so many bytes a chunk.
 	Chunks(u16),
-	/// Tensors as products of two thin matrices in as many bytes; nothing where none fits.
-	LowRank(u16),
-	/// Of these two the one that leaves less of a component: what rounds send.
+	/// Of chunks and products of two thin matrices, in as many bytes, what leaves less of a component:
+	/// what rounds send.
 	Either(u16),
 }
 
+/// What arrives of a component's increments.
+struct Sent {
+	increments: Vec<i64>,
+	/// How many bytes it took.
+	bytes: usize,
+	is_low_rank: bool,
+}
+
 impl Codec {
-	/// What arrives of a component's increments, and how many bytes it took.
-	fn send(self, tensors: &Tensors, wanted: &[i64]) -> blyan_engine::Result<(Vec<i64>, usize)> {
+	fn send(self, tensors: &Tensors, wanted: &[i64]) -> blyan_engine::Result<Sent> {
 		let mut rest = wanted.to_vec();
-		match self {
-			Self::Uncompressed => Ok((rest, BYTES_PER_WEIGHT * wanted.len())),
-			Self::Largest => Ok(send_largest(wanted)),
-			Self::Chunks(budget) => {
-				let encoded = component_in_chunks(&mut rest, budget);
-				Ok(sent(wanted, &rest, &encoded))
+		let encoded = match self {
+			Self::Uncompressed => {
+				let bytes = BYTES_PER_WEIGHT * wanted.len();
+				return Ok(Sent { increments: rest, bytes, is_low_rank: false });
 			}
-			Self::LowRank(budget) => send_low_rank(tensors, wanted, budget),
-			Self::Either(budget) => {
-				let encoded = encode_component(tensors, &mut rest, budget)?;
-				Ok(sent(wanted, &rest, &encoded))
+			Self::Largest => {
+				let (increments, bytes) = send_largest(wanted);
+				return Ok(Sent { increments, bytes, is_low_rank: false });
 			}
-		}
+			Self::Chunks(budget) => ComponentEncoder::new().in_chunks(&mut rest, budget),
+			Self::Either(budget) => ComponentEncoder::new().encode(tensors, &mut rest, budget)?,
+		};
+		Ok(sent(wanted, &rest, &encoded))
 	}
 }
 
 /// What arrives if `rest` is left out, and the bytes of all leaves.
-fn sent(wanted: &[i64], rest: &[i64], encoded: &Encoded) -> (Vec<i64>, usize) {
-	let sent = wanted.iter().zip(rest).map(|(wanted, rest)| wanted - rest).collect();
-	(sent, encoded.leaves.iter().map(Vec::len).sum())
-}
-
-fn send_low_rank(
-	tensors: &Tensors,
-	wanted: &[i64],
-	budget: u16,
-) -> blyan_engine::Result<(Vec<i64>, usize)> {
-	let bytes = wanted.len().div_ceil(CHUNK) * usize::from(budget);
-	Ok(match fit_within(tensors, wanted, bytes)? {
-		Some(fitted) => {
-			let taken = tensors.delta_bytes(&fitted.ranks());
-			(fitted.decoded, taken)
-		}
-		None => (vec![0; wanted.len()], 0),
-	})
+fn sent(wanted: &[i64], rest: &[i64], encoded: &Encoded) -> Sent {
+	Sent {
+		increments: wanted.iter().zip(rest).map(|(wanted, rest)| wanted - rest).collect(),
+		bytes: encoded.leaves.iter().map(Vec::len).sum(),
+		is_low_rank: encoded.kind == DeltaKind::LowRank,
+	}
 }
 
 fn send_largest(wanted: &[i64]) -> (Vec<i64>, usize) {
@@ -235,11 +240,12 @@ impl Bench {
 			for (rest, increment) in rest.iter_mut().zip(increments) {
 				*rest = i64::from(*increment) + *rest * method.residual_permille / PERMILLE;
 			}
-			let (sent, _) = method.codec.send(tensors, rest)?;
-			for (rest, sent) in rest.iter_mut().zip(&sent) {
-				*rest -= sent;
+			let sent = method.codec.send(tensors, rest)?;
+			let kept = if sent.is_low_rank { method.low_rank_permille } else { PERMILLE };
+			for (rest, sent) in rest.iter_mut().zip(&sent.increments) {
+				*rest = (*rest - sent) * kept / PERMILLE;
 			}
-			update.push(sent);
+			update.push(sent.increments);
 		}
 		Ok(update)
 	}
@@ -256,11 +262,11 @@ impl Bench {
 			let (mut whole, mut left) = (0f64, 0f64);
 			for (tensors, increments) in self.components.iter().zip(&increments) {
 				let wanted: Vec<i64> = increments.iter().map(|inc| i64::from(*inc)).collect();
-				let (sent, taken) = method.codec.send(tensors, &wanted)?;
-				bytes += taken;
+				let sent = method.codec.send(tensors, &wanted)?;
+				bytes += sent.bytes;
 				weights += wanted.len();
 				whole += wanted.iter().map(|wanted| (*wanted as f64).powi(2)).sum::<f64>();
-				let pairs = wanted.iter().zip(&sent);
+				let pairs = wanted.iter().zip(&sent.increments);
 				left += pairs.map(|(wanted, sent)| ((wanted - sent) as f64).powi(2)).sum::<f64>();
 			}
 			let bytes = bytes as f64 * CHUNK as f64 / weights as f64;

@@ -18,6 +18,8 @@
 //! singular values show that it would leave out as much, and takes the one that leaves the smaller
 //! squared error; chunks if they are equal. Training moves a
 //! matrix in few directions, which low rank says in few bytes; single weights are what chunks are for.
+//! Of what chunks leave out, all waits for the next update; of what low rank leaves out, half, see
+//! [`LOW_RANK_KEEPS`].
 //!
 //! An update need not change every component. In the merge of a component that it does not change
 //! it counts with its samples and with increments of zero.
@@ -33,6 +35,10 @@ use blyan_primitives::{
 	H256,
 };
 use std::path::Path;
+
+/// Of what a low-rank delta leaves out, the next one carries one part in so many. The other part training
+/// learns again, before it would arrive: carried as well, it would be said twice.
+pub const LOW_RANK_KEEPS: i64 = 2;
 
 /// Bytes of a length in a blob.
 const LENGTH_BYTES: usize = 4;
@@ -99,8 +105,8 @@ fn tensors_of(layout: &Layout, component: usize) -> Result<Tensors> {
 		.map_err(|source| Error::LowRank { component, source })
 }
 
-/// What compression left out so far, in units of 2^−24: it is added to the next increments, so that
-/// nothing that was learned is lost (error feedback).
+/// What compression left out so far, as far as it is kept ([`Encoded::kept`]), in units of 2^−24: it is
+/// added to the next increments (error feedback).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Residual {
 	architecture: Architecture,
@@ -164,9 +170,20 @@ pub struct Encoded {
 	pub squared_error: u128,
 }
 
+impl Encoded {
+	/// What of `left`, which this delta leaves out of a weight, the next one should carry: of chunks all,
+	/// of a low-rank delta one part in [`LOW_RANK_KEEPS`].
+	pub fn kept(&self, left: i64) -> i64 {
+		match self.kind {
+			DeltaKind::Chunks => left,
+			DeltaKind::LowRank => left / LOW_RANK_KEEPS,
+		}
+	}
+}
+
 /// Compresses increments, and what was left out before, to at most `bytes_per_chunk` bytes for each
 /// 4,096 weights: on average over each leaf in chunks, over each component as a low-rank delta. What is
-/// left out this time takes the residual's place.
+/// left out this time, as far as it is kept, takes the residual's place.
 ///
 /// `increments` has one entry for each weight of each component, as [`crate::Recipe::delta`] gives
 /// them. Components of which nothing is kept are not in the result, so it may be empty.
@@ -175,15 +192,20 @@ pub fn encode(
 	residual: &mut Residual,
 	bytes_per_chunk: u16,
 ) -> Result<Vec<Delta>> {
+	let mut encoder = ComponentEncoder::new();
 	encode_with(increments, residual, |tensors, increments, rest| {
 		add(rest, increments);
-		encode_component(tensors, rest, bytes_per_chunk)
+		let encoded = encoder.encode(tensors, rest, bytes_per_chunk)?;
+		for rest in rest {
+			*rest = encoded.kept(*rest);
+		}
+		Ok(encoded)
 	})
 }
 
 /// Compresses like [`encode`], but carries of each component's residual only as much as `carry`
-/// permits. The rest of it waits where it was: as before, the deltas and the residual together are what
-/// the increments and the residual were. Returns as well in how many components some of it waits.
+/// permits. The rest of it waits where it was: where chunks are sent, the deltas and the residual together
+/// are what the increments and the residual were. Returns as well in how many components some of it waits.
 ///
 /// Both kinds leave out no more than there was, so a delta that carries nothing is at most twice as long
 /// as the increments. Where the whole residual makes it too long, the residual is halved until the delta
@@ -195,9 +217,10 @@ pub fn encode_within(
 	carry: Carry,
 ) -> Result<(Vec<Delta>, usize)> {
 	let mut in_part = 0;
+	let mut encoder = ComponentEncoder::new();
 	let deltas = encode_with(increments, residual, |tensors, increments, rest| {
 		let (encoded, is_whole) =
-			component_within(tensors, increments, rest, bytes_per_chunk, carry)?;
+			component_within(&mut encoder, tensors, increments, rest, bytes_per_chunk, carry)?;
 		in_part += usize::from(!is_whole);
 		Ok(encoded)
 	})?;
@@ -210,9 +233,10 @@ pub fn in_chunks(
 	residual: &mut Residual,
 	bytes_per_chunk: u16,
 ) -> Result<Vec<Delta>> {
+	let mut encoder = ComponentEncoder::new();
 	encode_with(increments, residual, |_, increments, rest| {
 		add(rest, increments);
-		Ok(component_in_chunks(rest, bytes_per_chunk))
+		Ok(encoder.in_chunks(rest, bytes_per_chunk))
 	})
 }
 
@@ -245,6 +269,7 @@ fn add(rest: &mut [i64], increments: &[i32]) {
 
 /// One component of [`encode_within`], and whether it carries the whole residual.
 fn component_within(
+	encoder: &mut ComponentEncoder,
 	tensors: &Tensors,
 	increments: &[i32],
 	rest: &mut [i64],
@@ -257,7 +282,7 @@ fn component_within(
 		let mut wanted: Vec<i64> = rest.iter().map(|rest| part(*rest, halved)).collect();
 		add(&mut wanted, increments);
 		let mut left = wanted.clone();
-		let encoded = encode_component(tensors, &mut left, bytes_per_chunk)?;
+		let encoded = encoder.encode(tensors, &mut left, bytes_per_chunk)?;
 		let pairs = wanted.iter().zip(&left);
 		let said: Vec<i64> = pairs.map(|(wanted, left)| wanted.saturating_sub(*left)).collect();
 		let squared = delta::squared_norm(&said);
@@ -270,7 +295,7 @@ fn component_within(
 			// A part is never larger than the whole, and has its sign.
 			let waits = *rest - part(*rest, halved);
 			is_whole &= waits == 0;
-			*rest = waits.saturating_add(left);
+			*rest = waits.saturating_add(encoded.kept(left));
 		}
 		return Ok((encoded, is_whole));
 	}
@@ -299,48 +324,71 @@ pub fn squared_bound(increments: &[i32], growth: u32) -> u128 {
 	squares.sum::<u128>().saturating_mul(u128::from(growth).pow(2))
 }
 
-/// Compresses what one component has learned, to at most `bytes_per_chunk` bytes for each 4,096 weights,
-/// lengths of leaves aside. `rest` has one entry for each weight; what is left out stays in it.
-pub fn encode_component(
-	tensors: &Tensors,
-	rest: &mut [i64],
-	bytes_per_chunk: u16,
-) -> Result<Encoded> {
-	let wanted = rest.to_vec();
-	let chunks = component_in_chunks(rest, bytes_per_chunk);
-	if chunks.squared_error == 0 {
-		return Ok(chunks);
-	}
-	let bytes = wanted.len().div_ceil(CHUNK) * usize::from(bytes_per_chunk);
-	let fitted = low_rank::fit_below(tensors, &wanted, bytes, chunks.squared_error)?;
-	let Some(fitted) = fitted else { return Ok(chunks) };
-	let leaves =
-		fitted.delta.encode(tensors).expect("what was decoded to count its error has leaves");
-	for ((rest, wanted), decoded) in rest.iter_mut().zip(&wanted).zip(&fitted.decoded) {
-		*rest = wanted.saturating_sub(*decoded);
-	}
-	Ok(Encoded {
-		kind: DeltaKind::LowRank,
-		leaves,
-		changes: fitted.decoded.iter().filter(|increment| **increment != 0).count(),
-		ranks: fitted.ranks(),
-		squared_error: fitted.squared_error,
-	})
+/// Compresses what components have learned.
+///
+/// It holds nothing but memory that is used again for the next component, up to 12 bytes for each weight
+/// of the largest: what comes out depends on nothing but what goes in.
+#[derive(Debug, Default)]
+pub struct ComponentEncoder {
+	chunks: Encoder,
+	/// What is to be said, while chunks take it out of where it came from.
+	wanted: Vec<i64>,
+	/// The same of one matrix.
+	values: Vec<f32>,
 }
 
-/// The same in chunks alone.
-pub fn component_in_chunks(rest: &mut [i64], bytes_per_chunk: u16) -> Encoded {
-	let mut encoder = Encoder::new();
-	let mut leaves = Vec::with_capacity(leaf_count(rest.len()));
-	let (mut changes, mut squared_error) = (0, 0u128);
-	for rest in rest.chunks_mut(LEAF_WEIGHTS) {
-		let chunks = rest.len().div_ceil(CHUNK);
-		let mut bytes = Vec::with_capacity(chunks * usize::from(bytes_per_chunk));
-		changes += encoder.encode(rest, bytes_per_chunk, &mut bytes);
-		squared_error = squared_error.saturating_add(delta::squared_norm(rest));
-		leaves.push(bytes);
+impl ComponentEncoder {
+	/// An encoder.
+	pub fn new() -> Self {
+		Self::default()
 	}
-	Encoded { kind: DeltaKind::Chunks, leaves, changes, ranks: Vec::new(), squared_error }
+
+	/// Compresses one component, to at most `bytes_per_chunk` bytes for each 4,096 weights, lengths of
+	/// leaves aside. `rest` has one entry for each weight; what is left out stays in it.
+	pub fn encode(
+		&mut self,
+		tensors: &Tensors,
+		rest: &mut [i64],
+		bytes_per_chunk: u16,
+	) -> Result<Encoded> {
+		self.wanted.clear();
+		self.wanted.extend_from_slice(rest);
+		let chunks = self.in_chunks(rest, bytes_per_chunk);
+		if chunks.squared_error == 0 {
+			return Ok(chunks);
+		}
+		let bytes = rest.len().div_ceil(CHUNK) * usize::from(bytes_per_chunk);
+		let Self { wanted, values, .. } = self;
+		let fitted = low_rank::fit_below(tensors, wanted, bytes, chunks.squared_error, values)?;
+		let Some(fitted) = fitted else { return Ok(chunks) };
+		let leaves =
+			fitted.delta.encode(tensors).expect("what was decoded to count its error has leaves");
+		let mut changes = 0;
+		low_rank::for_each_leaf(tensors, &leaves, |leaf, said| {
+			let wanted = wanted.chunks(LEAF_WEIGHTS).nth(leaf).unwrap_or_default();
+			let rest = rest.chunks_mut(LEAF_WEIGHTS).nth(leaf).unwrap_or_default();
+			for ((rest, wanted), said) in rest.iter_mut().zip(wanted).zip(said) {
+				changes += usize::from(said != 0);
+				*rest = wanted.saturating_sub(said);
+			}
+		});
+		let (ranks, squared_error) = (fitted.ranks(), fitted.squared_error);
+		Ok(Encoded { kind: DeltaKind::LowRank, leaves, changes, ranks, squared_error })
+	}
+
+	/// The same in chunks alone.
+	pub fn in_chunks(&mut self, rest: &mut [i64], bytes_per_chunk: u16) -> Encoded {
+		let mut leaves = Vec::with_capacity(leaf_count(rest.len()));
+		let (mut changes, mut squared_error) = (0, 0u128);
+		for rest in rest.chunks_mut(LEAF_WEIGHTS) {
+			let chunks = rest.len().div_ceil(CHUNK);
+			let mut bytes = Vec::with_capacity(chunks * usize::from(bytes_per_chunk));
+			changes += self.chunks.encode(rest, bytes_per_chunk, &mut bytes);
+			squared_error = squared_error.saturating_add(delta::squared_norm(rest));
+			leaves.push(bytes);
+		}
+		Encoded { kind: DeltaKind::Chunks, leaves, changes, ranks: Vec::new(), squared_error }
+	}
 }
 
 /// Packs deltas for transport. Give them in ascending order of component.
@@ -599,7 +647,7 @@ mod tests {
 	}
 
 	#[test]
-	fn delta_and_residual_together_are_what_was_asked_for() {
+	fn chunks_and_residual_together_are_what_was_asked_for() {
 		let mut residual = Residual::zero(&tiny()).unwrap();
 		let mut sent: Vec<Vec<i64>> = residual.components().to_vec();
 		let mut asked = sent.clone();
@@ -609,9 +657,8 @@ mod tests {
 			}
 		};
 		for seed in 0..4 {
-			// Of both kinds, and each with what the other left out.
-			let increments = if seed % 2 == 0 { moved(seed) } else { moved_in_rows(seed as i32) };
-			let deltas = encode(&increments, &mut residual, 112).unwrap();
+			let increments = moved(seed);
+			let deltas = in_chunks(&increments, &mut residual, 112).unwrap();
 			add(&mut asked, &increments);
 			add(&mut sent, &decoded(&tiny(), &deltas).unwrap());
 		}
@@ -620,6 +667,29 @@ mod tests {
 			*sum += rest;
 		}
 		assert_eq!(sent, asked);
+	}
+
+	#[test]
+	fn half_of_what_low_rank_leaves_out_is_kept() {
+		let mut residual = waiting(40);
+		for seed in 0..3 {
+			let before = residual.clone();
+			let increments = moved_in_rows(seed);
+			let deltas = encode(&increments, &mut residual, 112).unwrap();
+			assert!(deltas.iter().any(|delta| delta.kind == DeltaKind::LowRank));
+			let said = decoded(&tiny(), &deltas).unwrap();
+			for (component, rest) in residual.components().iter().enumerate() {
+				let of_component = |delta: &&Delta| usize::from(delta.component) == component;
+				let kind = deltas.iter().find(of_component).map(|delta| delta.kind);
+				let mut wanted = before.components()[component].clone();
+				add(&mut wanted, &increments[component]);
+				for ((wanted, said), rest) in wanted.iter().zip(&said[component]).zip(rest) {
+					let left = wanted - i64::from(*said);
+					let low_rank = kind == Some(DeltaKind::LowRank);
+					assert_eq!(*rest, if low_rank { left / 2 } else { left });
+				}
+			}
+		}
 	}
 
 	#[test]
@@ -643,30 +713,35 @@ mod tests {
 
 	#[test]
 	fn kind_is_the_one_that_leaves_less() {
-		let norms = |residual: &Residual| -> Vec<u128> {
-			residual.components().iter().map(|rest| delta::squared_norm(rest)).collect()
-		};
+		let layout = Layout::new(&tiny()).unwrap();
+		let mut encoder = ComponentEncoder::new();
 		let mut seen = Vec::new();
 		for increments in [moved(1), moved_in_rows(1), moved_in_rows(7)] {
-			let mut chosen = Residual::zero(&tiny()).unwrap();
-			let deltas = encode(&increments, &mut chosen, 112).unwrap();
-			let mut chunks = Residual::zero(&tiny()).unwrap();
-			let in_chunks = in_chunks(&increments, &mut chunks, 112).unwrap();
-			let (chosen, chunks) = (norms(&chosen), norms(&chunks));
-			for delta in &deltas {
-				let component = usize::from(delta.component);
-				match delta.kind {
-					DeltaKind::LowRank => assert!(chosen[component] < chunks[component]),
-					DeltaKind::Chunks => assert!(in_chunks.contains(delta)),
+			for (component, increments) in increments.iter().enumerate() {
+				let wanted: Vec<i64> = increments.iter().map(|inc| i64::from(*inc)).collect();
+				let (mut left, mut left_by_chunks) = (wanted.clone(), wanted.clone());
+				let tensors = tensors_of(&layout, component).unwrap();
+				let chosen = encoder.encode(&tensors, &mut left, 112).unwrap();
+				let chunks = encoder.in_chunks(&mut left_by_chunks, 112);
+				assert_eq!(chosen.squared_error, delta::squared_norm(&left));
+				assert_eq!(chunks.squared_error, delta::squared_norm(&left_by_chunks));
+				match chosen.kind {
+					DeltaKind::LowRank => assert!(chosen.squared_error < chunks.squared_error),
+					DeltaKind::Chunks => assert_eq!((&chosen, &left), (&chunks, &left_by_chunks)),
 				}
+				let delta =
+					Delta { component: component as u16, kind: chosen.kind, leaves: chosen.leaves };
+				let said = decoded(&tiny(), &[delta]).unwrap().swap_remove(component);
+				assert_eq!(chosen.changes, said.iter().filter(|said| **said != 0).count());
+				let sums = said.iter().zip(&left).map(|(said, left)| i64::from(*said) + left);
+				assert!(sums.eq(wanted));
+				seen.push(chosen.kind);
 			}
-			assert!(chosen.iter().zip(&chunks).all(|(chosen, chunks)| chosen <= chunks));
-			seen.push(deltas.iter().map(|delta| delta.kind).collect::<Vec<_>>());
 		}
 		// A router and small experts have no bytes for a row and a column of a matrix.
 		let (low_rank, chunks) = (DeltaKind::LowRank, DeltaKind::Chunks);
-		assert_eq!(seen[1], [low_rank, low_rank, chunks, chunks, chunks, low_rank]);
-		assert_eq!(seen[2], seen[1]);
+		assert_eq!(seen[6..12], [low_rank, low_rank, chunks, chunks, chunks, low_rank]);
+		assert_eq!(seen[12..], seen[6..12]);
 	}
 
 	#[test]
@@ -856,13 +931,20 @@ mod tests {
 			assert_eq!(after.components[1], before.components[1]);
 
 			let said = decoded(&tiny(), &deltas).unwrap();
-			let said = said.iter().flatten().map(|said| i64::from(*said));
-			let sums = said.zip(after.components.iter().flatten()).map(|(said, rest)| said + rest);
 			let mut asked = before.clone();
-			for (rest, increments) in asked.components.iter_mut().zip(&increments) {
-				add(rest, increments);
+			let chunks: Vec<usize> = deltas
+				.iter()
+				.filter(|delta| delta.kind == DeltaKind::Chunks)
+				.map(|delta| usize::from(delta.component))
+				.collect();
+			assert!(!chunks.is_empty());
+			// Of what low rank leaves out, half is kept.
+			for component in chunks {
+				let asked = &mut asked.components[component];
+				add(asked, &increments[component]);
+				let sums = said[component].iter().zip(&after.components[component]);
+				assert!(sums.map(|(said, rest)| i64::from(*said) + rest).eq(asked.iter().copied()));
 			}
-			assert!(sums.eq(asked.components.iter().flatten().copied()));
 		}
 	}
 

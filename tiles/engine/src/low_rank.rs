@@ -27,10 +27,9 @@
 //!
 //! # Determinism
 //!
-//! On one thread, in an order that does not change from call to call: the same increments give the same
-//! bytes on the same processor. Processors with other vector instructions add in another order, and
-//! machines may disagree about last bits, so nothing that several must agree about relies on it. The
-//! squared error is counted in integers.
+//! On one thread, in one order, of operations that IEEE 754 says to the last bit: the same increments give
+//! the same bytes, whatever vector instructions a processor has. Nothing that several must agree about
+//! relies on it all the same. The squared error is counted in integers.
 //!
 //! ```
 //! use blyan_engine::low_rank::{fit_within, Matrix, Tensors};
@@ -41,7 +40,7 @@
 //! let learned: Vec<i64> = (0..64 * 64).map(|place| (place / 64) << 12).collect();
 //! let fitted = fit_within(&tensors, &learned, 200)?.expect("rank 1 takes 132 bytes");
 //! assert_eq!(fitted.ranks(), [1]);
-//! assert_eq!(fitted.delta.increments(&tensors).as_ref(), Ok(&fitted.decoded));
+//! assert_eq!(fitted.delta.encode(&tensors)?.concat().len(), 132);
 //! // Less than a thousandth is left.
 //! let whole: u128 = learned.iter().map(|inc| u128::from(inc.unsigned_abs()).pow(2)).sum();
 //! assert!(fitted.squared_error < whole / 1_000);
@@ -53,7 +52,7 @@ mod singular;
 use crate::{Error, Result};
 use blyan_primitives::delta::{
 	low_rank::{Factors, LowRank},
-	MAX_INCREMENT,
+	squared_norm, Form, LeafDelta, Leaves, LEAF_WEIGHTS, MAX_INCREMENT,
 };
 use singular::{Decomposition, Vectors};
 
@@ -71,6 +70,8 @@ const SQUARES_OFF: f64 = 1e-3;
 const LEAST_PART: f64 = 1e-9;
 /// Below it, powers of two lose bits; increments are whole numbers and far above it.
 const LEAST_EXPONENT: i8 = -100;
+/// Partial sums of squares, which processors add side by side.
+const SUMS: usize = 8;
 /// The largest value of a factor.
 const LARGEST_VALUE: f32 = 127.0;
 
@@ -79,9 +80,6 @@ const LARGEST_VALUE: f32 = 127.0;
 pub struct Fitted {
 	/// The delta.
 	pub delta: LowRank,
-	/// The increment of each weight of the component that it stands for, in units. What it leaves out
-	/// is what was asked for less this.
-	pub decoded: Vec<i64>,
 	/// The sum of the squares of what it leaves out of the component, in square units. Weights beside
 	/// the tensors are left out wholly.
 	pub squared_error: u128,
@@ -112,7 +110,7 @@ pub fn fit(tensors: &Tensors, increments: &[i64], ranks: &[usize]) -> Result<Fit
 		if rank > most {
 			return Err(Error::Rank { rank, most });
 		}
-		thin.push(Thin::new(matrix, increments, rank));
+		thin.push(Thin::new(matrix, increments, rank, &mut Vec::new()));
 	}
 	Ok(assemble(tensors, increments, &thin, ranks))
 }
@@ -123,16 +121,18 @@ pub fn fit(tensors: &Tensors, increments: &[i64], ranks: &[usize]) -> Result<Fit
 /// Takes about `4 · (rank + 8) · rows · cols` multiplications for each tensor, with the largest rank
 /// that fits the bytes and is at most 64.
 pub fn fit_within(tensors: &Tensors, increments: &[i64], bytes: usize) -> Result<Option<Fitted>> {
-	fit_below(tensors, increments, bytes, u128::MAX)
+	fit_below(tensors, increments, bytes, u128::MAX, &mut Vec::new())
 }
 
 /// What [`fit_within`] finds, if it leaves out less than `squared_error`. Gives up before it rounds the
-/// factors where even exact ones would clearly leave out as much.
-pub fn fit_below(
+/// factors where even exact ones would clearly leave out as much. `values` is memory for the largest
+/// matrix, which whoever calls it again saves.
+pub(crate) fn fit_below(
 	tensors: &Tensors,
 	increments: &[i64],
 	bytes: usize,
 	squared_error: u128,
+	values: &mut Vec<f32>,
 ) -> Result<Option<Fitted>> {
 	check(tensors, increments)?;
 	let Some(room) = bytes.checked_sub(tensors.delta_bytes(&[])) else { return Ok(None) };
@@ -142,7 +142,7 @@ pub fn fit_below(
 		.map(|matrix| {
 			let alone = room.saturating_sub(EXPONENT_BYTES) / matrix.rank_bytes();
 			let most = alone.min(matrix.max_rank()).min(MAX_FITTED_RANK);
-			Thin::new(matrix, increments, most)
+			Thin::new(matrix, increments, most, values)
 		})
 		.collect();
 	let ranks = choose_ranks(&thin, room);
@@ -150,7 +150,7 @@ pub fn fit_below(
 		return Ok(None);
 	}
 	// What is cut off by clamping is left out in any case.
-	let whole: f64 = increments.iter().map(|inc| (clamped(*inc) as f64).powi(2)).sum();
+	let whole = squares(increments);
 	let kept = thin.iter().zip(&ranks).flat_map(|(thin, rank)| &thin.found.squares[..*rank]);
 	if whole * (1.0 - SQUARES_OFF) - kept.sum::<f64>() >= squared_error as f64 {
 		return Ok(None);
@@ -190,14 +190,43 @@ fn choose_ranks(thin: &[Thin], mut room: usize) -> Vec<usize> {
 fn assemble(tensors: &Tensors, increments: &[i64], thin: &[Thin], ranks: &[usize]) -> Fitted {
 	let of_tensor = |(thin, rank): (&Thin, &usize)| (*rank > 0).then(|| thin.factors(*rank));
 	let delta = LowRank { factors: thin.iter().zip(ranks).map(of_tensor).collect() };
-	let decoded =
-		delta.increments(tensors).expect("the factors are as long as ranks, rows and columns say");
-	let squared_error = increments
-		.iter()
-		.zip(&decoded)
-		.map(|(wanted, decoded)| u128::from(wanted.abs_diff(*decoded)))
-		.fold(0u128, |sum, distance| sum.saturating_add(distance * distance));
-	Fitted { delta, decoded, squared_error }
+	let leaves =
+		delta.encode(tensors).expect("the factors are as long as ranks, rows and columns say");
+	let mut squared_error = 0u128;
+	let mut left = Vec::with_capacity(LEAF_WEIGHTS.min(increments.len()));
+	for_each_leaf(tensors, &leaves, |leaf, decoded| {
+		let wanted = increments.chunks(LEAF_WEIGHTS).nth(leaf).unwrap_or_default();
+		left.clear();
+		left.extend(wanted.iter().zip(decoded).map(|(wanted, said)| wanted.saturating_sub(said)));
+		squared_error = squared_error.saturating_add(squared_norm(&left));
+	});
+	Fitted { delta, squared_error }
+}
+
+/// Hands out what leaves that [`LowRank::encode`] made say about each leaf of the component, in order.
+pub(crate) fn for_each_leaf(
+	tensors: &Tensors,
+	leaves: &[Vec<u8>],
+	mut take: impl FnMut(usize, Vec<i64>),
+) {
+	let opened = Leaves::open(Form::LowRank(tensors), leaves).expect("they were made by encoding");
+	let mut leaf = 0;
+	while let Some(LeafDelta::LowRank(product)) = opened.leaf(leaf) {
+		take(leaf, product.increments());
+		leaf += 1;
+	}
+}
+
+/// The sum of the squares of increments as far as deltas can say them, up to rounding.
+fn squares(increments: &[i64]) -> f64 {
+	let mut sums = [0.0; SUMS];
+	for group in increments.chunks(SUMS) {
+		for (sum, increment) in sums.iter_mut().zip(group) {
+			let increment = clamped(*increment) as f64;
+			*sum += increment * increment;
+		}
+	}
+	sums.iter().sum()
 }
 
 fn clamped(increment: i64) -> i64 {
@@ -212,14 +241,17 @@ struct Thin {
 }
 
 impl Thin {
-	/// The `rank` largest of a matrix of the component that `increments` are of.
-	fn new(matrix: &Matrix, increments: &[i64], rank: usize) -> Self {
+	/// The `rank` largest of a matrix of the component that `increments` are of. `values` is memory.
+	fn new(matrix: &Matrix, increments: &[i64], rank: usize, values: &mut Vec<f32>) -> Self {
 		let inside = &increments[matrix.first..matrix.first + matrix.rows * matrix.cols];
-		let values = || -> Vec<f32> { inside.iter().map(|inc| clamped(*inc) as f32).collect() };
+		values.clear();
+		if rank > 0 {
+			values.extend(inside.iter().map(|inc| clamped(*inc) as f32));
+		}
 		let found = match (rank, matrix.rows) {
 			(0, _) => Decomposition::default(),
-			(_, 1) => Decomposition::of_row(values()),
-			(_, rows) => Decomposition::new(&values(), rows, rank),
+			(_, 1) => Decomposition::of_row(values.clone()),
+			(_, rows) => Decomposition::new(values, rows, rank),
 		};
 		Self { rank_bytes: matrix.rank_bytes(), found }
 	}
@@ -291,6 +323,11 @@ mod tests {
 		increments
 	}
 
+	/// The increments that a delta stands for.
+	fn said(tensors: &Tensors, fitted: &Fitted) -> Vec<i64> {
+		fitted.delta.increments(tensors).unwrap()
+	}
+
 	fn energy(increments: &[i64]) -> u128 {
 		increments.iter().map(|inc| u128::from(inc.unsigned_abs()).pow(2)).sum()
 	}
@@ -337,8 +374,7 @@ mod tests {
 			let wanted: Vec<i64> = raw.iter().copied().cycle().skip(start).take(matrix.weights).collect();
 			let fitted = fit(&alone(&matrix), &wanted, &[rank]).unwrap();
 			let tensors = alone(&matrix);
-			prop_assert_eq!(fitted.delta.increments(&tensors), Ok(fitted.decoded.clone()));
-			prop_assert_eq!(fitted.squared_error, distance(&wanted, &fitted.decoded));
+			prop_assert_eq!(fitted.squared_error, distance(&wanted, &said(&tensors, &fitted)));
 			let leaves = fitted.delta.encode(&tensors).unwrap();
 			let bytes: usize = leaves.iter().map(Vec::len).sum();
 			prop_assert_eq!(tensors.delta_bytes(&[rank]), bytes);
@@ -380,8 +416,7 @@ mod tests {
 			let taken: usize = leaves.iter().map(Vec::len).sum();
 			prop_assert!(taken <= bytes);
 			prop_assert_eq!(taken, tensors.delta_bytes(&fitted.ranks()));
-			prop_assert_eq!(fitted.delta.increments(&tensors), Ok(fitted.decoded.clone()));
-			prop_assert_eq!(fitted.squared_error, distance(wanted, &fitted.decoded));
+			prop_assert_eq!(fitted.squared_error, distance(wanted, &said(&tensors, &fitted)));
 			let again = fit_within(&tensors, wanted, bytes).unwrap();
 			prop_assert_eq!(again, Some(fitted));
 		}
@@ -417,7 +452,7 @@ mod tests {
 		let tensors = several(&[(1, 5)], 0);
 		let wanted: [i64; 5] = [127 << 9, -(128 << 8), 3 << 9, 0, 1];
 		let fitted = fit(&tensors, &wanted, &[1]).unwrap();
-		assert_eq!(fitted.decoded, [127 << 9, -(128 << 8), 3 << 9, 0, 0]);
+		assert_eq!(said(&tensors, &fitted), [127 << 9, -(128 << 8), 3 << 9, 0, 0]);
 		assert_eq!(fitted.squared_error, 1);
 	}
 
@@ -426,7 +461,8 @@ mod tests {
 		// Rows that are orthogonal to each other: lengths are the singular values.
 		let matrix = matrix(0, 3, 4, 0);
 		let wanted: Vec<i64> = [[4_000, 0, 0, 0], [0, 0, 90_000, 0], [0, 600, 0, 0]].concat();
-		let keeps = |rank: usize| fit(&alone(&matrix), &wanted, &[rank]).unwrap().decoded;
+		let tensors = alone(&matrix);
+		let keeps = |rank: usize| said(&tensors, &fit(&tensors, &wanted, &[rank]).unwrap());
 		let near = |decoded: &[i64], place: usize, size: i64| {
 			// Both share their exponents, so the smaller one has fewer bits.
 			assert!((decoded[place] - size).abs() <= size / 32, "{decoded:?}");
@@ -464,11 +500,11 @@ mod tests {
 		let nothing = vec![0; matrix.weights];
 		let fitted = fit(&tensors, &nothing, &[3]).unwrap();
 		assert_eq!(fitted.squared_error, 0);
-		assert_eq!(fitted.decoded, nothing);
+		assert_eq!(said(&tensors, &fitted), nothing);
 		let factors = fitted.delta.factors[0].as_ref().unwrap();
 		assert_eq!((factors.exp_a, factors.exp_b), (0, 0));
 		// Without a rank it says as much in fewer bytes.
-		assert_eq!(fit(&tensors, &nothing, &[0]).unwrap().decoded, nothing);
+		assert_eq!(said(&tensors, &fit(&tensors, &nothing, &[0]).unwrap()), nothing);
 		assert_eq!(fit_within(&tensors, &nothing, 1_000).unwrap(), None);
 	}
 
@@ -477,7 +513,7 @@ mod tests {
 		for side in [2, 3, 5, 7] {
 			let tensors = several(&[(side, side)], 0);
 			let wanted = vec![1 << 20; side * side];
-			let fitted = fit_below(&tensors, &wanted, 100, 1).unwrap();
+			let fitted = fit_below(&tensors, &wanted, 100, 1, &mut Vec::new()).unwrap();
 			assert_eq!(fitted.map(|fitted| fitted.squared_error), Some(0), "{side}");
 		}
 	}
@@ -489,7 +525,10 @@ mod tests {
 		wanted[1] = -77;
 		let tensors = alone(&matrix);
 		let fitted = fit_within(&tensors, &wanted, 150).unwrap().unwrap();
-		let below = |squared_error| fit_below(&tensors, &wanted, 150, squared_error).unwrap();
+		// Memory that was used before for something else.
+		let mut values = vec![7.0; 9];
+		let mut below =
+			|squared_error| fit_below(&tensors, &wanted, 150, squared_error, &mut values).unwrap();
 		assert_eq!(below(fitted.squared_error), None);
 		assert_eq!(below(fitted.squared_error / 2), None);
 		assert_eq!(below(0), None);

@@ -16,7 +16,7 @@ use crate::{
 };
 use anyhow::{ensure, Context as _};
 use blyan_engine::{
-	delta::{component_in_chunks, encode_component, Encoded as Encoding},
+	delta::{ComponentEncoder, Encoded as Encoding},
 	low_rank::fit,
 };
 use blyan_primitives::{
@@ -117,8 +117,10 @@ fn encoded(
 ) -> anyhow::Result<Encoding> {
 	match (choice, tensors) {
 		(LowRankChoice::Rank(rank), Some(tensors)) => in_low_rank(rest, tensors, rank),
-		(LowRankChoice::Auto, Some(tensors)) => Ok(encode_component(tensors, rest, budget)?),
-		_ => Ok(component_in_chunks(rest, budget)),
+		(LowRankChoice::Auto, Some(tensors)) => {
+			Ok(ComponentEncoder::new().encode(tensors, rest, budget)?)
+		}
+		_ => Ok(ComponentEncoder::new().in_chunks(rest, budget)),
 	}
 }
 
@@ -131,10 +133,11 @@ fn in_low_rank(wanted: &[i64], tensors: &Tensors, rank: usize) -> anyhow::Result
 	}
 	let ranks: Vec<usize> = mosts.into_iter().map(|most| rank.min(most)).collect();
 	let fitted = fit(tensors, wanted, &ranks)?;
+	let said = fitted.delta.increments(tensors)?;
 	Ok(Encoding {
 		kind: DeltaKind::LowRank,
 		leaves: fitted.delta.encode(tensors)?,
-		changes: fitted.decoded.iter().filter(|increment| **increment != 0).count(),
+		changes: said.iter().filter(|increment| **increment != 0).count(),
 		ranks,
 		squared_error: fitted.squared_error,
 	})

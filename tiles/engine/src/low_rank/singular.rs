@@ -3,10 +3,13 @@
 //! Nearly all of the time goes to the products of the matrix with some tens of vectors. They take a few
 //! rows of the matrix at a time, which stay in the cache, and go over all vectors with them, while the sums
 //! stay in registers. [`pulp`] compiles all of it for the vector instructions that processors may have, and
-//! chooses when it runs. Processors that have others add in another order and fuse or do not fuse products
-//! with sums, so their results differ in the last bits.
+//! chooses when it runs.
+//!
+//! Sums are of eight lanes everywhere, each product is fused with the sum that it is added to or is not,
+//! and lanes are added in one order. All of that IEEE 754 says to the last bit, so every processor finds
+//! the same vectors, whether it has eight lanes or works through them one after the other.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Scalar256b, Simd, WithSimd};
 
 /// The subspace has so many dimensions more than the rank: it then holds the largest singular vectors
 /// although it began with random ones.
@@ -24,9 +27,11 @@ const MAX_SWEEPS: usize = 30;
 const ROWS: usize = 4;
 /// So many vectors are multiplied with them at once.
 const VECTORS: usize = 2;
+/// Partial sums of a product, whatever the processor has: those of a register of 256 bits.
+const LANES: usize = 8;
 
 /// Vectors of one length, which is not 0, one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Vectors {
 	length: usize,
 	entries: Vec<f32>,
@@ -57,7 +62,7 @@ impl Vectors {
 }
 
 /// The largest singular vectors of a matrix, the largest first.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Decomposition {
 	/// The squares of the singular values.
 	pub(super) squares: Vec<f64>,
@@ -70,7 +75,12 @@ pub(super) struct Decomposition {
 impl Decomposition {
 	/// The `rank` largest of a matrix of so many rows, row-major. It has at least as many rows and columns.
 	pub(super) fn new(matrix: &[f32], rows: usize, rank: usize) -> Self {
-		Arch::new().dispatch(Search { matrix, rows, rank })
+		let search = Search { matrix, rows, rank };
+		#[cfg(target_arch = "x86_64")]
+		if let Some(simd) = pulp::x86::V3::try_new() {
+			return Simd::vectorize(simd, search);
+		}
+		search.portable()
 	}
 
 	/// That of a matrix of one row, of whose entries none is rounded.
@@ -86,6 +96,13 @@ struct Search<'a> {
 	matrix: &'a [f32],
 	rows: usize,
 	rank: usize,
+}
+
+impl Search<'_> {
+	/// What it finds on processors without registers of eight numbers.
+	fn portable(self) -> Decomposition {
+		Simd::vectorize(Scalar256b, self)
+	}
 }
 
 impl WithSimd for Search<'_> {
@@ -186,7 +203,7 @@ fn dots<S: Simd, const R: usize, const V: usize>(
 	for group in 0..groups {
 		for (sums, vector) in sums.iter_mut().zip(vector_groups) {
 			for (sum, row) in sums.iter_mut().zip(row_groups) {
-				*sum = simd.mul_add_e_f32s(row[group], vector[group], *sum);
+				*sum = simd.mul_add_f32s(row[group], vector[group], *sum);
 			}
 		}
 	}
@@ -194,10 +211,18 @@ fn dots<S: Simd, const R: usize, const V: usize>(
 	for ((whole, sums), (_, vector)) in whole.iter_mut().zip(sums).zip(vectors) {
 		for ((whole, sum), (_, row)) in whole.iter_mut().zip(sums).zip(rows) {
 			let rest = row.iter().zip(vector);
-			*whole = rest.fold(simd.reduce_sum_f32s(sum), |sum, (a, b)| sum + a * b);
+			let mut lanes = [0.0; LANES];
+			simd.partial_store_f32s(&mut lanes, sum);
+			*whole = rest.fold(sum_of(lanes), |sum, (a, b)| sum + a * b);
 		}
 	}
 	whole
+}
+
+/// The sum of the lanes, in the one order in which they are added.
+#[inline(always)]
+fn sum_of([a, b, c, d, e, f, g, h]: [f32; LANES]) -> f32 {
+	((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
 /// The products of the transposed matrix with vectors of as many entries as it has rows.
@@ -252,7 +277,7 @@ fn accumulate<S: Simd, const R: usize, const V: usize>(
 		for ((to, _), factors) in to_groups.iter_mut().zip(splat) {
 			let mut sum = to[group];
 			for (row, factor) in row_groups.iter().zip(factors) {
-				sum = simd.mul_add_e_f32s(row[group], factor, sum);
+				sum = simd.mul_add_f32s(row[group], factor, sum);
 			}
 			to[group] = sum;
 		}
@@ -387,5 +412,31 @@ fn rotate_rows(rows: &mut [Vec<f64>], low: usize, high: usize, cos: f64, sin: f6
 	let (Some(upper), Some(lower)) = (before.get_mut(low), rest.first_mut()) else { return };
 	for (upper, lower) in upper.iter_mut().zip(lower) {
 		(*upper, *lower) = rotated(*upper, *lower, cos, sin);
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use proptest::prelude::*;
+
+	proptest! {
+		#![proptest_config(ProptestConfig::with_cases(64))]
+
+		#[test]
+		fn processors_without_wide_registers_find_the_same_bits(
+			(rows, cols) in (1usize..=70, 1usize..=70),
+			rank in 1usize..=20,
+			raw in prop::collection::vec(prop_oneof![
+				Just(0f32),
+				-1f32..=1.0,
+				(-4e9f32..=4e9).prop_map(f32::round),
+			], 4_900),
+		) {
+			let matrix = &raw[..rows * cols];
+			let rank = rank.min(rows).min(cols);
+			let portable = Search { matrix, rows, rank }.portable();
+			prop_assert_eq!(Decomposition::new(matrix, rows, rank), portable);
+		}
 	}
 }
