@@ -1,5 +1,7 @@
-// Compaction: whoever comes when the first deltas are gone gets a published snapshot and the deltas
-// behind it, verifies all of it, and takes no byte that somebody has changed.
+// Compaction: whoever comes when the first deltas are gone gets a published snapshot and the
+// deltas behind it, verifies all of it, and takes no byte that somebody has changed. On the way
+// a worker whose disk is full drops what it can, takes on no round until there is room, and goes
+// on from what is left.
 //
 // The newcomer's node keeps the bodies of few blocks, so that it forgets deltas as every node does
 // some day. It starts when both rounds are over, so that it is known how many blocks these are.
@@ -7,8 +9,8 @@
 // what is there stays, however long the rest takes.
 
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import { u8aToHex } from '@polkadot/util';
 import { connect, wellKnown } from '../support/client.js';
@@ -25,7 +27,7 @@ import {
 import { changedChain, Node, temporaryFolder } from '../support/node.js';
 import { cleanUp, setUp, steps } from '../support/scope.js';
 import { damageTile, eventually, peersOf } from '../support/tiles.js';
-import { blyan, Worker } from '../support/worker.js';
+import { blyan, bytesIn, Worker } from '../support/worker.js';
 
 /** Committees of one. */
 const COMMITTEES = {
@@ -44,6 +46,11 @@ const COMMITTEES = {
 const AHEAD_BLOCKS = [8, 64, 192];
 /** Blocks that may come while the chain is being stopped. */
 const STOP_BLOCKS = 3;
+const MIB = 1024 * 1024;
+/** Disk of the trainer, in MiB: the least that a configuration may say. An eighth shall be free. */
+const MAX_MIB = 64;
+/** Blocks in which a trainer with room has joined a round. */
+const JOIN_BLOCKS = 4;
 /** Until a round has ended. */
 const ROUND_MS = 240_000;
 /** Until those blocks are final. */
@@ -80,12 +87,16 @@ describe('a snapshot that was published', () => {
 	/** Number of the newest block. */
 	const best = async () => (await client.api.rpc.chain.getHeader()).number.toNumber();
 
-	/** Has the model learn in a round; when it opened, and the newest block with deltas of it. */
-	const learn = async () => {
+	/** Opens a round of the model; its number. */
+	const open = async () => {
 		const recipe = join(folder, 'recipe.toml');
 		writeFileSync(recipe, toml(recipeOf(2)));
 		const about = ['--model', model, '--dataset', dataset, '--recipe', recipe];
-		const { round } = await blyan(node, 'round', 'open', ...about, ...asOwner);
+		return (await blyan(node, 'round', 'open', ...about, ...asOwner)).round;
+	};
+
+	/** Has the model learn in a round; when it opened, and the newest block with deltas of it. */
+	const learn = async (round) => {
 		await trainer.event('update_revealed', { round });
 		const deltas = await best();
 		const stored = await client.until(
@@ -98,6 +109,12 @@ describe('a snapshot that was published', () => {
 		const summary = stored.unwrap();
 		assert.equal(summary.outcome.type, 'Final', `it ended when in ${summary.reached.type}`);
 		return { opened: summary.opened.toNumber(), deltas };
+	};
+
+	/** Writes a file of zeros, and the folders that it is in. */
+	const fill = (path, mib) => {
+		mkdirSync(dirname(path), { recursive: true });
+		writeFileSync(path, Buffer.alloc(mib * MIB));
 	};
 
 	/** Prepares the dataset and the first weights, for which nobody is needed. */
@@ -172,7 +189,7 @@ describe('a snapshot that was published', () => {
 			client = await connect(node);
 			await client.best(1);
 
-			trainer = new Worker(node, 'Bob', ['trainer', 'aggregator']);
+			trainer = new Worker(node, 'Bob', ['trainer', 'aggregator'], { max_mib: MAX_MIB });
 			checker = new Worker(node, 'Charlie', ['auditor', 'verifier', 'evaluator']);
 			const storage = { tiles_dir: tiles.node, snapshot_after_versions: 1 };
 			server = new Worker(node, 'Dave', ['server'], storage);
@@ -187,7 +204,7 @@ describe('a snapshot that was published', () => {
 	after(cleanUp);
 
 	step('is published by a server when enough versions have come', async () => {
-		({ deltas: firstDeltas } = await learn());
+		({ deltas: firstDeltas } = await learn(await open()));
 		const { bytes } = await server.event('snapshot_published', { model, snapshot: 1 });
 		const files = readdirSync(tiles.node).filter((name) => name.endsWith('.blyt'));
 		const size = files.reduce((sum, name) => sum + statSync(join(tiles.node, name)).size, 0);
@@ -198,8 +215,45 @@ describe('a snapshot that was published', () => {
 		await server.kill();
 	});
 
-	step('is not the newest version any more', async () => {
-		({ opened: secondOpened } = await learn());
+	step('is not the newest version any more, after a trainer with a full disk', async () => {
+		// It holds nothing of the first round that is not settled.
+		await trainer.event('round_ended', { round: 0 });
+		await trainer.kill();
+		const [chain] = trainer.chains();
+		const old = join(chain, 'rounds', `00000000-${'ab'.repeat(6)}`, 'training.state');
+		const unused = join(trainer.data, 'shards', 'ab'.repeat(32));
+		const other = join(dirname(chain), `${'0'.repeat(12)}-${'0'.repeat(12)}`);
+		fill(old, 2);
+		fill(unused, 2);
+		// Nothing of another chain is dropped, so less than an eighth can be free.
+		fill(join(other, 'weights', 'left'), MAX_MIB - 4);
+		const most = MAX_MIB * MIB;
+		assert.ok(bytesIn(trainer.data) > most);
+		const weights = join(chain, 'weights', `${model}`);
+		assert.deepEqual(readdirSync(weights), ['0']);
+
+		await trainer.start();
+		const tidied = await trainer.event('storage_tidied', { max_bytes: most });
+		assert.ok(tidied.dropped >= 2 && tidied.used_bytes <= most, JSON.stringify(tidied));
+		await trainer.event('storage_full', { max_bytes: most });
+		assert.ok(bytesIn(trainer.data) <= most);
+		assert.ok(!existsSync(dirname(old)) && !existsSync(unused));
+		assert.ok(existsSync(other));
+		// The newest version that is whole here.
+		assert.deepEqual(readdirSync(weights), ['0']);
+
+		const round = await open();
+		await client.best((await best()) + JOIN_BLOCKS);
+		assert.deepEqual(trainer.seen('joined'), [], 'it joined a round with a full disk');
+		assert.ok(bytesIn(trainer.data) <= most);
+		rmSync(other, { recursive: true });
+		await trainer.event('storage_freed', { max_bytes: most });
+		await trainer.event('joined', { round });
+		// From what is left it gets to the head, and learns there.
+		({ opened: secondOpened } = await learn(round));
+		await trainer.event('snapshot_rebuilt', { model, snapshot: 1 });
+		assert.deepEqual(trainer.seen('caught_up'), []);
+		assert.ok(bytesIn(trainer.data) <= most);
 		const { snapshot } = await blyan(node, 'model', 'show', model);
 		assert.equal(snapshot, 2);
 	});

@@ -1,7 +1,7 @@
 // Runs `blyan`: commands that answer, and workers that go on until they are killed.
 
 import { execFile } from 'node:child_process';
-import { appendFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { binary, Process, temporaryFolder } from './process.js';
@@ -56,6 +56,21 @@ function list(folder) {
 	}
 }
 
+/** Bytes of all files below these folders, one with several names counted once. */
+export function bytesIn(...folders) {
+	const files = new Map();
+	const look = (path) => {
+		const about = lstatSync(path, { throwIfNoEntry: false });
+		if (about?.isDirectory()) {
+			list(path).forEach((name) => look(join(path, name)));
+		} else if (about?.isFile()) {
+			files.set(about.ino, about.size);
+		}
+	};
+	folders.forEach(look);
+	return [...files.values()].reduce((sum, bytes) => sum + bytes, 0);
+}
+
 /** The lines of a table of a configuration. */
 const linesOf = (table) =>
 	Object.entries(table).map(([field, value]) => `${field} = ${JSON.stringify(value)}`);
@@ -69,7 +84,8 @@ export class Worker {
 
 	/**
 	 * A worker of `node` in these roles that signs as `account`, a well-known one. `storage` and
-	 * `renewal` are fields of these tables of its configuration.
+	 * `renewal` are fields of these tables of its configuration. If there is a limit for all of its
+	 * files, it is the one for what it can fetch again as well.
 	 */
 	constructor(node, account, roles, storage = {}, renewal = null) {
 		this.account = account;
@@ -83,6 +99,7 @@ export class Worker {
 			`roles = ${JSON.stringify(roles)}`,
 			'data_dir = "data"',
 			'threads = 1',
+			...(storage.max_mib === undefined ? [] : [`disk_limit_mib = ${storage.max_mib}`]),
 			'[storage]',
 			...linesOf(storage),
 			...(renewal === null ? [] : ['[renewal]', ...linesOf(renewal)]),
@@ -128,14 +145,21 @@ export class Worker {
 		this.#process.signal('SIGCONT');
 	}
 
-	/**
-	 * What it has on disk of a round: names of files, and of files in folders as `folder/file`. The
-	 * module `files` of the workers says what each is.
-	 */
+	/** Its folder. The module `files` of the workers says what is where. */
+	get data() {
+		return this.#data;
+	}
+
+	/** The folders of the chains that it knows. */
+	chains() {
+		const chains = join(this.#data, 'chains');
+		return list(chains).map((chain) => join(chains, chain));
+	}
+
+	/** What it has on disk of a round: names of files, and of files in folders as `folder/file`. */
 	filesOf(round) {
 		const prefix = `${String(round).padStart(8, '0')}-`;
-		const chains = join(this.#data, 'chains');
-		const rounds = list(chains).map((chain) => join(chains, chain, 'rounds'));
+		const rounds = this.chains().map((chain) => join(chain, 'rounds'));
 		const folders = rounds.flatMap((place) =>
 			list(place)
 				.filter((name) => name.startsWith(prefix))

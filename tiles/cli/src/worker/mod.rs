@@ -585,6 +585,8 @@ struct Following {
 	slow: Slow,
 	/// Block of the last look at the disk.
 	tidied_at: Option<u32>,
+	/// Whether the disk was full then.
+	is_full: bool,
 	board: Board,
 	tasks: JoinSet<(Task, Result<()>)>,
 }
@@ -592,8 +594,18 @@ struct Following {
 impl Following {
 	/// Looks at the newest block, and begins what can be begun.
 	async fn begin(&mut self, worker: &Arc<Worker>) -> Result<()> {
-		let situation = self.look(worker).await?;
+		let mut situation = self.look(worker).await?;
 		self.now = situation.now;
+		let live = situation.rounds.iter().map(|round| round.id);
+		let kept: Vec<u32> = live.chain(situation.unsettled.iter().copied()).collect();
+		if let Err(error) = worker.files.prune(&kept) {
+			tracing::warn!("{error}");
+		}
+		// Before anything is begun that takes disk.
+		if let Err(error) = self.tidy(worker, &kept).await {
+			tracing::warn!("{error}");
+		}
+		situation.is_full = self.is_full;
 		let tasks = plan(&situation, worker.config.roles());
 		let stale = self.board.stale(&tasks);
 		*worker.stale.lock().unwrap_or_else(PoisonError::into_inner) = stale;
@@ -607,19 +619,11 @@ impl Following {
 				(task, result.unwrap_or_else(|error| Err(Error::Panicked(error.to_string()))))
 			});
 		}
-		let live: Vec<u32> = situation.rounds.iter().map(|round| round.id).collect();
-		let unsettled = situation.unsettled.iter().copied();
-		let kept: Vec<u32> = live.into_iter().chain(unsettled).collect();
-		if let Err(error) = worker.files.prune(&kept) {
-			tracing::warn!("{error}");
-		}
-		if let Err(error) = self.tidy(worker, &kept).await {
-			tracing::warn!("{error}");
-		}
 		Ok(())
 	}
 
-	/// Makes room on the disk, every few blocks. The folders of the rounds in `kept` stay.
+	/// Makes room on the disk every few blocks, or as soon as nobody is in the way. The folders of the
+	/// rounds in `kept` stay.
 	async fn tidy(&mut self, worker: &Arc<Worker>, kept: &[u32]) -> Result<()> {
 		let now = self.now;
 		let is_fresh = self.tidied_at.is_some_and(|at| now >= at && now - at < SLOW_BLOCKS);
@@ -627,7 +631,9 @@ impl Following {
 			return Ok(());
 		}
 		let view = worker.chain.view().await?;
-		storage::tidy(worker, &view, kept).await?;
+		let Some(usage) = storage::tidy(worker, &view, kept).await? else { return Ok(()) };
+		storage::tell(worker, &usage, self.is_full);
+		self.is_full = usage.is_full();
 		self.tidied_at = Some(now);
 		Ok(())
 	}

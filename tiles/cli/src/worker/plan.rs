@@ -295,6 +295,8 @@ pub struct Situation {
 	pub renewal_due: bool,
 	/// Whether a heartbeat is due.
 	pub heartbeat_due: bool,
+	/// Whether the disk is full, so that nothing new is taken on.
+	pub is_full: bool,
 	/// Whether the chain does not know the worker, though it has not left.
 	pub unregistered: bool,
 }
@@ -313,8 +315,10 @@ pub fn plan(situation: &Situation, roles: Roles) -> Vec<Task> {
 	for round in &situation.rounds {
 		plan_round(situation, round, roles, &mut tasks);
 	}
-	let unpublished = situation.unpublished.iter().copied();
-	tasks.extend(unpublished.map(|(model, snapshot)| Task::Publish { model, snapshot }));
+	if !situation.is_full {
+		let unpublished = situation.unpublished.iter().copied();
+		tasks.extend(unpublished.map(|(model, snapshot)| Task::Publish { model, snapshot }));
+	}
 	if roles.contains(Role::Auditor) {
 		tasks.extend(situation.audits.iter().map(|audit| match (audit.dataset, audit.reveals) {
 			(dataset, true) => Task::RevealReport { dataset },
@@ -348,7 +352,7 @@ fn plan_round(situation: &Situation, state: &RoundState, roles: Roles, tasks: &m
 	}
 	match state.stage {
 		Stage::Open => {
-			let joins = state.own == Own::Stranger && state.has_room;
+			let joins = state.own == Own::Stranger && state.has_room && !situation.is_full;
 			let is_busy = situation.rounds.iter().any(|other| other.own == Own::Silent);
 			if roles.contains(Role::Trainer) && joins && !is_busy {
 				tasks.push(Task::Join { round });
@@ -529,6 +533,43 @@ mod tests {
 		let rounds = vec![round(Stage::Open), RoundState { id: 8, ..round(Stage::Open) }];
 		let situation = Situation { now: 105, rounds, ..Situation::default() };
 		assert_eq!(plan(&situation, Roles::ALL), [Task::Join { round: 7 }]);
+	}
+
+	#[test]
+	fn full_disk_takes_on_nothing_new_and_hinders_nothing_that_is_owed() {
+		let seats = vec![(TRAINER, seat(false, false, false))];
+		let owed = vec![
+			RoundState { id: 6, own: Own::Silent, ..round(Stage::Train) },
+			RoundState { id: 8, own: Own::Committed, ..round(Stage::Reveal) },
+			RoundState { id: 9, verdicts: seats, ..round(Stage::Audit) },
+			RoundState { id: 10, to_merge: vec![0], ..round(Stage::Merge) },
+			RoundState {
+				id: 11,
+				evaluator: Some(seat(false, false, false)),
+				..round(Stage::Evaluate)
+			},
+		];
+		let full = Situation {
+			now: 105,
+			rounds: owed.clone(),
+			audits: vec![AuditState { dataset: 1, reveals: false }],
+			unpublished: vec![(0, 16)],
+			is_full: true,
+			..Situation::default()
+		};
+		let publish = Task::Publish { model: 0, snapshot: 16 };
+		let tasks = plan(&full, Roles::ALL);
+		assert_eq!(tasks.len(), owed.len() + 1);
+		let roomy = Situation { is_full: false, ..full };
+		let with_room = plan(&roomy, Roles::ALL);
+		assert!(with_room.contains(&publish));
+		assert!(with_room.into_iter().filter(|task| *task != publish).eq(tasks));
+
+		let open = Situation { now: 105, rounds: vec![round(Stage::Open)], ..Situation::default() };
+		assert_eq!(plan(&open, Roles::ALL), [Task::Join { round: 7 }]);
+		// Nothing is sent either, so that data can be renewed meanwhile.
+		let full = Situation { is_full: true, renewal_due: true, ..open };
+		assert_eq!(plan(&full, Roles::ALL), [Task::Renew]);
 	}
 
 	#[test]

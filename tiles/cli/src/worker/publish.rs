@@ -211,6 +211,26 @@ fn share(
 	Ok(())
 }
 
+/// Removes from the node's folder the files that `old` notes have and those that `stay` do not; their
+/// roots. What is gone already is removed. If one cannot be removed the others are, all the same.
+pub fn remove_files(folder: &Path, stay: &[Note], old: &[Note]) -> Result<Vec<H256>> {
+	let unused = unused(stay, old);
+	let mut failure = None;
+	for root in &unused {
+		let path = tile_path(folder, root);
+		match fs::remove_file(&path) {
+			Err(error) if error.kind() != io::ErrorKind::NotFound => {
+				failure.get_or_insert(Error::io("remove", &path)(error));
+			}
+			_ => {}
+		}
+	}
+	match failure {
+		None => Ok(unused),
+		Some(error) => Err(error),
+	}
+}
+
 /// Withdraws all but the newest `kept` published versions of a model and `current`, and removes
 /// their files. Whoever calls it has `worker.sharing`, since it reads the notes and writes them.
 pub async fn withdraw(
@@ -224,19 +244,9 @@ pub async fn withdraw(
 	if old.is_empty() {
 		return Ok(());
 	}
-	let unused = unused(&stay, &old);
 	// Files first: the disk is needed whatever the node says, and the node offers again what is in
 	// its folder when it starts, so a file that stays is worse than one that it cannot read.
-	for root in &unused {
-		let path = tile_path(folder, root);
-		match fs::remove_file(&path) {
-			Err(error) if error.kind() != io::ErrorKind::NotFound => {
-				return Err(Error::io("remove", &path)(error));
-			}
-			_ => {}
-		}
-	}
-	for root in &unused {
+	for root in &remove_files(folder, &stay, &old)? {
 		match worker.chain.withdraw_tiles(root).await {
 			// It moves no tiles, or not any more: it offers nothing.
 			Err(ChainError::Tiles(said)) => tracing::debug!("{root:?} is not withdrawn: {said}"),

@@ -56,7 +56,7 @@ pub struct Merged {
 }
 
 /// Where it is noted what was merged in a round.
-fn note_path(files: &Files, model: u32, round: u32) -> PathBuf {
+pub(super) fn note_path(files: &Files, model: u32, round: u32) -> PathBuf {
 	files.model(model).join("merged").join(format!("{round:08}"))
 }
 

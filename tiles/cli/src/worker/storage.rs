@@ -9,20 +9,32 @@
 //!
 //! What live rounds need: their folders, their bases, their records, the deltas and traces of their
 //! updates. The newest version of each model that is whole on this disk, from which everything newer
-//! can be reached; the last one that was published; and what is small: residuals, notes, audits. If
-//! that alone is too much, the worker says so and goes on.
+//! can be reached; the last one that was published; and what is small: residuals, notes, audits; and
+//! what is of other chains.
+//!
+//! # When nothing more may be dropped
+//!
+//! If the eighth cannot be freed, the worker is *full* ([`Usage::is_full`]): it says so, how much it
+//! takes and what to do, at each look, and takes on nothing new. It joins no round and publishes no
+//! snapshot. What it owes it does, since bonds hang on it: it trains in rounds that it has joined, and
+//! verifies, merges, measures and audits what it was drawn for. When there is room again it goes on by
+//! itself.
 //!
 //! # Bound
 //!
 //! Between two looks more may come: at most what the caches hold (`disk_limit_mib`), which drop their
 //! own oldest files, and versions of a model that are rebuilt or fetched, each of which takes as much
 //! as the newest one does: four of them, before the oldest is removed. The eighth that stays free is for
-//! that.
+//! that. A worker that is full grows by no more than this, for what it owes.
+//!
+//! # What cannot be removed
+//!
+//! It stays counted, and what is next is dropped in its place. It is tried again at the next look.
 
 use super::{
 	data::hex,
 	error::{Error, Result},
-	files::read_note,
+	files::{read_note, Files},
 	publish, state, Worker,
 };
 use crate::{
@@ -172,17 +184,61 @@ fn id_of(path: &Path, _: &fs::Metadata) -> FileId {
 	(0, hasher.finish())
 }
 
-/// Takes what is worth least out of `items`, until at most `limit` bytes are used or nothing is left
-/// that may be dropped.
-pub fn choose(measured: &mut Measured, mut items: Vec<Item>, limit: u64) -> Vec<Item> {
+/// How much disk is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+	/// Bytes that are used.
+	pub used: u64,
+	/// Bytes that may be used.
+	pub max: u64,
+}
+
+impl Usage {
+	/// Bytes up to which nothing is dropped.
+	pub fn limit(&self) -> u64 {
+		self.max.saturating_sub(self.max / RESERVE_PARTS)
+	}
+
+	/// Whether less is free than should be.
+	pub fn is_full(&self) -> bool {
+		self.used > self.limit()
+	}
+
+	/// The least `storage.max_mib` with which it would not be full.
+	pub fn enough_mib(&self) -> u64 {
+		let parts = self.used.div_ceil(RESERVE_PARTS - 1);
+		parts.saturating_mul(RESERVE_PARTS).div_ceil(1 << 20)
+	}
+}
+
+/// What was dropped, and why some was not.
+#[derive(Debug, Default)]
+struct Dropped {
+	items: Vec<Item>,
+	failures: Vec<Error>,
+}
+
+/// Drops what is worth least of `items`, by `remove`, until at most `limit` bytes are used or nothing
+/// is left that may be dropped. What cannot be removed stays counted.
+fn drop_least(
+	measured: &mut Measured,
+	mut items: Vec<Item>,
+	limit: u64,
+	mut remove: impl FnMut(&Item) -> Result<()>,
+) -> Dropped {
 	items.sort_by_key(|item| (item.worth, item.order));
-	let mut dropped = Vec::new();
+	let mut dropped = Dropped::default();
 	for item in items {
 		if measured.used() <= limit {
 			break;
 		}
-		item.files.iter().for_each(|file| measured.remove(file));
-		dropped.push(item);
+		match remove(&item) {
+			Ok(()) => {
+				item.files.iter().for_each(|file| measured.remove(file));
+				dropped.items.push(item);
+			}
+			Err(error) => dropped.failures.push(error),
+		}
 	}
 	dropped
 }
@@ -252,74 +308,116 @@ impl Needed {
 	}
 }
 
-/// Measures everything.
-fn measure(worker: &Worker) -> Result<Measured> {
-	let mut measured = Measured::default();
-	measured.walk(&worker.config.data_dir, MAX_DEPTH)?;
-	Ok(measured)
+/// The folders that are measured.
+#[derive(Clone, Copy, Debug)]
+struct Folders<'a> {
+	/// The worker's folder.
+	data: &'a Path,
+	/// The folder of the node's tiles.
+	tiles: Option<&'a Path>,
+	/// What tells where things are in the worker's folder.
+	files: &'a Files,
+	/// The same for weights.
+	store: &'a Store,
 }
 
-/// Adds what lies in the node's folder, for each model all versions but the last one as an item.
-fn measure_published(
-	worker: &Worker,
-	models: &[u32],
-	measured: &mut Measured,
-) -> Result<Vec<Item>> {
-	let Some(folder) = worker.config.storage.tiles_dir.as_deref() else { return Ok(Vec::new()) };
-	let mut items = Vec::new();
-	for model in models {
-		let (last, others) = publish::split(publish::noted(&worker.files, *model)?, 1, None);
-		let mut seen = HashSet::new();
-		let kept: HashSet<H256> = last.into_iter().flat_map(|note| note.roots).collect();
-		for root in &kept {
-			measured.look(&tile_path(folder, root));
-		}
-		let mut files = Vec::new();
-		for root in others.into_iter().flat_map(|note| note.roots) {
-			if !kept.contains(&root) && seen.insert(root) {
-				files.extend(measured.look(&tile_path(folder, &root)));
-			}
-		}
-		if !files.is_empty() {
-			let (worth, order) = (Worth::Published, u64::from(*model));
-			items.push(Item { worth, order, files, what: What::Published(*model) });
+impl<'a> Folders<'a> {
+	fn of(worker: &'a Worker) -> Self {
+		Self {
+			data: &worker.config.data_dir,
+			tiles: worker.config.storage.tiles_dir.as_deref(),
+			files: &worker.files,
+			store: &worker.store,
 		}
 	}
-	Ok(items)
-}
 
-/// Everything in the worker's folder that may be dropped.
-fn droppable(worker: &Worker, needed: &Needed) -> Result<Vec<Item>> {
-	// Counts nothing: everything is measured already.
-	let mut scratch = Measured::default();
-	let mut items = Vec::new();
-	for (order, path) in (0u64..).zip(worker.files.other_rounds(&needed.rounds)?) {
-		let files = scratch.walk(&path, MAX_DEPTH)?;
-		items.push(Item { worth: Worth::EndedRound, order, files, what: What::Folder(path) });
-	}
-	for (model, components) in &needed.components {
-		let newest = newest_whole(&worker.store, *model, components)?;
-		for number in worker.store.snapshots(*model)? {
-			// Where none is whole, the next way to the head may still go on with what is there.
-			let is_newest = newest.is_none_or(|newest| newest == number);
-			if is_newest || needed.versions.contains(&(*model, number)) {
-				continue;
+	/// Measures everything. For each model all published versions but the last one are an item.
+	fn measure(&self, models: &[u32]) -> Result<(Measured, Vec<Item>)> {
+		let mut measured = Measured::default();
+		measured.walk(self.data, MAX_DEPTH)?;
+		let Some(folder) = self.tiles else { return Ok((measured, Vec::new())) };
+		let mut items = Vec::new();
+		for model in models {
+			let (last, others) = publish::split(publish::noted(self.files, *model)?, 1, None);
+			let mut seen = HashSet::new();
+			let kept: HashSet<H256> = last.into_iter().flat_map(|note| note.roots).collect();
+			for root in &kept {
+				measured.look(&tile_path(folder, root));
 			}
-			let path = worker.store.snapshot_folder(*model, number);
+			let mut files = Vec::new();
+			for root in others.into_iter().flat_map(|note| note.roots) {
+				if !kept.contains(&root) && seen.insert(root) {
+					files.extend(measured.look(&tile_path(folder, &root)));
+				}
+			}
+			if !files.is_empty() {
+				let (worth, order) = (Worth::Published, u64::from(*model));
+				items.push(Item { worth, order, files, what: What::Published(*model) });
+			}
+		}
+		Ok((measured, items))
+	}
+
+	/// Everything in the worker's folder that may be dropped.
+	fn droppable(&self, needed: &Needed) -> Result<Vec<Item>> {
+		// Counts nothing: everything is measured already.
+		let mut scratch = Measured::default();
+		let mut items = Vec::new();
+		for (order, path) in (0u64..).zip(self.files.other_rounds(&needed.rounds)?) {
 			let files = scratch.walk(&path, MAX_DEPTH)?;
-			let (worth, order) = (Worth::Version, u64::from(number));
-			items.push(Item { worth, order, files, what: What::Folder(path) });
+			items.push(Item { worth: Worth::EndedRound, order, files, what: What::Folder(path) });
+		}
+		for (model, components) in &needed.components {
+			let newest = newest_whole(self.store, *model, components)?;
+			for number in self.store.snapshots(*model)? {
+				// Where none is whole, the next way to the head may still go on with what is there.
+				let is_newest = newest.is_none_or(|newest| newest == number);
+				if is_newest || needed.versions.contains(&(*model, number)) {
+					continue;
+				}
+				let path = self.store.snapshot_folder(*model, number);
+				let files = scratch.walk(&path, MAX_DEPTH)?;
+				let (worth, order) = (Worth::Version, u64::from(number));
+				items.push(Item { worth, order, files, what: What::Folder(path) });
+			}
+		}
+		let recent = recent_deltas(self.files, &needed.models)?;
+		items.extend(cached(&self.data.join("shards"), needed, |_| Worth::Shard)?);
+		let blobs = cached(&self.data.join("blobs"), needed, |name| match recent.contains(name) {
+			true => Worth::Delta,
+			false => Worth::OldDelta,
+		})?;
+		items.extend(blobs);
+		Ok(items)
+	}
+
+	/// Removes files. What is gone already is removed.
+	fn remove(&self, item: &Item) -> Result<()> {
+		let (removed, path) = match &item.what {
+			What::Folder(path) => (fs::remove_dir_all(path), path),
+			What::File(path) => (fs::remove_file(path), path),
+			What::Published(model) => {
+				let Some(folder) = self.tiles else { return Ok(()) };
+				let (stay, old) = publish::split(publish::noted(self.files, *model)?, 1, None);
+				return publish::remove_files(folder, &stay, &old).map(|_| ());
+			}
+		};
+		match removed {
+			Err(error) if error.kind() != io::ErrorKind::NotFound => {
+				Err(Error::io("remove", path)(error))
+			}
+			_ => Ok(()),
 		}
 	}
-	let recent = recent_deltas(worker, needed)?;
-	let data = &worker.config.data_dir;
-	items.extend(cached(&data.join("shards"), needed, |_| Worth::Shard)?);
-	let blobs = cached(&data.join("blobs"), needed, |name| match recent.contains(name) {
-		true => Worth::Delta,
-		false => Worth::OldDelta,
-	})?;
-	items.extend(blobs);
-	Ok(items)
+
+	/// Drops what is worth least, until at most `limit` bytes are used or nothing is left that may be
+	/// dropped; how many bytes are used then is measured anew.
+	fn free(&self, needed: &Needed, limit: u64) -> Result<(Dropped, u64)> {
+		let (mut measured, mut items) = self.measure(&needed.models)?;
+		items.extend(self.droppable(needed)?);
+		let dropped = drop_least(&mut measured, items, limit, |item| self.remove(item));
+		Ok((dropped, self.measure(&needed.models)?.0.used()))
+	}
 }
 
 /// The newest version of a model of which no file is missing. Files come into being as a whole, so
@@ -338,12 +436,12 @@ fn newest_whole(store: &Store, model: u32, components: &[String]) -> Result<Opti
 }
 
 /// Names of the pieces of deltas that were merged since the last published version of each model.
-fn recent_deltas(worker: &Worker, needed: &Needed) -> Result<HashSet<String>> {
+fn recent_deltas(files: &Files, models: &[u32]) -> Result<HashSet<String>> {
 	let mut recent = Needed::default();
-	for model in &needed.models {
-		let notes = publish::noted(&worker.files, *model)?;
+	for model in models {
+		let notes = publish::noted(files, *model)?;
 		let last = notes.into_iter().rfind(|note| note.is_offered).and_then(|note| note.round);
-		for (_, merged) in state::notes_since(&worker.files, *model, last)? {
+		for (_, merged) in state::notes_since(files, *model, last)? {
 			let updates = merged.updates.into_iter();
 			recent.add_cids(updates.flat_map(|accepted| accepted.update.delta_cids));
 		}
@@ -381,70 +479,64 @@ fn cached(folder: &Path, needed: &Needed, worth: impl Fn(&str) -> Worth) -> Resu
 	Ok(items)
 }
 
-/// Removes what was chosen, except published versions. What is gone already is removed.
-fn remove(items: &[Item]) -> Result<()> {
-	for item in items {
-		let (removed, path) = match &item.what {
-			What::Folder(path) => (fs::remove_dir_all(path), path),
-			What::File(path) => (fs::remove_file(path), path),
-			What::Published(_) => continue,
-		};
-		match removed {
-			Err(error) if error.kind() != io::ErrorKind::NotFound => {
-				return Err(Error::io("remove", path)(error));
-			}
-			_ => {}
-		}
-	}
-	Ok(())
-}
-
-/// Drops what is worth least if too little of the limit is left. The folders of the rounds in `kept`
-/// are needed: those that were live when the worker looked last, and those that are over and whose
-/// update is not settled.
-pub async fn tidy(worker: &Arc<Worker>, view: &View, kept: &[u32]) -> Result<()> {
+/// Drops what is worth least if too little of the limit is left, and returns how much is used then;
+/// nothing if somebody is just getting to a version or publishing one, so that it must be tried again.
+///
+/// The folders of the rounds in `kept` are needed: those that were live when the worker looked last, and
+/// those that are over and whose update is not settled.
+pub async fn tidy(worker: &Arc<Worker>, view: &View, kept: &[u32]) -> Result<Option<Usage>> {
 	// Whoever gets to a version must not lose the one that it begins with, and whoever publishes one
 	// notes what it does.
-	let Ok(_building) = worker.building.try_lock() else { return Ok(()) };
-	let Ok(_sharing) = worker.sharing.try_lock() else { return Ok(()) };
+	let Ok(_building) = worker.building.try_lock() else { return Ok(None) };
+	let Ok(_sharing) = worker.sharing.try_lock() else { return Ok(None) };
 	let max = worker.config.max_disk();
-	let limit = max.saturating_sub(max / RESERVE_PARTS);
 	let models: Vec<u32> = (0..view.model_count().await?).collect();
-	let used = blocking(worker, move |worker| {
-		let mut measured = measure(worker)?;
-		measure_published(worker, &models, &mut measured)?;
-		Ok(measured.used())
-	});
-	if used.await? <= limit {
-		return Ok(());
+	let used = blocking(worker, move |worker| Ok(Folders::of(worker).measure(&models)?.0.used()));
+	let before = Usage { used: used.await?, max };
+	if !before.is_full() {
+		return Ok(Some(before));
 	}
 	let needed = Needed::ask(worker, view, kept).await?;
-	let (chosen, left) = blocking(worker, move |worker| {
-		let mut measured = measure(worker)?;
-		let mut items = measure_published(worker, &needed.models, &mut measured)?;
-		items.extend(droppable(worker, &needed)?);
-		let chosen = choose(&mut measured, items, limit);
-		remove(&chosen)?;
-		Ok((chosen, measured.used()))
-	})
-	.await?;
-	for item in &chosen {
+	let limit = before.limit();
+	let freed = blocking(worker, move |worker| Folders::of(worker).free(&needed, limit));
+	let (dropped, used) = freed.await?;
+	if let Some(error) = dropped.failures.first() {
+		let others = dropped.failures.len() - 1;
+		tracing::warn!("{error} ({others} others could not be dropped either)");
+	}
+	if !dropped.items.is_empty() {
+		let fields =
+			json!({ "dropped": dropped.items.len(), "used_bytes": used, "max_bytes": max });
+		worker.report.event("storage_tidied", fields);
+	}
+	for item in &dropped.items {
+		// Their files are gone; now nobody is told any more that they are there.
 		if let What::Published(model) = &item.what {
 			publish::withdraw(worker, *model, 1, None).await?;
 		}
 	}
-	if !chosen.is_empty() {
-		let fields = json!({ "dropped": chosen.len(), "used_bytes": left, "max_bytes": max });
-		worker.report.event("storage_tidied", fields);
+	Ok(Some(Usage { used, max }))
+}
+
+/// Tells that the worker is full, what that means and what to do about it; and when there is room again.
+pub fn tell(worker: &Worker, usage: &Usage, was_full: bool) {
+	let fields = json!({ "used_bytes": usage.used, "max_bytes": usage.max });
+	match (was_full, usage.is_full()) {
+		(false, true) => worker.report.event("storage_full", fields),
+		(true, false) => worker.report.event("storage_freed", fields),
+		_ => {}
 	}
-	if left > max {
-		worker.report.event("storage_full", json!({ "used_bytes": left, "max_bytes": max }));
+	if usage.is_full() {
 		tracing::warn!(
-			"what live rounds and the newest versions need takes {left} bytes, more than the {max} of \
-			 storage.max_mib; raise that in worker.toml, or name fewer models"
+			"what must stay on this disk takes {} of the {} bytes of storage.max_mib, so the worker joins \
+			 no rounds and publishes no snapshots until there is room: set max_mib to {} or more in \
+			 worker.toml, name fewer models, or delete what you do not need of other chains in {}",
+			usage.used,
+			usage.max,
+			usage.enough_mib(),
+			worker.config.data_dir.join("chains").display()
 		);
 	}
-	Ok(())
 }
 
 /// Does something that takes long for a disk, beside what computes.
@@ -460,12 +552,27 @@ async fn blocking<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use crate::{
+		catch_up::Version,
+		worker::{files::write_note, merging::tests::update_of, training::tests::recipe},
+	};
+	use blyan_tiles::atomic;
 	use proptest::prelude::*;
-	use std::collections::BTreeSet;
+	use std::collections::{BTreeMap, BTreeSet};
+
+	/// The components of a model.
+	const NAMES: [&str; 2] = ["head", "norm"];
 
 	fn item(worth: Worth, order: u64, files: &[u64]) -> Item {
 		let files = files.iter().map(|file| (0, *file)).collect();
 		Item { worth, order, files, what: What::Published(0) }
+	}
+
+	/// What is dropped where everything can be removed.
+	fn choose(measured: &mut Measured, items: Vec<Item>, limit: u64) -> Vec<Item> {
+		let dropped = drop_least(measured, items, limit, |_| Ok(()));
+		assert!(dropped.failures.is_empty());
+		dropped.items
 	}
 
 	/// All files of these items, of ten bytes each.
@@ -540,9 +647,6 @@ mod tests {
 		let names = items.iter().map(|item| item.what.clone());
 		let expected = ["b", "a"].map(|name| What::File(place.path().join(name)));
 		assert!(names.eq(expected));
-		remove(&items).unwrap();
-		remove(&items).unwrap();
-		assert!(!place.path().join("a").exists() && place.path().join("c").exists());
 	}
 
 	#[test]
@@ -558,6 +662,253 @@ mod tests {
 		assert_eq!(newest_whole(&store, 0, &names[..1]).unwrap(), Some(4));
 		assert_eq!(newest_whole(&store, 0, &names[1..]).unwrap(), Some(5));
 		assert_eq!(newest_whole(&store, 1, &names).unwrap(), None);
+	}
+
+	#[test]
+	fn disk_is_full_while_less_than_an_eighth_is_free_and_says_what_is_enough() {
+		let is_full = |used: u64, max_mib: u64| Usage { used, max: max_mib << 20 }.is_full();
+		assert!(!is_full(56 << 20, 64));
+		assert!(is_full((56 << 20) + 1, 64));
+		for used in [1, 917_504, 917_505, 56 << 20, (56 << 20) + 1, 123_456_789_012] {
+			let enough = Usage { used, max: 0 }.enough_mib();
+			assert!(!is_full(used, enough), "{used}");
+			assert!(is_full(used, enough - 1), "{used}");
+		}
+	}
+
+	/// The folders of a worker with something of everything in them, of model 0.
+	struct Place {
+		root: tempfile::TempDir,
+		data: PathBuf,
+		tiles: PathBuf,
+		files: Files,
+		store: Store,
+		needed: Needed,
+		/// The blob that round 2 has merged, behind the last published version.
+		delta: PathBuf,
+	}
+
+	fn hash_of(byte: u8) -> H256 {
+		H256([byte; 32])
+	}
+
+	/// Writes a file that was last used at a second of the epoch.
+	fn write_at(path: &Path, bytes: usize, seconds: u64) {
+		fs::create_dir_all(path.parent().unwrap()).unwrap();
+		fs::write(path, vec![7; bytes]).unwrap();
+		let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+		fs::File::options().append(true).open(path).unwrap().set_modified(at).unwrap();
+	}
+
+	/// The files below a folder, each with what it is and its bytes.
+	fn list(folder: &Path, found: &mut BTreeMap<PathBuf, (FileId, u64)>) {
+		for entry in fs::read_dir(folder).unwrap() {
+			let path = entry.unwrap().path();
+			let about = fs::symlink_metadata(&path).unwrap();
+			if about.is_dir() {
+				list(&path, found);
+			} else {
+				found.insert(path.clone(), (id_of(&path, &about), about.len()));
+			}
+		}
+	}
+
+	impl Place {
+		/// `bytes` says how large the next file is.
+		fn make(mut bytes: impl FnMut() -> usize) -> Self {
+			let root = tempfile::tempdir().unwrap();
+			let (data, tiles) = (root.path().join("data"), root.path().join("tiles"));
+			let files = Files::at(data.join("chains/this"));
+			let store = Store::open(files.weights()).unwrap();
+			let (accepted, blob) = update_of(1, 10);
+			let delta = data.join("blobs").join(hex(accepted.update.delta_cids[0].as_bytes()));
+			let needed = Needed {
+				rounds: HashSet::from([7]),
+				versions: HashSet::from([(0, 2)]),
+				names: [2, 5].map(|byte| hex(hash_of(byte).as_bytes())).into(),
+				models: vec![0],
+				components: HashMap::from([(0, NAMES.map(String::from).to_vec())]),
+			};
+			let place = Self { root, data, tiles, files, store, needed, delta };
+			for round in [3, 7] {
+				write_at(&place.round(round), bytes(), 1);
+			}
+			for (byte, seconds) in [(1, 10), (2, 1)] {
+				write_at(&place.blob(byte), bytes(), seconds);
+			}
+			for (byte, seconds) in [(3, 20), (4, 10), (5, 1)] {
+				write_at(&place.shard(byte), bytes(), seconds);
+			}
+			write_at(&place.delta, blob.len(), 1);
+			let merged = state::Merged { recipe: recipe(), updates: vec![accepted] };
+			write_note(&state::note_path(&place.files, 0, 2), &merged).unwrap();
+			let versions =
+				[1, 2, 3].into_iter().flat_map(|number| NAMES.map(|name| (number, name)));
+			// The writing of version 4 was cut off.
+			for (number, name) in versions.chain([(4, NAMES[0])]) {
+				let weights = vec![1; 64 * (bytes() / 256 + 1)];
+				place.store.write(0, number, name, &weights).unwrap();
+			}
+			for byte in [0x11, 0x12] {
+				write_at(&place.published(byte), bytes(), 1);
+			}
+			// Version 2 is on the disk and published, as one file.
+			for (byte, name) in [0x21, 0x22].into_iter().zip(NAMES) {
+				let source = place.store.path(0, 2, name).unwrap();
+				atomic::share(&source, &place.published(byte)).unwrap();
+			}
+			for (number, roots) in [(1, [0x11, 0x12]), (2, [0x21, 0x22])] {
+				let round = Some(number - 1);
+				let version = Version { number, heads_root: H256::zero(), round };
+				publish::note(&place.files, 0, &version, &roots.map(hash_of), true).unwrap();
+			}
+			place
+		}
+
+		fn round(&self, round: u32) -> PathBuf {
+			self.files.round(round, &hash_of(9)).join("training.trace")
+		}
+
+		fn blob(&self, byte: u8) -> PathBuf {
+			self.data.join("blobs").join(hex(hash_of(byte).as_bytes()))
+		}
+
+		fn shard(&self, byte: u8) -> PathBuf {
+			self.data.join("shards").join(hex(hash_of(byte).as_bytes()))
+		}
+
+		fn published(&self, byte: u8) -> PathBuf {
+			tile_path(&self.tiles, &hash_of(byte))
+		}
+
+		fn folders(&self) -> Folders<'_> {
+			let Self { data, tiles, files, store, .. } = self;
+			Folders { data, tiles: Some(tiles), files, store }
+		}
+
+		fn free(&self, limit: u64) -> (Dropped, u64) {
+			self.folders().free(&self.needed, limit).unwrap()
+		}
+
+		/// All files.
+		fn list(&self) -> BTreeMap<PathBuf, (FileId, u64)> {
+			let mut found = BTreeMap::new();
+			list(self.root.path(), &mut found);
+			found
+		}
+
+		/// Bytes of all files, one with two names counted once.
+		fn bytes(&self) -> u64 {
+			self.list().into_values().collect::<HashMap<FileId, u64>>().into_values().sum()
+		}
+
+		/// Whether all is there that live rounds need, and from which the head can be reached.
+		fn has_what_it_needs(&self) -> bool {
+			let kept = [
+				self.round(7),
+				self.blob(2),
+				self.shard(5),
+				self.published(0x21),
+				self.published(0x22),
+				state::note_path(&self.files, 0, 2),
+			];
+			let is_base_whole = NAMES.iter().all(|name| self.store.contains(0, 2, name).unwrap());
+			let newest = newest_whole(&self.store, 0, &self.needed.components[&0]).unwrap();
+			kept.iter().all(|path| path.is_file()) && is_base_whole && newest == Some(3)
+		}
+	}
+
+	#[test]
+	fn files_go_in_the_order_of_their_worth_and_what_is_needed_stays() {
+		let place = Place::make(|| 1_000);
+		let weights = |number, name| place.store.path(0, number, name).unwrap();
+		let expected = [
+			vec![place.round(3)],
+			vec![place.blob(1)],
+			vec![place.shard(4)],
+			vec![place.shard(3)],
+			vec![place.published(0x11), place.published(0x12)],
+			vec![weights(1, NAMES[0]), weights(1, NAMES[1])],
+			vec![weights(4, NAMES[0])],
+			vec![place.delta.clone()],
+		];
+		for gone in expected {
+			let before = place.list();
+			let limit = place.bytes() - 1;
+			let (dropped, used) = place.free(limit);
+			assert!(dropped.failures.is_empty(), "{:?}", dropped.failures);
+			let after = place.list();
+			let missing: Vec<PathBuf> =
+				before.into_keys().filter(|path| !after.contains_key(path)).collect();
+			assert_eq!((missing, dropped.items.len()), (gone, 1));
+			assert_eq!(used, place.bytes());
+			assert!(used <= limit && place.has_what_it_needs());
+		}
+		let left = place.list();
+		let (dropped, used) = place.free(0);
+		assert!(dropped.items.is_empty() && dropped.failures.is_empty());
+		assert_eq!((place.list(), place.bytes()), (left, used));
+	}
+
+	#[test]
+	fn what_vanished_is_removed_and_what_cannot_be_removed_stays_counted() {
+		let place = Place::make(|| 1_000);
+		let folders = place.folders();
+		let (mut measured, mut items) = folders.measure(&place.needed.models).unwrap();
+		items.extend(folders.droppable(&place.needed).unwrap());
+		let count = items.len();
+		let mut is_done = false;
+		let dropped = drop_least(&mut measured, items, 0, |item| {
+			if !std::mem::replace(&mut is_done, true) {
+				// Somebody else is quicker with one file, and puts a folder in the place of another.
+				fs::remove_file(place.blob(1)).unwrap();
+				fs::remove_file(place.shard(4)).unwrap();
+				fs::create_dir(place.shard(4)).unwrap();
+			}
+			folders.remove(item)
+		});
+		assert_eq!((dropped.items.len(), dropped.failures.len()), (count - 1, 1));
+		let failure = dropped.failures[0].to_string();
+		let path = place.shard(4).display().to_string();
+		assert!(failure.contains("cannot remove") && failure.contains(&path), "{failure}");
+		assert_eq!(measured.used(), place.bytes() + 1_000);
+		assert!(place.has_what_it_needs());
+	}
+
+	#[test]
+	fn published_file_that_cannot_be_removed_keeps_nothing_else() {
+		let place = Place::make(|| 1_000);
+		fs::remove_file(place.published(0x11)).unwrap();
+		fs::create_dir(place.published(0x11)).unwrap();
+		let (dropped, used) = place.free(0);
+		assert_eq!(dropped.failures.len(), 1);
+		assert!(dropped.items.iter().all(|item| item.what != What::Published(0)));
+		assert!(!place.published(0x12).exists() && !place.delta.exists());
+		assert_eq!(used, place.bytes());
+		assert!(place.has_what_it_needs());
+	}
+
+	proptest! {
+		#![proptest_config(ProptestConfig::with_cases(16))]
+
+		/// However large files are: those that are left take no more than the limit, or than what must
+		/// stay.
+		#[test]
+		fn bytes_on_disk_end_within_the_limit(
+			sizes in proptest::collection::vec(1usize..20_000, 20),
+			percent in 0u64..=100,
+		) {
+			let mut sizes = sizes.into_iter().cycle();
+			let place = Place::make(|| sizes.next().unwrap());
+			let limit = place.bytes() * percent / 100;
+			let (dropped, used) = place.free(limit);
+			prop_assert!(dropped.failures.is_empty());
+			prop_assert_eq!(used, place.bytes());
+			prop_assert!(place.has_what_it_needs());
+			let (_, least) = place.free(0);
+			prop_assert!(used <= limit.max(least));
+			prop_assert!(place.has_what_it_needs());
+		}
 	}
 
 	/// A disk with versions and deltas of one model.
