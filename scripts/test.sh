@@ -25,7 +25,7 @@ scripts/metadata.sh --check
 
 # Nodes and workers mostly wait, so the tests that compute take what they leave, behind them in the queue
 # for the processor.
-echo "test: beside the next three, end to end, with polkadot.js, and the demo's path"
+echo "test: beside the next four, end to end, with polkadot.js, and the demo's path"
 work="$(mktemp -d)"
 # In a group of its own, so that all of it ends if one of the others fails.
 setsid tests/run.sh >"$work/log" 2>&1 &
@@ -46,6 +46,9 @@ echo "test: a component that is larger than the memory that is used for it"
 component="$work/larger-than-memory"
 mkdir "$component"
 nice "$CARGO_TARGET_DIR/debug/examples/larger_than_memory" "$component" 256 32
+rm -r "$component"
+echo "test: a real model through every element type and format"
+nice scripts/smollm2.sh
 echo "test: end to end"
 tail --pid=$end_to_end --lines=+1 --follow "$work/log"
 wait $end_to_end
