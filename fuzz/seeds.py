@@ -301,6 +301,11 @@ def burnpacks():
 	# Nested deeper than any list is; a text that is longer than the file.
 	yield file(b"\x81" * 40 + b"\0", b"")
 	yield file(b"\xa1\x7b" + bytes([0xff] * 8), b"")
+	# Two rows of i8 with their scales, with one scale, and without any.
+	small, scales = tensor("I8", [2, 3], 256, 262), struct.pack("<2f", 0.5, -0.25)
+	data = scales.ljust(256, b"\0") + bytes([128, 0, 127, 1, 255, 5])
+	for found in ({"a.scale": tensor("F32", [2, 1], 0, 8)}, {"a.scale": tensor("F32", [1], 0, 4)}, {}):
+		yield file(listed(a=small, **found), data)
 
 
 def gguf_files():
@@ -319,6 +324,12 @@ def safetensors_files():
 	yield whole[:100]
 	header = b'{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
 	yield struct.pack("<Q", len(header)) + header + bytes(4)
+	# A row of i8 with its scale, and two rows with one scale.
+	tensor = b'"a%s":{"dtype":"%s","shape":[%d],"data_offsets":[%d,%d]}'
+	header = b"{" + tensor % (b"", b"I8", 4, 0, 4) + b"," + tensor % (b".scale", b"F32", 1, 4, 8) + b"}"
+	yield struct.pack("<Q", len(header)) + header + bytes(8)
+	header = header.replace(b"[4]", b"[2,2]")
+	yield struct.pack("<Q", len(header)) + header + bytes(8)
 
 
 def lists():

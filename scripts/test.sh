@@ -48,6 +48,9 @@ echo "test: a component that is larger than the memory that is used for it"
 component="$work/larger-than-memory"
 mkdir "$component"
 nice "$CARGO_TARGET_DIR/debug/examples/larger_than_memory" "$component" 256 32
+rm -r "$component"
+echo "test: a real model through every element type and format"
+nice scripts/smollm2.sh
 echo "test: end to end"
 tail --pid=$end_to_end --lines=+1 --follow "$work/log"
 wait $end_to_end

@@ -64,7 +64,40 @@ fn rounding_is_measured_and_held_against_a_tolerance() {
 	assert!(ran.code == 1 && ran.err.contains("differ by more than"), "{ran:?}");
 	place.write("plain.safetensors", PLAIN);
 	let ran = place.run(&["tile", "diff", "given.gguf", "plain.safetensors"]);
-	assert!(ran.code == 1 && ran.err.contains("5 tensors are not in both"), "{ran:?}");
+	assert!(ran.code == 1 && ran.err.contains("6 tensors are not in both"), "{ran:?}");
+}
+
+#[test]
+fn every_element_type_goes_through_both_formats_and_keeps_its_tolerance() {
+	let place = Place::new();
+	tiny_model(&place);
+	place.run(&["tile", "export", "model", "-o", "given.safetensors"]).success();
+	for dtype in ["f32", "i32", "i8", "f16", "bf16"] {
+		let import = |file: &str, to: &str| {
+			place.run(&["--json", "tile", "import", file, "--to", to, "--dtype", dtype]).json()
+		};
+		let made = import("given.safetensors", dtype);
+		for (format, ending) in [("safetensors", "safetensors"), ("burnpack", "bpk")] {
+			let out = format!("{dtype}.{ending}");
+			let export =
+				["tile", "export", dtype, "--dtype", dtype, "--format", format, "-o", &out];
+			place.run(&export).success();
+			let diff = ["tile", "diff", "given.safetensors", &out, "--rounding", dtype];
+			place.run(&diff).success();
+			// The same components again, of which the roots are those of every byte.
+			assert_eq!(import(&out, &format!("{dtype}-{format}")), made, "{out}");
+		}
+	}
+	// A type that is told wrong, or values that are not those of the original, are farther off.
+	for (other, dtype) in [("bf16.bpk", "f16"), ("i8.safetensors", "bf16"), ("f16.bpk", "f32")] {
+		let ran = place.run(&["tile", "diff", "given.safetensors", other, "--rounding", dtype]);
+		let complaint = format!("differ by more than rounding to {dtype} moves them");
+		assert!(ran.code == 1 && ran.err.contains(&complaint), "{ran:?}");
+	}
+	let export = ["tile", "export", "f16", "--dtype", "i8", "-o", "out.safetensors"];
+	place.run(&export).failure(1, "cannot be written as i8");
+	let both = ["tile", "diff", "f16", "i8", "--rounding", "i8", "--tolerance", "0"];
+	place.run(&both).failure(2, "--tolerance");
 }
 
 #[test]

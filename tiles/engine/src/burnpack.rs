@@ -1,7 +1,8 @@
 //! Files of burn-pack, burn's own format for weights: written with burn's crate.
 //!
-//! [`blyan_tiles::interchange::burnpack`] reads them. Written: `F32`, `F16`, `BF16`, and `I32` with
-//! the fraction bits in the metadata. What is written and read again has the same values.
+//! [`blyan_tiles::interchange::burnpack`] reads them. Written: `F32`, `F16`, `BF16`, `I8` with the
+//! scales as tensors of their own, and `I32` with the fraction bits in the metadata. What is written
+//! and read again has the same values.
 
 use blyan_primitives::tensor::DType;
 use blyan_tiles::{
@@ -23,13 +24,12 @@ where
 	let export = Arc::new(export.clone());
 	// The writer keeps only what an error says.
 	let failed: Arc<Mutex<Option<Error>>> = Arc::default();
-	let mut tensors = Vec::with_capacity(source.entries().len());
-	for (place, entry) in source.entries().iter().enumerate() {
-		let length = export.length(entry, place)?;
-		let length = usize::try_from(length)
+	let mut tensors = Vec::with_capacity(export.entries().len());
+	for (place, entry) in export.entries().iter().enumerate() {
+		let length = usize::try_from(entry.length()?)
 			.map_err(|_| Error::tensor(&entry.name, "is longer than this machine can address"))?;
 		let shape: Vec<usize> = entry.shape.iter().map(|extent| *extent as usize).collect();
-		let dtype = written_type(export.dtype(place));
+		let dtype = written_type(entry.stored.dtype());
 		let (source, export, failed) = (source.clone(), export.clone(), failed.clone());
 		let provide = move || {
 			export.bytes(&*source, place).map(Bytes::from_bytes_vec).map_err(|error| {

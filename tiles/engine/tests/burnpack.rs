@@ -73,6 +73,37 @@ fn heads_go_through_both_formats_without_a_loss() {
 }
 
 #[test]
+fn small_integers_go_through_both_formats_byte_by_byte() {
+	let folder = tempfile::tempdir().unwrap();
+	let given = components(folder.path());
+	let small = Options { dtype: DType::I8, ..Options::default() };
+	let roots_of = |source: &dyn Source| -> Vec<H256> {
+		let folder = tempfile::tempdir().unwrap();
+		let list = import(source, folder.path(), &small, |_| ()).unwrap();
+		list.components().iter().map(|component| component.root).collect()
+	};
+	let parts = folder.path().join("small");
+	import(&given, &parts, &small, |_| ()).unwrap();
+	let components = Arc::new(Components::open(&parts).unwrap());
+	let expected = roots_of(&given);
+
+	let burn = folder.path().join("model.bpk");
+	let export = Export::new(&*components, Some(DType::I8), Overflow::Refuse).unwrap();
+	write_file(&burn, &components, &export).unwrap();
+	let read = Burnpack::open(&burn).unwrap();
+	assert_eq!(read.entries(), components.entries());
+	for place in 0..read.entries().len() {
+		assert_eq!(read.read(place).unwrap(), components.read(place).unwrap());
+	}
+	assert_eq!(roots_of(&read), expected);
+
+	let other = folder.path().join("model.safetensors");
+	let export = Export::new(&read, Some(DType::I8), Overflow::Refuse).unwrap();
+	safetensors::write_file(&other, &read, &export).unwrap();
+	assert_eq!(roots_of(&Safetensors::open(&other).unwrap()), expected);
+}
+
+#[test]
 fn values_are_those_of_the_file_that_was_opened() {
 	let folder = tempfile::tempdir().unwrap();
 	let components = Arc::new(components(folder.path()));
@@ -167,6 +198,23 @@ fn files_that_lie_are_refused() {
 	};
 	refuse(&file_of(&[("a", PackType::I64, 8)]), "is i64");
 	refuse(&file_of(&[("a", PackType::I32, 4)]), "fraction_bits");
+	refuse(&file_of(&[("a", PackType::I8, 1)]), "no tensor \"a.scale\"");
+	refuse(&file_of(&[("a", PackType::I8, 1), ("a.scale", PackType::F16, 2)]), "is no f32");
+	let scales = |count: usize| {
+		let small = Bytes::from_bytes_vec(vec![1; 4]);
+		let scales = Bytes::from_bytes_vec(vec![0; 4 * count]);
+		let tensors = vec![
+			PackTensor::new("a".to_string(), PackType::I8, vec![2, 2], None, small),
+			PackTensor::new("a.scale".to_string(), PackType::F32, vec![count], None, scales),
+		];
+		Writer::new(tensors).into_bytes().unwrap().to_vec()
+	};
+	for count in [1, 3] {
+		refuse(&scales(count), &format!("has {count} scales for an i8 tensor of 2 rows"));
+	}
+	fs::write(&path, scales(2)).unwrap();
+	let expected = Values::Small { values: vec![1; 4], scales: vec![0.0; 2], row: 2 };
+	assert_eq!(Burnpack::open(&path).unwrap().read(0).unwrap(), expected);
 	let two = file_of(&[("a", PackType::F32, 4), ("b", PackType::F32, 4)]);
 	// The keys of the map are texts of one byte.
 	let place = two.windows(2).position(|pair| pair == [0x61, b'b']).unwrap();

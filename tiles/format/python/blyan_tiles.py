@@ -12,6 +12,7 @@ Numbers are little-endian. There is one valid encoding for each value.
 """
 
 import hashlib
+import math
 import mmap
 import os
 import struct
@@ -383,6 +384,18 @@ class TileFile:
 		refuse_unless(self.header == standard, 8, "the file does not hold master weights")
 		return decode_weights(self.leaf_bytes(leaf))
 
+	def tensors(self, shapes):
+		"""The values of the tensors of these shapes, which are all that the payload holds."""
+		header, values = self.header, []
+		refuse_unless(header.payload_type == TENSOR_BLOCK, 8, "the file does not hold tensors")
+		places, _, size = layout(header.dtype, shapes)
+		refuse_unless(size == header.payload_bytes, 32, "the tensors have another length")
+		for shape, place in zip(shapes, places):
+			elements, scales = (self._map[HEADER_BYTES + at : HEADER_BYTES + end] for at, end in place)
+			row = shape[-1] if shape else 1
+			values.append(decode_elements(header.dtype, header.fraction_bits, elements, scales, row))
+		return values
+
 	def tree(self):
 		"""The tree over the payload, from which proofs come; hashes all of it."""
 		hashes = [blake2b(self.leaf_bytes(leaf)) for leaf in range(self.leaf_count())]
@@ -409,6 +422,90 @@ def file_of(weights):
 	payload = encode_weights(weights)
 	root = bytes_root(payload) if payload else bytes(HASH_BYTES)
 	return Header.of_weights(len(payload), root).encode() + payload
+
+
+# ---- element types --------------------------------------------------------------------------
+
+SCALE_BYTES = 4
+# The least normal float, below which no scale lies, and the largest integer that a value becomes.
+LEAST_SCALE, LARGEST_SMALL = 2.0**-126, 127
+
+
+def layout(dtype, shapes):
+	"""Where tensors lie in a payload: of each the elements and the scales, from and to which byte.
+
+	Then how many bytes all elements have, and the whole. Each tensor is padded to 256 bytes. With `i8`
+	the scales of all tensors, one for each row along the last dimension, follow behind all elements,
+	padded likewise.
+	"""
+	ends = [0]
+
+	def reserve(length):
+		start = ends[-1]
+		ends.append(start + -(-length // ALIGNMENT_BYTES) * ALIGNMENT_BYTES)
+		return start, start + length
+
+	elements = [reserve(math.prod(shape) * ELEMENT_BYTES[dtype]) for shape in shapes]
+	middle = ends[-1]
+	rows = [math.prod(shape[:-1]) if dtype == I8 else 0 for shape in shapes]
+	scales = [reserve(SCALE_BYTES * count) for count in rows]
+	return list(zip(elements, scales)), middle, ends[-1]
+
+
+def single(value):
+	"""The nearest float of 32 bits."""
+	return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def decode_elements(dtype, fraction_bits, elements, scales, row):
+	"""The values of a tensor, which floats of 64 bits have exactly."""
+	count = len(elements) // ELEMENT_BYTES[dtype]
+	if dtype == I32:
+		return [number / 2**fraction_bits for number in struct.unpack(f"<{count}i", elements)]
+	if dtype == I8:
+		factors = struct.unpack(f"<{len(scales) // SCALE_BYTES}f", scales)
+		numbers = enumerate(struct.unpack(f"<{count}b", elements))
+		return [number * factors[place // row] for place, number in numbers]
+	if dtype == BF16:
+		# The upper half of a float of 32 bits.
+		halves = (elements[at : at + 2] for at in range(0, len(elements), 2))
+		return [struct.unpack("<f", b"\0\0" + half)[0] for half in halves]
+	return list(struct.unpack(f"<{count}{'e' if dtype == F16 else 'f'}", elements))
+
+
+def encode_elements(dtype, fraction_bits, values, row):
+	"""The elements of a tensor and its scales. Every value is rounded once, halves to even."""
+	if dtype == I32:
+		return encode_weights([round(value * 2**fraction_bits) for value in values]), b""
+	if dtype == I8:
+		numbers, factors = [], []
+		for start in range(0, len(values), row):
+			inside = values[start : start + row]
+			largest = max(map(abs, inside))
+			factor = max(single(largest / LARGEST_SMALL), LEAST_SCALE) if largest else 0.0
+			factors.append(factor)
+			quotients = (round(value / factor) if factor else 0 for value in inside)
+			numbers += [max(-LARGEST_SMALL, min(LARGEST_SMALL, quotient)) for quotient in quotients]
+		return struct.pack(f"<{len(numbers)}b", *numbers), struct.pack(f"<{len(factors)}f", *factors)
+	if dtype == BF16:
+		bits = struct.unpack(f"<{len(values)}I", struct.pack(f"<{len(values)}f", *values))
+		halves = [number + 0x7FFF + (number >> 16 & 1) >> 16 for number in bits]
+		return struct.pack(f"<{len(halves)}H", *halves), b""
+	return struct.pack(f"<{len(values)}{'e' if dtype == F16 else 'f'}", *values), b""
+
+
+def file_of_tensors(dtype, tensors):
+	"""The bytes of the file that holds these tensors, pairs of shape and values."""
+	places, middle, size = layout(dtype, [shape for shape, _ in tensors])
+	bits, payload = FRACTION_BITS if dtype == I32 else 0, bytearray(size)
+	for (shape, values), place in zip(tensors, places):
+		encoded = encode_elements(dtype, bits, values, shape[-1] if shape else 1)
+		for (start, end), data in zip(place, encoded):
+			payload[start:end] = data
+	shape, offset = (middle // ELEMENT_BYTES[dtype],), middle if dtype == I8 else 0
+	root = bytes_root(payload)
+	header = Header(TENSOR_BLOCK, dtype, shape, bits, NOT_COMPRESSED, size, offset, root)
+	return header.encode() + bytes(payload)
 
 
 # ---- stream ---------------------------------------------------------------------------------
@@ -475,8 +572,9 @@ def frames_start(leaves):
 def decompress(frame, length):
 	"""What a frame of Zstandard (RFC 8878) holds, which must be `length` bytes.
 
-	Blocks that are not compressed are read here; for others the standard library of Python 3.14 is
-	needed, or the package `backports.zstd`, which is the same for older ones.
+	Blocks that are not compressed are read here. For others, which is nearly all that zstd writes, the
+	standard library of Python 3.14 is needed, or the package `backports.zstd`, which is the same for
+	older ones; without either this raises `NotImplementedError`.
 	"""
 	reader = Reader(frame)
 	refuse_unless(reader.take(4) == FRAME_MAGIC, 0, "this is no frame of zstd")
@@ -541,14 +639,18 @@ def repeated_frame(byte, length):
 
 def stream_of(weights):
 	"""The bytes of a stream of these master weights, in which only leaves of one byte are smaller."""
-	payload = encode_weights(weights)
-	header = Header.of_weights(len(payload), bytes_root(payload))
-	header = header._replace(payload_type=TILE_STREAM, compression=ZSTD)
-	stored = []
+	payload, stored = encode_weights(weights), []
 	for at in range(0, len(payload), LEAF_BYTES):
 		leaf = payload[at : at + LEAF_BYTES]
 		frame = repeated_frame(leaf[0], len(leaf)) if len(set(leaf)) == 1 else leaf
 		stored.append(min(frame, leaf, key=len))
+	return stream_of_stored(payload, stored)
+
+
+def stream_of_stored(payload, stored):
+	"""The bytes of a stream of master weights with this payload, whose leaves are stored like this."""
+	header = Header.of_weights(len(payload), bytes_root(payload))
+	header = header._replace(payload_type=TILE_STREAM, compression=ZSTD)
 	index = struct.pack(f"<{len(stored)}I", *map(len, stored))
 	head = (header.encode() + index).ljust(frames_start(len(stored)), b"\0")
 	return head + b"".join(stored)

@@ -175,9 +175,21 @@ def safetensors():
 	header["blk.0.gate"] = {"dtype": "I32", "shape": [2, 2], "data_offsets": offsets}
 	header["__metadata__"] = {"fraction_bits": "20", "format": "pt"}
 	values += struct.pack("<4f", 0.0, 1.0, -(2.0**-20), -2048.0)
+	data += fixed
+	# Two rows of i8, and the scale of each as a tensor of its own. What makes such files never makes -128.
+	small, scales = [[-128, 0, 127], [1, -1, 5]], [0.5, -0.25]
+	for name, dtype, shape, content in (
+		("blk.1.gate.scale", "F32", [2], struct.pack("<2f", *scales)),
+		("blk.1.gate", "I8", [2, 3], struct.pack("<6b", *small[0], *small[1])),
+	):
+		offsets = [len(data), len(data) + len(content)]
+		header[name] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+		data += content
+	products = [number * scale for row, scale in zip(small, scales) for number in row]
+	values += struct.pack("<6f", *products)
 	encoded = json.dumps(header).encode()
 	encoded += b" " * (-len(encoded) % 8)
-	return struct.pack("<Q", len(encoded)) + encoded + data + fixed, values
+	return struct.pack("<Q", len(encoded)) + encoded + data, values
 
 
 def contents():

@@ -7,8 +7,10 @@
 import json
 import pathlib
 import struct
+import sys
 import tempfile
 import unittest
+import unittest.mock
 
 import blyan_tiles as tiles
 import numpy
@@ -228,6 +230,41 @@ class Files(unittest.TestCase):
 			self.assertEqual(file.leaf_count(), 1)
 			self.assertEqual(file.weights(0), vectors.weights(int(count), int(seed)))
 
+	def test_golden_files_of_every_element_type_are_read(self):
+		rows = [row.split("\t") for row in (vectors.FOLDER / "elements.tsv").read_text().splitlines()]
+		shapes = [shape for _, shape, _ in vectors.tensors()]
+		found = {}
+		for name, dtype in vectors.ELEMENTS.items():
+			with tiles.TileFile(vectors.FOLDER / f"{name}.blyt") as file:
+				file.verify(file.header.root)
+				self.assertEqual(file.header.dtype, dtype)
+				found[name] = file.tensors(shapes)
+				self.assertRaises(FormatError, file.tensors, shapes[:-1])
+				self.assertRaises(FormatError, file.weights, 0)
+			listed = [row for row in rows if row[0] == name]
+			self.assertEqual([row[4] for row in listed], list(map(vectors.bits_of, found[name])))
+			given = [vectors.bits_of(values) for _, _, values in vectors.tensors()]
+			self.assertEqual([row[3] for row in listed], given)
+		# By hand: halves go to the even neighbour, and a row of zeros stays one.
+		self.assertEqual(found["f16"][2][4:], [1, 1 + 2**-9, 2**-24, -1 - 2**-8])
+		self.assertEqual(found["bf16"][2][4:], [1, 1, 3 * 2**-26, -1])
+		scale = tiles.single((1 + 2**-8) / 127)
+		self.assertEqual(found["i8"][2], [0, 0, 0, 0, 127 * scale, 127 * scale, 0, -127 * scale])
+		self.assertEqual(found["i8"][1], [127 * tiles.single(1.5 / 127)])
+
+	def test_values_are_half_a_step_away_at_most(self):
+		(_, shape, values), relative = list(vectors.tensors())[3], {tiles.F16: 2**-11, tiles.BF16: 2**-8}
+		for dtype in (tiles.I32, tiles.I8, tiles.F16, tiles.BF16, tiles.F32):
+			path = self.write(tiles.file_of_tensors(dtype, [(shape, values)]))
+			with tiles.TileFile(path) as file:
+				(found,) = file.tensors([shape])
+			for place, (before, after) in enumerate(zip(values, found)):
+				start = place // shape[-1] * shape[-1]
+				scale = max(map(abs, values[start : start + shape[-1]])) / 127
+				step = {tiles.I32: 2**-25, tiles.I8: scale * 0.500_1, tiles.F32: 0}
+				most = step.get(dtype, relative.get(dtype, 0) * abs(before))
+				self.assertLessEqual(abs(before - after), most, (dtype, place))
+
 	def test_leaves_of_a_file_are_proven(self):
 		weights = vectors.weights(tiles.LEAF_WEIGHTS + 64, 5)
 		with tiles.TileFile(self.write(tiles.file_of(weights))) as file:
@@ -268,6 +305,32 @@ class Files(unittest.TestCase):
 		self.assertRaises(FormatError, tiles.TileFile, self.write(whole))
 		self.assertRaises(FormatError, tiles.TileStream, tiles.file_of(weights[-64:]))
 		self.assertRaises(FormatError, stream.leaf_bytes, 2)
+
+	def test_the_golden_stream_of_an_ordinary_frame_is_read_whole_or_not_at_all(self):
+		whole = (vectors.FOLDER / vectors.COMPRESSED).read_bytes()
+		root = tiles.Header.decode(whole[: tiles.HEADER_BYTES]).root
+		payload = tiles.TileStream(whole).verify(root)
+		self.assertEqual(tiles.decode_weights(payload), vectors.compressible())
+		frames = tiles.frames_start(1)
+		self.assertLess(len(whole) - frames, len(payload) // 10)
+		for cut in cuts(whole[frames:]):
+			self.assertRaises(FormatError, tiles.TileStream, whole[:frames] + cut)
+		for at, flipped in flips(whole[frames:]):
+			try:
+				found = tiles.TileStream(whole[:frames] + flipped).verify(root)
+			except FormatError:
+				continue
+			self.assertEqual(found, payload, at)
+
+	def test_ordinary_frames_need_zstd_and_other_frames_do_not(self):
+		ordinary, repeated = (
+			tiles.TileStream((vectors.FOLDER / name).read_bytes())
+			for name in (vectors.COMPRESSED, vectors.STREAM)
+		)
+		with unittest.mock.patch.dict(sys.modules, {"compression": None, "backports": None}):
+			with self.assertRaisesRegex(NotImplementedError, "Python 3.14 or the package backports.zstd"):
+				ordinary.leaf_bytes(0)
+			self.assertEqual(repeated.leaf_bytes(0), bytes([5]) * tiles.LEAF_BYTES)
 
 	def test_a_stream_that_was_cut_off_or_damaged_is_refused(self):
 		whole = (vectors.FOLDER / vectors.STREAM).read_bytes()

@@ -6,13 +6,13 @@
 //! | to | error of a value `x` | refused |
 //! |---|---|---|
 //! | `i32` with F fraction bits | at most `2^−(F+1)` | what is not finite or leaves `±2^(31−F)` |
-//! | `i8` with a scale for each row | at most half of the row's scale | what is not finite |
+//! | `i8` with a scale for each row | at most half of the row's scale; none for values that came as `i8` in such rows | what is not finite |
 //! | `f16`, `bf16` | at most half of the distance to the next value | what is not finite or rounds to infinity |
 //! | `f32` | as above; none for values that came as `f32` | what is not finite |
 //!
 //! A *row* is a run along the last dimension. Its scale is the largest magnitude in it, divided by
-//! 127, so zero stays zero and both signs reach equally far: value = `q · scale`. Elements and
-//! scales are little-endian.
+//! 127, so zero stays zero and both signs reach equally far: value = `q · scale`, as the nearest
+//! float. Elements and scales are little-endian. [`rounding`] has the errors of the table.
 //!
 //! ```
 //! use blyan_tiles::{
@@ -82,6 +82,15 @@ pub enum Values {
 		/// Bits to the right of the point, at most 31.
 		fraction_bits: u8,
 	},
+	/// Value = `q · scale` of its row, as the nearest float.
+	Small {
+		/// The integers.
+		values: Vec<i8>,
+		/// The scale of each row; a row without one is zero.
+		scales: Vec<f32>,
+		/// Values of a row; 0 counts as 1.
+		row: usize,
+	},
 	/// Floats as they are.
 	Float(Vec<f32>),
 }
@@ -100,6 +109,7 @@ impl Values {
 	pub fn len(&self) -> usize {
 		match self {
 			Self::Fixed { values, .. } => values.len(),
+			Self::Small { values, .. } => values.len(),
 			Self::Float(values) => values.len(),
 		}
 	}
@@ -115,6 +125,10 @@ impl Values {
 			Self::Fixed { values, fraction_bits } => {
 				values.get(index).map(|value| f64::from(*value) / unit(*fraction_bits))
 			}
+			Self::Small { values, scales, row } => values.get(index).map(|value| {
+				let scale = scales.get(index / (*row).max(1)).copied().unwrap_or(0.0);
+				f64::from(f32::from(*value) * scale)
+			}),
 			Self::Float(values) => values.get(index).map(|value| f64::from(*value)),
 		}
 	}
@@ -130,6 +144,7 @@ impl Values {
 				let exact = values.iter().map(|value| f64::from(*value) / unit);
 				exact.enumerate().try_for_each(|(index, value)| take(index, value))
 			}
+			Self::Small { .. } => Self::Float(self.floats()).try_for_each(take),
 			Self::Float(values) => {
 				let exact = values.iter().map(|value| f64::from(*value));
 				exact.enumerate().try_for_each(|(index, value)| take(index, value))
@@ -141,6 +156,7 @@ impl Values {
 	pub fn floats(&self) -> Vec<f32> {
 		match self {
 			Self::Fixed { values, fraction_bits } => from_fixed(values, *fraction_bits),
+			Self::Small { values, scales, row } => from_i8(values, scales, *row),
 			Self::Float(values) => values.clone(),
 		}
 	}
@@ -158,7 +174,7 @@ impl Values {
 		let mut elements = Vec::with_capacity(self.len() * dtype.element_bytes() as usize);
 		let mut put = |bytes: &[u8]| elements.extend_from_slice(bytes);
 		match dtype {
-			DType::I8 => return encode_i8(&self.floats(), row),
+			DType::I8 => return self.encode_i8(row),
 			DType::I32 => {
 				for value in self.fixed(fraction_bits, overflow)? {
 					put(&value.to_le_bytes());
@@ -196,8 +212,9 @@ impl Values {
 			}
 			DType::I8 => {
 				let scales = scales.as_chunks::<4>().0.iter();
-				let scales: Vec<f32> = scales.map(|bytes| f32::from_le_bytes(*bytes)).collect();
-				Self::Float(from_i8(bytemuck::cast_slice(elements), &scales, row))
+				let scales = scales.map(|bytes| f32::from_le_bytes(*bytes)).collect();
+				let values = bytemuck::cast_slice::<u8, i8>(elements).to_vec();
+				Self::Small { values, scales, row: row.max(1) }
 			}
 			DType::F16 => {
 				let halves = elements.as_chunks::<2>().0.iter();
@@ -210,6 +227,27 @@ impl Values {
 			DType::F32 => {
 				let words = elements.as_chunks::<4>().0.iter();
 				Self::Float(words.map(|bytes| f32::from_le_bytes(*bytes)).collect())
+			}
+		}
+	}
+
+	/// The values as `i8`. Those that are it already, in rows of this length, stay as they are.
+	fn encode_i8(&self, row: usize) -> Result<Encoded, Error> {
+		let encoded = |small: &[i8], scales: &[f32]| Encoded {
+			elements: bytemuck::cast_slice::<i8, u8>(small).to_vec(),
+			scales: scales.iter().flat_map(|scale| scale.to_le_bytes()).collect(),
+		};
+		let row = row.max(1);
+		match self {
+			Self::Small { values, scales, row: same }
+				if *same == row && scales.len() == values.len().div_ceil(row) =>
+			{
+				self.try_for_each(|index, value| finite(index, value).map(|_| ()))?;
+				Ok(encoded(values, scales))
+			}
+			_ => {
+				let (small, scales) = to_i8(&self.floats(), row)?;
+				Ok(encoded(&small, &scales))
 			}
 		}
 	}
@@ -297,10 +335,23 @@ pub fn from_i8(values: &[i8], scales: &[f32], row: usize) -> Vec<f32> {
 	floats
 }
 
-fn encode_i8(values: &[f32], row: usize) -> Result<Encoded, Error> {
-	let (small, scales) = to_i8(values, row)?;
-	let scales = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
-	Ok(Encoded { elements: bytemuck::cast_slice::<i8, u8>(&small).to_vec(), scales })
+/// The most by which rounding once to an element type moves a value, if it is neither refused nor
+/// saturated. `fraction_bits` counts for `i32` only, `largest`, the largest magnitude of the
+/// value's row, for `i8` only.
+pub fn rounding(dtype: DType, fraction_bits: u8, value: f64, largest: f64) -> f64 {
+	// Half of the distance between two floats. Epsilon is that distance for values from 1 on.
+	let half_step = |epsilon: f64, least: f64| (value.abs() * epsilon).max(least) / 2.0;
+	match dtype {
+		DType::I32 => 0.5 / unit(fraction_bits),
+		DType::I8 => {
+			let scale = (largest / LARGEST_I8).max(f64::from(f32::MIN_POSITIVE));
+			// Scales and values are floats: of 127 scales each rounds off 2^−24 at most.
+			scale / 2.0 * (1.0 + 2f64.powi(-14))
+		}
+		DType::F16 => half_step(f16::EPSILON.into(), f16::MIN_POSITIVE_SUBNORMAL.into()),
+		DType::Bf16 => half_step(bf16::EPSILON.into(), bf16::MIN_POSITIVE_SUBNORMAL.into()),
+		DType::F32 => half_step(f32::EPSILON.into(), f32::from_bits(1).into()),
+	}
 }
 
 /// Units in one; more than 31 fraction bits count as 31.

@@ -1,7 +1,9 @@
 //! Conversions between element types: how far values move, and what is refused.
 
 use blyan_tiles::{
-	convert::{from_fixed, from_i8, to_bf16, to_f16, to_fixed, to_i8, Error, Overflow, Values},
+	convert::{
+		from_fixed, from_i8, rounding, to_bf16, to_f16, to_fixed, to_i8, Error, Overflow, Values,
+	},
 	primitives::tensor::DType,
 };
 use proptest::prelude::*;
@@ -64,6 +66,24 @@ fn values_out_of_range_are_refused_or_saturated() {
 }
 
 #[test]
+fn bounds_of_rounding_are_half_of_the_distance_between_values() {
+	let power = |exponent: i32| 2f64.powi(exponent);
+	for (dtype, value, largest, expected) in [
+		(DType::I32, 5.0, 9.0, power(-21)),
+		(DType::F16, -1.0, 9.0, power(-11)),
+		(DType::F16, power(-20), 9.0, power(-25)),
+		(DType::Bf16, 2.0, 9.0, power(-7)),
+		(DType::Bf16, 0.0, 9.0, power(-134)),
+		(DType::F32, 1.0, 9.0, power(-24)),
+		(DType::F32, 0.0, 9.0, power(-150)),
+		(DType::I8, 5.0, 254.0, 1.0 + power(-14)),
+		(DType::I8, 0.0, 0.0, power(-127) * (1.0 + power(-14))),
+	] {
+		assert_eq!(rounding(dtype, 20, value, largest), expected, "{dtype:?} {value}");
+	}
+}
+
+#[test]
 fn too_many_fraction_bits_are_refused() {
 	assert_eq!(to_fixed(&[0.0], 32, Overflow::Refuse), Err(Error::FractionBits(32)));
 	let values = Values::Float(vec![0.0]);
@@ -91,6 +111,31 @@ fn the_largest_floats_stay_finite() {
 	assert_eq!(small, [127, -127, 0]);
 	assert!(back.iter().all(|value| value.is_finite()), "{back:?}");
 	assert!(f32::MAX - back[0] <= scales[0] / 2.0);
+}
+
+#[test]
+fn small_integers_stay_as_they_are_in_rows_of_the_same_length_only() {
+	let scales = [[0.25f32, -3.0].map(f32::to_le_bytes).concat(), vec![0; 3]].concat();
+	let values = Values::decode(DType::I8, 0, &[0x80, 1, 2, 0xff], &scales, 2);
+	let expected = Values::Small { values: vec![-128, 1, 2, -1], scales: vec![0.25, -3.0], row: 2 };
+	assert_eq!(values, expected);
+	assert_eq!(values.floats(), [-32.0, 0.25, -6.0, 3.0]);
+	let one_by_one: Vec<f64> = (0..4).filter_map(|index| values.get(index)).collect();
+	assert_eq!(one_by_one, [-32.0, 0.25, -6.0, 3.0]);
+	assert_eq!((values.get(4), values.len()), (None, 4));
+	let encoded = values.encode(DType::I8, 0, 2, Overflow::Refuse).unwrap();
+	assert_eq!((encoded.elements, encoded.scales), (vec![0x80, 1, 2, 0xff], scales[..8].to_vec()));
+	// As floats in one row, and as floats because a scale is missing.
+	let other = through(&values, DType::I8, 0, 4);
+	let scale = 32.0f32 / 127.0;
+	let small = vec![-127, 1, -24, 12];
+	assert_eq!(other, Values::Small { values: small, scales: vec![scale], row: 4 });
+	let short = Values::Small { values: vec![100, 1], scales: vec![0.5], row: 1 };
+	let both = through(&short, DType::I8, 0, 1);
+	let scales = vec![50.0 / 127.0, 0.0];
+	assert_eq!(both, Values::Small { values: vec![127, 0], scales, row: 1 });
+	let fixed = through(&values, DType::I32, 2, 1);
+	assert_eq!(fixed, Values::Fixed { values: vec![-128, 1, -24, 12], fraction_bits: 2 });
 }
 
 #[test]
@@ -174,6 +219,26 @@ proptest! {
 			prop_assert!(half_error <= (magnitude * 2f32.powi(-11)).max(2f32.powi(-25)));
 			let upper_error = (upper.to_f32() - value).abs();
 			prop_assert!(upper_error <= (magnitude * 2f32.powi(-8)).max(f32::MIN_POSITIVE));
+		}
+	}
+
+	#[test]
+	fn rounding_moves_values_no_farther_than_it_says(
+		values in prop::collection::vec(finite(), 1..60),
+		bits in 0u8..=24,
+		row in 1usize..20,
+	) {
+		let values = Values::Float(values);
+		for dtype in TYPES {
+			let back = through(&values, dtype, bits, row);
+			for index in 0..values.len() {
+				let first = index / row * row;
+				let magnitudes = (first..first + row).filter_map(|index| values.get(index));
+				let largest = magnitudes.fold(0f64, |largest, value| largest.max(value.abs()));
+				let (value, found) = (values.get(index).unwrap(), back.get(index).unwrap());
+				let bound = rounding(dtype, bits, value, largest);
+				prop_assert!((value - found).abs() <= bound, "{dtype:?}: {value}, {found}");
+			}
 		}
 	}
 

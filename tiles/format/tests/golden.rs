@@ -1,16 +1,22 @@
 //! Files against those that the reader in `python/`, a second implementation, wrote.
 
 use blyan_tiles::{
+	convert::Values,
+	interchange::{
+		self,
+		components::{import, Components, Options},
+		Entry, Source, Stored,
+	},
 	primitives::{
 		delta::{weights_in_leaf, LEAF_WEIGHTS},
 		hash::blake2b_256,
-		tensor::{Header, HEADER_BYTES},
+		tensor::{DType, Header, HEADER_BYTES},
 		H256,
 	},
 	tile_stream::VerifiedStream,
 	Error, Executable, TileFile, TileStream, TileStreamWriter,
 };
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// The file that is committed as it is: the first row of `files.tsv`.
 const SMALL: &[u8] = include_bytes!("vectors/two_tensors.blyt");
@@ -20,6 +26,12 @@ const WEIGHTS: &[u8] = include_bytes!("vectors/expert_weights.blyt");
 const EXPERT: &[u8] = include_bytes!("vectors/expert.blyt");
 /// A stream: a leaf of bytes that are all 5, and the weights of that file.
 const STREAM: &[u8] = include_bytes!("vectors/repeated.blys");
+/// A stream of one leaf, an ordinary frame of zstd.
+const COMPRESSED: &[u8] = include_bytes!("vectors/compressed.blys");
+/// Files of the same tensors in other element types, each with scales or without.
+const I8: &[u8] = include_bytes!("vectors/i8.blyt");
+const F16: &[u8] = include_bytes!("vectors/f16.blyt");
+const BF16: &[u8] = include_bytes!("vectors/bf16.blyt");
 
 /// The weights that `python/vectors.py` describes.
 fn weights(count: usize, seed: u32) -> Vec<i32> {
@@ -107,30 +119,130 @@ fn golden_files_refuse_every_cut_and_flip() {
 	}
 }
 
-#[test]
-fn golden_stream_is_read_and_refuses_every_cut() {
-	let folder = tempfile::tempdir().unwrap();
-	let [file, stream, back] = ["a.blyt", "a.blys", "b.blyt"].map(|name| folder.path().join(name));
-	let weights = [vec![0x0505_0505; LEAF_WEIGHTS], weights(128, 1)].concat();
-	let root = TileFile::create(&file, &weights).unwrap();
-	fs::write(&stream, STREAM).unwrap();
-	let opened = TileStream::open(&stream).unwrap().verify(&root).unwrap();
-	assert_eq!(opened.reader().unwrap().weights(1).unwrap(), &weights[LEAF_WEIGHTS..]);
-	opened.expand(&back).unwrap();
-	assert_eq!(fs::read(&back).unwrap(), fs::read(&file).unwrap());
-	for length in 0..STREAM.len() {
-		fs::write(&stream, &STREAM[..length]).unwrap();
-		assert!(TileStream::open(&stream).is_err(), "cut to {length}");
+/// The tensors of the files of each element type.
+#[derive(Default)]
+struct Tensors {
+	entries: Vec<Entry>,
+	values: Vec<Vec<f32>>,
+	metadata: BTreeMap<String, String>,
+}
+
+impl Source for Tensors {
+	fn entries(&self) -> &[Entry] {
+		&self.entries
 	}
-	fs::write(&stream, [STREAM, [0].as_slice()].concat()).unwrap();
-	assert!(TileStream::open(&stream).is_err(), "a byte too many");
+
+	fn metadata(&self) -> &BTreeMap<String, String> {
+		&self.metadata
+	}
+
+	fn read(&self, place: usize) -> interchange::Result<Values> {
+		Ok(Values::Float(self.values[place].clone()))
+	}
+}
+
+/// The tensors of the file of this element type before they were rounded, and the bits of their
+/// values afterwards.
+fn tensors_of(element_type: &str) -> (Tensors, Vec<Vec<u32>>) {
+	let (mut given, mut found) = (Tensors::default(), Vec::new());
+	for row in include_str!("vectors/elements.tsv").lines() {
+		let fields: Vec<&str> = row.split('\t').collect();
+		let [name, tensor, shape, before, after] = fields[..] else {
+			panic!("a row has five fields: {row}");
+		};
+		if name != element_type {
+			continue;
+		}
+		let bits = |text: &str| -> Vec<u32> {
+			let places = (0..text.len()).step_by(8);
+			places.map(|at| u32::from_str_radix(&text[at..at + 8], 16).unwrap()).collect()
+		};
+		let extents = shape.split(',').filter(|extent| !extent.is_empty());
+		given.entries.push(Entry {
+			name: tensor.to_owned(),
+			shape: extents.map(|extent| extent.parse().unwrap()).collect(),
+			stored: Stored::F32,
+			fraction_bits: 0,
+		});
+		given.values.push(bits(before).into_iter().map(f32::from_bits).collect());
+		found.push(bits(after));
+	}
+	(given, found)
 }
 
 #[test]
-fn golden_stream_with_any_byte_flipped_is_refused_or_the_same_payload() {
+fn golden_files_of_every_element_type_are_written_and_read_as_they_are() {
+	for (dtype, name, golden) in
+		[(DType::I8, "i8", I8), (DType::F16, "f16", F16), (DType::Bf16, "bf16", BF16)]
+	{
+		let folder = tempfile::tempdir().unwrap();
+		let (given, expected) = tensors_of(name);
+		assert_eq!(expected.len(), 4, "{name}");
+		let options = Options { dtype, ..Options::default() };
+		import(&given, folder.path(), &options, |_| ()).unwrap();
+		let path = folder.path().join("layer.0.blyt");
+		assert!(fs::read(&path).unwrap() == golden, "{name}");
+		let components = Components::open(folder.path()).unwrap();
+		for (place, expected) in expected.iter().enumerate() {
+			let floats = components.read(place).unwrap().floats();
+			let found: Vec<u32> = floats.iter().map(|float| float.to_bits()).collect();
+			assert_eq!(&found, expected, "{name}, tensor {place}");
+		}
+
+		let root = Header::decode(&golden[..HEADER_BYTES]).unwrap().root;
+		let changed = folder.path().join("changed.blyt");
+		let is_used = |bytes: &[u8]| {
+			fs::write(&changed, bytes).unwrap();
+			TileFile::open_verified(&changed, &root).is_ok()
+		};
+		assert!(is_used(golden), "{name}");
+		for length in 0..golden.len() {
+			assert!(!is_used(&golden[..length]), "{name}, cut to {length}");
+		}
+		assert!(!is_used(&[golden, [0].as_slice()].concat()), "{name}, a byte too many");
+		// No hash covers what the header says beside the root.
+		for at in (0..8).chain(48..golden.len()) {
+			let mut flipped = golden.to_vec();
+			flipped[at] ^= 1 << (at % 8);
+			assert!(!is_used(&flipped), "{name}, byte {at}");
+		}
+	}
+}
+
+#[test]
+fn golden_streams_are_read_and_refuse_every_cut() {
+	let folder = tempfile::tempdir().unwrap();
+	let [file, stream, back] = ["a.blyt", "a.blys", "b.blyt"].map(|name| folder.path().join(name));
+	let repeated = [vec![0x0505_0505; LEAF_WEIGHTS], weights(128, 1)].concat();
+	let compressed: Vec<i32> = (0..1_024).map(|i| (i % 7 * (i % 11)) << 10).collect();
+	for (golden, weights) in [(STREAM, repeated), (COMPRESSED, compressed)] {
+		let root = TileFile::create(&file, &weights).unwrap();
+		fs::write(&stream, golden).unwrap();
+		let opened = TileStream::open(&stream).unwrap().verify(&root).unwrap();
+		let last = (weights.len() - 1) / LEAF_WEIGHTS;
+		let mut reader = opened.reader().unwrap();
+		assert_eq!(reader.weights(last as u64).unwrap(), &weights[last * LEAF_WEIGHTS..]);
+		opened.expand(&back).unwrap();
+		assert_eq!(fs::read(&back).unwrap(), fs::read(&file).unwrap());
+		for length in 0..golden.len() {
+			fs::write(&stream, &golden[..length]).unwrap();
+			assert!(TileStream::open(&stream).is_err(), "cut to {length}");
+		}
+		fs::write(&stream, [golden, [0].as_slice()].concat()).unwrap();
+		assert!(TileStream::open(&stream).is_err(), "a byte too many");
+	}
+}
+
+#[test]
+fn golden_streams_with_any_byte_flipped_are_refused_or_the_same_payload() {
+	flipped_bytes_change_no_payload(STREAM);
+	flipped_bytes_change_no_payload(COMPRESSED);
+}
+
+fn flipped_bytes_change_no_payload(golden: &[u8]) {
 	let folder = tempfile::tempdir().unwrap();
 	let given = folder.path().join("given.blys");
-	let root = Header::decode(&STREAM[..HEADER_BYTES]).unwrap().root;
+	let root = Header::decode(&golden[..HEADER_BYTES]).unwrap().root;
 	let verified = |bytes: &[u8]| {
 		fs::write(&given, bytes).unwrap();
 		TileStream::open(&given)?.verify(&root)
@@ -140,9 +252,9 @@ fn golden_stream_with_any_byte_flipped_is_refused_or_the_same_payload() {
 		let leaves = 0..stream.stream().leaf_count();
 		leaves.flat_map(|leaf| reader.read(leaf).unwrap().to_vec()).collect::<Vec<u8>>()
 	};
-	let genuine = payload(&verified(STREAM).unwrap());
-	for at in 0..STREAM.len() {
-		let mut flipped = STREAM.to_vec();
+	let genuine = payload(&verified(golden).unwrap());
+	for at in 0..golden.len() {
+		let mut flipped = golden.to_vec();
 		flipped[at] ^= 1 << (at % 8);
 		// Zstandard ignores one bit of a frame, and the header says things that no hash covers.
 		if let Ok(stream) = verified(&flipped) {

@@ -4,7 +4,7 @@
 use blyan_tiles::{
 	convert::{Overflow, Values},
 	interchange::{
-		compare::{compare, measure, Found, Measured},
+		compare::{compare, measure, Found, Measured, Tolerance},
 		components::{import, Components, Options, LIST_FILE},
 		gguf::Gguf,
 		safetensors::{write_file, Safetensors},
@@ -75,7 +75,8 @@ fn options(dtype: DType) -> Options {
 	Options { dtype, ..Options::default() }
 }
 
-/// All that can be seen of a source. Values are the bits of floats or integers.
+/// All that can be seen of a source. Values are the bits of floats or integers, and of scales behind
+/// them.
 #[derive(PartialEq)]
 struct Seen {
 	entries: Vec<Entry>,
@@ -86,13 +87,18 @@ struct Seen {
 impl Seen {
 	/// Whatever is accepted can be read to its end, and is as long as it says.
 	fn new(source: &dyn Source) -> Self {
-		let values = |(place, entry): (usize, &Entry)| {
-			let values: Vec<u32> = match source.read(place).unwrap() {
-				Values::Fixed { values, .. } => values.iter().map(|value| *value as u32).collect(),
-				Values::Float(values) => bits(&values),
-			};
+		let values = |(place, entry): (usize, &Entry)| -> Vec<u32> {
+			let values = source.read(place).unwrap();
 			assert_eq!(values.len() as u64, entry.count());
-			values
+			match values {
+				Values::Fixed { values, .. } => values.iter().map(|value| *value as u32).collect(),
+				Values::Small { values, scales, row } => {
+					assert_eq!(scales.len() as u64, entry.count() / row as u64);
+					let small = values.iter().map(|value| *value as u32);
+					small.chain(bits(&scales)).collect()
+				}
+				Values::Float(values) => bits(&values),
+			}
 		};
 		let entries = source.entries();
 		assert!(source.read(entries.len()).is_err());
@@ -131,6 +137,13 @@ fn safetensors_are_read_as_an_independent_writer_wrote_them() {
 	let fixed = file.entries().iter().position(|entry| entry.stored == Stored::I32).unwrap();
 	let values = vec![0, 1 << 20, -1, i32::MIN];
 	assert_eq!(file.read(fixed).unwrap(), Values::Fixed { values, fraction_bits: 20 });
+	// The scales are beside their tensor, which is the last one, and no tensor of their own.
+	let small = file.entries().last().unwrap();
+	let (name, shape, stored) = (small.name.as_str(), &small.shape[..], small.stored);
+	assert_eq!((name, shape, stored), ("blk.1.gate", &[2, 3][..], Stored::I8));
+	let values = vec![-128, 0, 127, 1, -1, 5];
+	let expected = Values::Small { values, scales: vec![0.5, -0.25], row: 3 };
+	assert_eq!(file.read(file.entries().len() - 1).unwrap(), expected);
 }
 
 #[test]
@@ -139,7 +152,7 @@ fn cut_and_flipped_files_are_refused_or_others() {
 	// Where the tensors begin.
 	let readers: [(&[u8], usize, Read); 2] = [
 		(GGUF, 960, |bytes| Gguf::new(bytes).ok().map(|file| Seen::new(&file))),
-		(PLAIN, 392, |bytes| Safetensors::new(bytes).ok().map(|file| Seen::new(&file))),
+		(PLAIN, 544, |bytes| Safetensors::new(bytes).ok().map(|file| Seen::new(&file))),
 	];
 	for (whole, start, read) in readers {
 		let genuine = read(whole).unwrap();
@@ -178,9 +191,9 @@ fn safetensors_of(header: &str, data: usize) -> Vec<u8> {
 	file
 }
 
-fn problem(refused: Result<impl Source>) -> String {
+fn problem<T>(refused: Result<T>) -> String {
 	match refused {
-		Ok(_) => panic!("the file was not refused"),
+		Ok(_) => panic!("nothing was refused"),
 		Err(error) => error.to_string(),
 	}
 }
@@ -192,6 +205,10 @@ fn safetensors_that_lie_are_refused_by_name() {
 	};
 	let long = "n".repeat(MAX_NAME_BYTES + 1);
 	let one = tensor("F32", "[1]", 0, 4);
+	let scaled = |shape: &str, dtype: &str, scales: &str| {
+		let scales = tensor(dtype, scales, 4, 8);
+		format!(r#"{{"a":{},"a.scale":{scales}}}"#, tensor("I8", shape, 0, 4))
+	};
 	let cases = [
 		(format!(r#"{{"a":{one},"a":{one}}}"#), 4, "\"a\" occurs twice"),
 		(format!(r#"{{"a":{one},"b":{one}}}"#), 4, "`b`"),
@@ -202,6 +219,10 @@ fn safetensors_that_lie_are_refused_by_name() {
 		(format!(r#"{{"a":{}}}"#, tensor("F64", "[1]", 0, 8)), 8, "is F64"),
 		(format!(r#"{{"a":{}}}"#, tensor("X9", "[1]", 0, 4)), 4, "X9"),
 		(format!(r#"{{"a":{}}}"#, tensor("I32", "[1]", 0, 4)), 4, "fraction_bits"),
+		(format!(r#"{{"a":{}}}"#, tensor("I8", "[4]", 0, 4)), 4, "no tensor \"a.scale\""),
+		(scaled("[4]", "F16", "[2]"), 8, "is no f32"),
+		(scaled("[4]", "I8", "[4]"), 8, "is no f32"),
+		(scaled("[2,2]", "F32", "[1]"), 8, "has 1 scales for an i8 tensor of 2 rows"),
 		(format!(r#"{{"a":{}}}"#, tensor("F32", "[0]", 0, 0)), 0, "has no values"),
 		(format!(r#"{{"a":{}}}"#, tensor("F32", "[1,1,1,1,1,1,1,1,1]", 0, 4)), 4, "9 dimensions"),
 		(format!(r#"{{"a":{}}}"#, tensor("F32", "[4611686018427387904,4]", 0, 0)), 0, "overflow"),
@@ -365,8 +386,10 @@ fn exported_components_are_imported_again_byte_by_byte() {
 fn small_integers_come_back_within_half_a_scale() {
 	let source = Gguf::new(GGUF).unwrap();
 	let (_folder, components) = imported(&source, options(DType::I8));
-	for difference in compare(&source, &components, |_| ()).unwrap() {
+	let rounding = Some(Tolerance::Rounding(DType::I8));
+	for difference in compare(&source, &components, rounding, |_| ()).unwrap() {
 		let Found::Both(measured) = difference.found else { panic!("{difference:?}") };
+		assert_eq!(measured.intolerable, 0, "{}", difference.tensor);
 		let place = source.entries().iter().position(|entry| entry.name == difference.tensor);
 		let floats = source.read(place.unwrap()).unwrap().floats();
 		let largest = floats.iter().fold(0f32, |largest, value| largest.max(value.abs()));
@@ -374,11 +397,102 @@ fn small_integers_come_back_within_half_a_scale() {
 		assert!(measured.largest_absolute <= bound, "{}: {measured:?}", difference.tensor);
 	}
 	let export = Export::new(&components, None, Overflow::Refuse).unwrap();
-	assert_eq!(export.dtype(0), DType::F32);
-	let refused = Export::new(&components, Some(DType::I8), Overflow::Refuse);
-	assert!(matches!(refused, Err(Error::Tensor { .. })));
+	assert_eq!(export.entries()[0].stored, Stored::F32);
 	let refused = Export::new(&components, Some(DType::I32), Overflow::Refuse);
 	assert!(matches!(refused, Err(Error::Tensor { .. })));
+}
+
+/// A file of safetensors with an `i8` tensor `w` of these integers, in rows of so many, and its scales.
+fn scaled_file(small: &[i8], row: usize, scales: &[f32]) -> Vec<u8> {
+	let (rows, start) = (small.len() / row, 4 * scales.len());
+	let tensor = |dtype: &str, row: usize, start: usize, end: usize| {
+		format!(r#"{{"dtype":"{dtype}","shape":[{rows},{row}],"data_offsets":[{start},{end}]}}"#)
+	};
+	let listed = tensor("I8", row, start, start + small.len());
+	let header = format!(r#"{{"w.scale":{},"w":{listed}}}"#, tensor("F32", 1, 0, start));
+	let mut file = safetensors_of(&header, 0);
+	file.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
+	file.extend(small.iter().map(|value| *value as u8));
+	file
+}
+
+#[test]
+fn small_integers_and_their_scales_go_both_ways_byte_by_byte() {
+	// None of these rows would be made of the values that it stands for.
+	let (small, scales) = ([-128i8, 5, 0, 1, 2, 3], [0.5f32, -0.25]);
+	let given = scaled_file(&small, 3, &scales);
+	let source = Safetensors::new(given.clone()).unwrap();
+	let (folder, components) = imported(&source, options(DType::I8));
+	let payload = TileFile::open(folder.path().join("w.blyt")).unwrap().payload().to_vec();
+	assert_eq!(payload[..6], small.map(|value| value as u8));
+	assert_eq!(payload[256..264], scales.map(f32::to_le_bytes).concat());
+	assert_eq!(components.read(0).unwrap(), source.read(0).unwrap());
+	assert_eq!(components.read(0).unwrap().floats(), [-64.0, 2.5, 0.0, -0.25, -0.5, -0.75]);
+
+	let export = Export::new(&components, Some(DType::I8), Overflow::Refuse).unwrap();
+	let names: Vec<&str> = export.entries().iter().map(|entry| entry.name.as_str()).collect();
+	assert_eq!(names, ["w.scale", "w"]);
+	let out = folder.path().join("out.safetensors");
+	write_file(&out, &components, &export).unwrap();
+	let written = fs::read(&out).unwrap();
+	assert!(written.ends_with(&given[given.len() - 14..]));
+	let (_again, again) = imported(&Safetensors::new(written).unwrap(), options(DType::I8));
+	let root = |components: &Components| components.list().components()[0].root;
+	assert_eq!(root(&again), root(&components));
+	// Other types are made of the values.
+	let (_floats, floats) = imported(&source, options(DType::F16));
+	assert_eq!(floats.read(0).unwrap().floats(), components.read(0).unwrap().floats());
+}
+
+#[test]
+fn rows_and_scales_of_many_tensors_come_back() {
+	let mut source = Memory::new(&[
+		("layers.0.a", &[0.1, -3.0, 2.0, 0.0, -0.0, 0.0]),
+		("layers.0.b", &[1.5]),
+		("c", &[1e-30, 1e30, 7.0]),
+	]);
+	source.entries[0].shape = vec![2, 3];
+	source.entries[1].shape = Vec::new();
+	let (folder, components) = imported(&source, options(DType::I8));
+	let export = Export::new(&components, Some(DType::I8), Overflow::Refuse).unwrap();
+	let shapes: Vec<&[u64]> = export.entries().iter().map(|entry| &entry.shape[..]).collect();
+	let expected: [&[u64]; 6] = [&[2, 1], &[], &[1], &[2, 3], &[], &[3]];
+	assert_eq!(shapes, expected);
+	let out = folder.path().join("out.safetensors");
+	write_file(&out, &components, &export).unwrap();
+	let back = Safetensors::open(&out).unwrap();
+	assert_eq!(back.entries(), components.entries());
+	let (_again, again) = imported(&back, options(DType::I8));
+	let roots = |components: &Components| -> Vec<_> {
+		components.list().components().iter().map(|part| part.root).collect()
+	};
+	assert_eq!(roots(&again), roots(&components));
+}
+
+#[test]
+fn small_integers_that_cannot_be_written_or_read_are_refused() {
+	let written = |source: &dyn Source| Export::new(source, Some(DType::I8), Overflow::Refuse);
+	let floats = Memory::new(&[("a", &[1.0])]);
+	assert!(problem(written(&floats)).contains("cannot be written as i8"));
+	let one: &[f32] = &[1.0];
+	let small = |names: &[&str]| {
+		let tensors: Vec<(&str, &[f32])> = names.iter().map(|name| (*name, one)).collect();
+		let mut source = Memory::new(&tensors);
+		source.entries.iter_mut().for_each(|entry| entry.stored = Stored::I8);
+		source
+	};
+	assert!(written(&small(&["a", "b"])).is_ok());
+	let taken = problem(written(&small(&["a", "a.scale"])));
+	assert!(taken.contains("\"a.scale\" occurs twice"), "{taken}");
+	let long = "n".repeat(MAX_NAME_BYTES - 5);
+	assert!(written(&small(&[&long[1..]])).is_ok());
+	assert!(problem(written(&small(&[long.as_str()]))).contains("has a name of 257 bytes"));
+	for scale in [f32::NAN, f32::INFINITY, f32::MAX] {
+		let file = Safetensors::new(scaled_file(&[1, 2], 1, &[1.0, scale])).unwrap();
+		let folder = tempfile::tempdir().unwrap();
+		let refused = import(&file, folder.path(), &options(DType::I8), |_| ());
+		assert!(problem(refused).contains("\"w\": value 1 is"), "{scale}");
+	}
 }
 
 #[test]
@@ -519,23 +633,74 @@ fn differences_are_measured_and_what_is_missing_is_named() {
 		[("b", &[0.0]), ("far", &[1.5, 2.0]), ("same", &[1.0, f32::NAN])];
 	let mut second = Memory::new(&second);
 	let mut names = Vec::new();
-	let found = compare(&first, &second, |difference| names.push(difference.tensor.clone()));
+	let found = compare(&first, &second, None, |difference| names.push(difference.tensor.clone()));
 	let found = found.unwrap();
 	assert_eq!(names, ["same", "far", "a", "b"]);
 	let same = Measured { values: 2, ..Measured::default() };
 	assert_eq!(found[0].found, Found::Both(same));
-	let far = Measured { values: 2, unequal: 2, largest_absolute: 4.0, largest_relative: 2.0 };
+	let far = Measured {
+		values: 2,
+		unequal: 2,
+		largest_absolute: 4.0,
+		largest_relative: 2.0,
+		intolerable: 0,
+	};
 	assert_eq!(found[1].found, Found::Both(far));
 	assert_eq!(found[2].found, Found::OnlyFirst);
 	assert_eq!(found[3].found, Found::OnlySecond);
 	second.entries[1].shape = vec![1, 2];
-	let found = compare(&first, &second, |_| ()).unwrap();
+	let found = compare(&first, &second, None, |_| ()).unwrap();
 	let shapes = Found::Shapes { first: vec![2], second: vec![1, 2] };
 	assert_eq!(found[1].found, shapes);
 
 	let zero = Values::Fixed { values: vec![0, 1], fraction_bits: 24 };
 	let one = Values::Float(vec![2f32.powi(-24), f32::INFINITY]);
-	assert_eq!(measure(&zero, &Values::Float(vec![0.0])), None);
-	let measured = measure(&zero, &one).unwrap();
+	assert_eq!(measure(&zero, &Values::Float(vec![0.0]), 1, None), None);
+	let measured = measure(&zero, &one, 1, None).unwrap();
 	assert_eq!((measured.unequal, measured.largest_absolute), (2, f64::INFINITY));
+}
+
+#[test]
+fn what_is_farther_than_rounding_explains_is_counted() {
+	let beyond = |first: &[f32], second: &Values, row: usize, tolerance: Tolerance| {
+		measure(&Values::Float(first.to_vec()), second, row, Some(tolerance)).unwrap().intolerable
+	};
+	let floats = |values: &[f32]| Values::Float(values.to_vec());
+	let first = [1.0f32, -4.0, 0.5];
+	// Half of the distance between two values of f16 is 2^−11 at 1 and 2^−9 at 4, of bf16 2^−8 and
+	// 2^−6.
+	let second = floats(&[1.0 + 2f32.powi(-10), -4.0 - 2f32.powi(-7), 0.5]);
+	for (tolerance, expected) in [
+		(Tolerance::Rounding(DType::F32), 2),
+		(Tolerance::Rounding(DType::F16), 2),
+		(Tolerance::Rounding(DType::Bf16), 0),
+		(Tolerance::Absolute(0.0), 2),
+		(Tolerance::Absolute(2f64.powi(-10)), 1),
+		(Tolerance::Absolute(1.0), 0),
+	] {
+		assert_eq!(beyond(&first, &second, 3, tolerance), expected, "{tolerance}");
+	}
+	// Half of a scale is 2 / 127 for the whole row, and 0.5 / 127 and less for its single values.
+	let small = Tolerance::Rounding(DType::I8);
+	let second = floats(&[1.0 + 1.9 / 127.0, -4.0, 0.5 + 2.1 / 127.0]);
+	assert_eq!(beyond(&first, &second, 3, small), 1);
+	assert_eq!(beyond(&first, &second, 1, small), 2);
+	// Half of a unit, of as many fraction bits as the second has; none of a float.
+	let fixed = Tolerance::Rounding(DType::I32);
+	let second = Values::Fixed { values: vec![5, -15, 2], fraction_bits: 2 };
+	assert_eq!(beyond(&[1.125, -4.0, 0.5], &second, 3, fixed), 1);
+	assert_eq!(beyond(&[1.0], &floats(&[1.0 + 2f32.powi(-20)]), 1, fixed), 1);
+	// What is not finite stays so.
+	for (first, second, expected) in [
+		(f32::INFINITY, 1.0, 1),
+		(1.0, f32::NAN, 1),
+		(f32::NAN, 1.0, 1),
+		(f32::NAN, f32::NAN, 0),
+		(f32::INFINITY, f32::INFINITY, 0),
+	] {
+		for dtype in [DType::I8, DType::F16] {
+			let tolerance = Tolerance::Rounding(dtype);
+			assert_eq!(beyond(&[first], &floats(&[second]), 1, tolerance), expected);
+		}
+	}
 }

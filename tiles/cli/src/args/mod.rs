@@ -47,7 +47,7 @@ pub use round::{
 pub use sample::SampleArgs;
 pub use sim::{SimCommand, SimNetworkArgs};
 pub use tile::{
-	DtypeName, FloatName, FormatName, TileCommand, TileConvertArgs, TileDiffArgs, TileExportArgs,
+	DtypeName, FormatName, TileCommand, TileConvertArgs, TileDiffArgs, TileExportArgs,
 	TileImportArgs, TileInspectArgs, TileProveArgs, TileRootArgs, TileVerifyArgs,
 };
 pub use values::{parse_account, parse_hash};

@@ -58,27 +58,6 @@ impl From<DtypeName> for DType {
 	}
 }
 
-/// An element type of other formats, as the command line names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FloatName {
-	/// IEEE 754 binary32.
-	F32,
-	/// IEEE 754 binary16.
-	F16,
-	/// The upper half of a binary32.
-	Bf16,
-}
-
-impl From<FloatName> for DType {
-	fn from(name: FloatName) -> Self {
-		match name {
-			FloatName::F32 => Self::F32,
-			FloatName::F16 => Self::F16,
-			FloatName::Bf16 => Self::Bf16,
-		}
-	}
-}
-
 /// A format that weights are exported to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FormatName {
@@ -126,9 +105,10 @@ pub struct TileExportArgs {
 	#[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
 	pub out: PathBuf,
 	/// Round all values to this type; without it, what is i32, f16, bf16 or f32 stays so, and only
-	/// i8 becomes f32.
+	/// i8 becomes f32. Components of i32 and i8 alone can be written as that; the scales of i8 are
+	/// in a tensor NAME.scale beside each tensor.
 	#[arg(long, value_enum)]
-	pub dtype: Option<FloatName>,
+	pub dtype: Option<DtypeName>,
 	/// Let values that are too large become the largest of the type, instead of refusing them.
 	#[arg(long)]
 	pub saturate: bool,
@@ -146,6 +126,10 @@ pub struct TileDiffArgs {
 	/// Fail if two values differ by more than this; 0 if none may differ.
 	#[arg(long, value_name = "DIFFERENCE", value_parser = parse_tolerance)]
 	pub tolerance: Option<f64>,
+	/// Fail if a value of the second differs from that of the first by more than rounding it once
+	/// to this type moves it; of i8 by half of the scale of its row.
+	#[arg(long, value_enum, value_name = "DTYPE", conflicts_with = "tolerance")]
+	pub rounding: Option<DtypeName>,
 }
 
 /// Arguments of `tile root`.

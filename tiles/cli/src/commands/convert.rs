@@ -16,7 +16,7 @@ use blyan_tiles::{
 	convert::Overflow,
 	interchange::{
 		burnpack::{self, Burnpack},
-		compare::{compare, Found, Measured},
+		compare::{compare, Found, Measured, Tolerance},
 		components::{self, Component, Components, List, Options, Tensor},
 		gguf::{self, Gguf},
 		safetensors::{self, Safetensors},
@@ -148,8 +148,10 @@ impl Compared {
 /// Compares two files or folders of weights, value by value.
 pub fn diff(args: TileDiffArgs, context: &Context) -> anyhow::Result<()> {
 	let [first, second] = [open(&args.first)?, open(&args.second)?];
+	let rounding = args.rounding.map(|name| Tolerance::Rounding(name.into()));
+	let tolerance = rounding.or(args.tolerance.map(Tolerance::Absolute));
 	let progress = context.output.progress("tensors", first.entries().len() as u64);
-	let differences = compare(&*first, &*second, |_| progress.inc(1));
+	let differences = compare(&*first, &*second, tolerance, |_| progress.inc(1));
 	progress.finish_and_clear();
 	let compared: Vec<Compared> = differences?
 		.into_iter()
@@ -162,10 +164,8 @@ pub fn diff(args: TileDiffArgs, context: &Context) -> anyhow::Result<()> {
 
 	let other = compared.iter().filter(|row| row.problem.is_some()).count();
 	ensure!(other == 0, "{other} tensors are not in both, or have other shapes");
-	if let Some(tolerance) = args.tolerance {
-		let far = |row: &&Compared| {
-			row.measured.is_some_and(|measured| measured.largest_absolute > tolerance)
-		};
+	if let Some(tolerance) = tolerance {
+		let far = |row: &&Compared| row.measured.is_some_and(|found| found.intolerable > 0);
 		let far = compared.iter().filter(far).count();
 		ensure!(far == 0, "{far} tensors have values that differ by more than {tolerance}");
 	}

@@ -13,11 +13,11 @@
 //! | … | padding up to a multiple of 256 bytes |
 //! | … | the bytes of each tensor, where its `data_offsets` say, counted from here |
 //!
-//! Numbers are little-endian. Read: `F32`, `F16`, `BF16`, and `I32` in files whose metadata states
-//! [fraction bits](super::FRACTION_BITS_KEY).
+//! Numbers are little-endian. Read: `F32`, `F16`, `BF16`, `I8` with [scales](super::SCALE_SUFFIX),
+//! and `I32` in files whose metadata states [fraction bits](super::FRACTION_BITS_KEY).
 
 use super::{
-	check_entries, stated_fraction_bits, Entry, Error, Result, Source, Stored, Unique,
+	check_entries, scales, stated_fraction_bits, Entry, Error, Result, Source, Stored, Unique,
 	MAX_HEADER_BYTES,
 };
 use crate::convert::Values;
@@ -30,6 +30,7 @@ use std::{
 	fmt,
 	fs::File,
 	io::{self, Read, Seek, SeekFrom},
+	ops::Range,
 	path::{Path, PathBuf},
 	sync::{Mutex, PoisonError},
 };
@@ -57,8 +58,8 @@ pub struct Burnpack {
 	path: PathBuf,
 	/// What the list was read from, so that values are never those of another file of that name.
 	file: Mutex<File>,
-	/// For each tensor where its bytes begin and end.
-	ranges: Vec<(u64, u64)>,
+	/// Where the elements of each tensor are, and its scales.
+	places: Vec<(Range<u64>, Option<Range<u64>>)>,
 	entries: Vec<Entry>,
 	metadata: BTreeMap<String, String>,
 }
@@ -123,7 +124,7 @@ impl Burnpack {
 			}
 		}
 		let length = file.metadata().map_err(io_error("examine", path))?.len();
-		let ranges: Result<Vec<(u64, u64)>> =
+		let ranges: Result<Vec<Range<u64>>> =
 			tensors.iter().map(|(name, tensor)| range(name, tensor, start, length)).collect();
 		let ranges = ranges?;
 		let metadata = metadata.0.into_iter().collect();
@@ -132,14 +133,26 @@ impl Burnpack {
 			tensors.into_iter().map(|(name, tensor)| entry(name, tensor, fraction_bits)).collect();
 		let entries = entries?;
 		check_entries(&entries)?;
-		for (entry, (start, end)) in entries.iter().zip(&ranges) {
-			let expected = entry.count().checked_mul(entry.stored.dtype().element_bytes());
-			if expected != Some(end - start) {
+		for (entry, range) in entries.iter().zip(&ranges) {
+			if entry.length()? != range.end - range.start {
 				let problem = "has another number of bytes than its shape says; export it again";
 				return Err(Error::tensor(&entry.name, problem));
 			}
 		}
-		Ok(Self { path: path.to_path_buf(), file: Mutex::new(file), ranges, entries, metadata })
+		let (entries, places) = scales::join(entries, ranges)?;
+		Ok(Self { path: path.to_path_buf(), file: Mutex::new(file), places, entries, metadata })
+	}
+
+	/// The bytes of a tensor, or of its scales, which lie there.
+	fn bytes(&self, entry: &Entry, range: &Range<u64>) -> Result<Vec<u8>> {
+		let length = usize::try_from(range.end.saturating_sub(range.start))
+			.map_err(|_| Error::tensor(&entry.name, "is longer than this machine can address"))?;
+		let mut bytes = vec![0; length];
+		let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+		file.seek(SeekFrom::Start(range.start))
+			.and_then(|_| file.read_exact(&mut bytes))
+			.map_err(io_error("read", &self.path))?;
+		Ok(bytes)
 	}
 }
 
@@ -153,18 +166,13 @@ impl Source for Burnpack {
 	}
 
 	fn read(&self, place: usize) -> Result<Values> {
-		let found = self.entries.get(place).zip(self.ranges.get(place));
-		let (entry, (start, end)) = found.ok_or_else(|| Error::tensor("", "is not there"))?;
-		let length = usize::try_from(end.saturating_sub(*start))
-			.map_err(|_| Error::tensor(&entry.name, "is longer than this machine can address"))?;
-		let mut bytes = vec![0; length];
-		let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-		file.seek(SeekFrom::Start(*start))
-			.and_then(|_| file.read_exact(&mut bytes))
-			.map_err(io_error("read", &self.path))?;
-		drop(file);
+		let found = self.entries.get(place).zip(self.places.get(place));
+		let (entry, (elements, scales)) = found.ok_or_else(|| Error::tensor("", "is not there"))?;
+		let scales = scales.as_ref().map(|range| self.bytes(entry, range)).transpose()?;
+		let (elements, scales) = (self.bytes(entry, elements)?, scales.unwrap_or_default());
+		let (dtype, row) = (entry.stored.dtype(), entry.row() as usize);
 		// Of these formats, each is one of ours.
-		Ok(Values::decode(entry.stored.dtype(), entry.fraction_bits, &bytes, &[], 1))
+		Ok(Values::decode(dtype, entry.fraction_bits, &elements, &scales, row))
 	}
 }
 
@@ -199,10 +207,10 @@ fn read_list(file: &mut File, path: &Path) -> Result<(u64, Listed)> {
 }
 
 /// Where a tensor lies in a file of `length` bytes whose tensors begin at `start`.
-fn range(name: &str, tensor: &Descriptor, start: u64, length: u64) -> Result<(u64, u64)> {
+fn range(name: &str, tensor: &Descriptor, start: u64, length: u64) -> Result<Range<u64>> {
 	let (from, to) = tensor.data_offsets;
 	match (start.checked_add(from), start.checked_add(to)) {
-		(Some(from), Some(to)) if from <= to && to <= length => Ok((from, to)),
+		(Some(from), Some(to)) if from <= to && to <= length => Ok(from..to),
 		_ => Err(Error::tensor(name, "does not lie within the file; fetch it again")),
 	}
 }
@@ -212,6 +220,7 @@ fn entry(name: String, tensor: Descriptor, fraction_bits: Option<u8>) -> Result<
 		("F32" | "Flex32", _) => (Stored::F32, 0),
 		("F16", _) => (Stored::F16, 0),
 		("BF16", _) => (Stored::Bf16, 0),
+		("I8", _) => (Stored::I8, 0),
 		("I32", Some(bits)) => (Stored::I32, bits),
 		("I32", None) => {
 			let problem = "is i32, but the metadata states no fraction_bits; export it as f32";

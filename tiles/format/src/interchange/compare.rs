@@ -1,8 +1,31 @@
 //! Two sources, value by value.
 
 use super::{Error, Result, Source};
-use crate::convert::Values;
-use std::collections::HashMap;
+use crate::convert::{self, Values};
+use blyan_primitives::tensor::{DType, MAX_FRACTION_BITS};
+use std::{collections::HashMap, fmt};
+
+/// How far the values of the second source may be from those of the first.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Tolerance {
+	/// By so much.
+	Absolute(f64),
+	/// By as much as rounding once to this element type moves them, as [`convert::rounding`] says.
+	/// For `i32` it counts how many fraction bits the second has; what is no `i32` counts as 31.
+	Rounding(DType),
+}
+
+impl fmt::Display for Tolerance {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		match self {
+			Self::Absolute(difference) => write!(f, "{difference}"),
+			Self::Rounding(dtype) => {
+				let name = format!("{dtype:?}").to_lowercase();
+				write!(f, "rounding to {name} moves them")
+			}
+		}
+	}
+}
 
 /// How a tensor differs between two sources.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,6 +65,8 @@ pub struct Measured {
 	pub largest_absolute: f64,
 	/// The largest difference divided by the larger magnitude of the two; 1 where one of them is 0.
 	pub largest_relative: f64,
+	/// How many values differ by more than was to be tolerated, if that was said.
+	pub intolerable: u64,
 }
 
 /// Compares all tensors: those of the first source in its order, then those that only the second
@@ -49,6 +74,7 @@ pub struct Measured {
 pub fn compare(
 	first: &dyn Source,
 	second: &dyn Source,
+	tolerance: Option<Tolerance>,
 	mut done: impl FnMut(&Difference),
 ) -> Result<Vec<Difference>> {
 	let names = second.entries().iter().enumerate();
@@ -63,7 +89,8 @@ pub fn compare(
 				Found::Shapes { first: entry.shape.clone(), second: other.shape.clone() }
 			}
 			Some((_, other)) => {
-				let measured = measure(&first.read(place)?, &second.read(other)?);
+				let row = entry.row() as usize;
+				let measured = measure(&first.read(place)?, &second.read(other)?, row, tolerance);
 				let short = || Error::tensor(&entry.name, "has fewer values than its shape says");
 				Found::Both(measured.ok_or_else(short)?)
 			}
@@ -80,22 +107,55 @@ pub fn compare(
 	Ok(differences)
 }
 
-/// Measures two tensors of as many values; nothing if the numbers of values differ.
-pub fn measure(first: &Values, second: &Values) -> Option<Measured> {
+/// Measures two tensors of as many values, in rows of `row` values; nothing if the numbers of values
+/// differ.
+pub fn measure(
+	first: &Values,
+	second: &Values,
+	row: usize,
+	tolerance: Option<Tolerance>,
+) -> Option<Measured> {
 	if first.len() != second.len() {
 		return None;
 	}
-	let mut measured = Measured { values: first.len() as u64, ..Measured::default() };
-	for index in 0..first.len() {
-		if let Some((first, second)) = first.get(index).zip(second.get(index)) {
-			measured.add(first, second);
+	let (count, row) = (first.len(), row.max(1));
+	let fraction_bits = match second {
+		Values::Fixed { fraction_bits, .. } => *fraction_bits,
+		Values::Small { .. } | Values::Float(_) => MAX_FRACTION_BITS,
+	};
+	let mut measured = Measured { values: count as u64, ..Measured::default() };
+	for start in (0..count).step_by(row) {
+		let pairs = (start..start.saturating_add(row).min(count))
+			.filter_map(|index| first.get(index).zip(second.get(index)));
+		// Nothing but i8 has a scale for each row.
+		let largest = match tolerance {
+			Some(Tolerance::Rounding(DType::I8)) => {
+				pairs.clone().fold(0f64, |largest, (value, _)| largest.max(value.abs()))
+			}
+			_ => 0.0,
+		};
+		let allowed = |value: f64| match tolerance {
+			Some(Tolerance::Absolute(difference)) => difference,
+			Some(Tolerance::Rounding(dtype)) => {
+				let moved = convert::rounding(dtype, fraction_bits, value, largest);
+				// What is not finite is never rounded, so it must stay as it is.
+				if moved.is_finite() {
+					moved
+				} else {
+					0.0
+				}
+			}
+			None => f64::INFINITY,
+		};
+		for (first, second) in pairs {
+			measured.add(first, second, allowed);
 		}
 	}
 	Some(measured)
 }
 
 impl Measured {
-	fn add(&mut self, first: f64, second: f64) {
+	fn add(&mut self, first: f64, second: f64, allowed: impl Fn(f64) -> f64) {
 		if first == second || (first.is_nan() && second.is_nan()) {
 			return;
 		}
@@ -109,5 +169,6 @@ impl Measured {
 		};
 		self.largest_absolute = self.largest_absolute.max(absolute);
 		self.largest_relative = self.largest_relative.max(relative);
+		self.intolerable += u64::from(absolute > allowed(first));
 	}
 }

@@ -15,7 +15,11 @@
 //!
 //! What is written can be read again without a loss: tensors of `i32` fixed point stay `i32`, and
 //! the file's metadata has their fraction bits under [`FRACTION_BITS_KEY`] and the components that
-//! the tensors came from under [`COMPONENTS_KEY`].
+//! the tensors came from under [`COMPONENTS_KEY`]. A tensor of `i8` named `NAME` comes with another
+//! one, `NAME.scale` ([`SCALE_SUFFIX`]): an `f32` for each row, in the tensor's shape with 1 for its
+//! last dimension, so that the product of both is the tensor. When files are read, any shape of as
+//! many values will do, and the scales are no tensor of their own. `i8` is written only if it is
+//! asked for, since other programs know nothing of the scales.
 //!
 //! # Limits
 //!
@@ -30,6 +34,7 @@ pub mod components;
 pub mod gguf;
 mod payload;
 pub mod safetensors;
+mod scales;
 mod unique;
 
 use crate::{
@@ -61,6 +66,8 @@ pub const FRACTION_BITS_KEY: &str = "fraction_bits";
 /// Under this the metadata of a file has which components its tensors came from, in order:
 /// `name:tensors`, separated by commas.
 pub const COMPONENTS_KEY: &str = "components";
+/// How the name of the scales of an `i8` tensor ends, behind the name of the tensor.
+pub const SCALE_SUFFIX: &str = ".scale";
 
 /// The result of everything in these modules.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -144,14 +151,15 @@ pub enum Stored {
 }
 
 impl Stored {
-	/// The element type to write such a tensor with if nobody asks for one: its own, or `f32` where
-	/// only the values count.
+	/// The element type of such a tensor: its own, or `f32` of blocks, of which only the values
+	/// count.
 	pub fn dtype(self) -> DType {
 		match self {
 			Self::I32 => DType::I32,
+			Self::I8 => DType::I8,
 			Self::F16 => DType::F16,
 			Self::Bf16 => DType::Bf16,
-			Self::I8 | Self::F32 | Self::Q4_0 | Self::Q4_1 | Self::Q8_0 | Self::Q6K => DType::F32,
+			Self::F32 | Self::Q4_0 | Self::Q4_1 | Self::Q8_0 | Self::Q6K => DType::F32,
 		}
 	}
 }
@@ -191,6 +199,13 @@ impl Entry {
 	/// The extent of its last dimension; 1 for a single value.
 	pub fn row(&self) -> u64 {
 		self.shape.last().copied().unwrap_or(1)
+	}
+
+	/// How many bytes its elements have, if they are of no blocks.
+	pub fn length(&self) -> Result<u64> {
+		self.count().checked_mul(self.stored.dtype().element_bytes()).ok_or_else(|| {
+			Error::tensor(&self.name, "is longer than any file; the shape is damaged")
+		})
 	}
 }
 
@@ -251,27 +266,56 @@ pub trait Source {
 /// How tensors of a source are written to a file of another format.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Export {
-	dtypes: Vec<DType>,
+	/// The tensors of the file.
+	entries: Vec<Entry>,
+	/// For each of them where it comes from.
+	parts: Vec<Part>,
 	fraction_bits: u8,
 	metadata: BTreeMap<String, String>,
 	overflow: Overflow,
 }
 
+/// What of a source a tensor of a file holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Part {
+	/// The tensor of the source.
+	tensor: usize,
+	/// The type that it is encoded in.
+	dtype: DType,
+	/// Whether it is the scales, and not the elements.
+	is_scales: bool,
+}
+
 impl Export {
-	/// Each tensor in this element type, or without one as [`Stored::dtype`] says.
+	/// Each tensor in this element type, or without one as [`Stored::dtype`] says, but for `i8`,
+	/// which becomes `f32`.
 	///
-	/// Fails for `i8`, whose scales other formats have no place for, and if the tensors would need
-	/// different fraction bits.
+	/// Fails if the tensors would need different fraction bits, or for `i8` unless they are that
+	/// already and nothing has the name of their scales.
 	pub fn new(source: &dyn Source, dtype: Option<DType>, overflow: Overflow) -> Result<Self> {
-		let entries = source.entries();
-		let dtypes = entries.iter().map(|entry| dtype.unwrap_or(entry.stored.dtype())).collect();
-		let mut export =
-			Self { dtypes, fraction_bits: 0, metadata: source.metadata().clone(), overflow };
+		let mut export = Self {
+			entries: Vec::with_capacity(source.entries().len()),
+			parts: Vec::with_capacity(source.entries().len()),
+			fraction_bits: 0,
+			metadata: source.metadata().clone(),
+			overflow,
+		};
 		export.metadata.remove(FRACTION_BITS_KEY);
+		if dtype == Some(DType::I8) {
+			// Before the elements, whose lengths are odd: an f32 begins at a multiple of 4.
+			for (tensor, entry) in source.entries().iter().enumerate() {
+				export.entries.push(scales::entry_of(entry));
+				export.parts.push(Part { tensor, dtype: DType::I8, is_scales: true });
+			}
+		}
 		let mut fixed = None;
-		for (entry, dtype) in entries.iter().zip(&export.dtypes) {
+		for (tensor, entry) in source.entries().iter().enumerate() {
+			let dtype = dtype.unwrap_or(match entry.stored.dtype() {
+				DType::I8 => DType::F32,
+				own => own,
+			});
 			match dtype {
-				DType::I8 => {
+				DType::I8 if entry.stored != Stored::I8 => {
 					let problem = "cannot be written as i8; use i32, f32, f16 or bf16";
 					return Err(Error::tensor(&entry.name, problem));
 				}
@@ -284,8 +328,15 @@ impl Export {
 					return Err(Error::tensor(&entry.name, problem));
 				}
 				DType::I32 => fixed = Some(entry.fraction_bits),
-				DType::F16 | DType::Bf16 | DType::F32 => {}
+				DType::I8 | DType::F16 | DType::Bf16 | DType::F32 => {}
 			}
+			let fraction_bits = if dtype == DType::I32 { entry.fraction_bits } else { 0 };
+			export.entries.push(Entry { stored: dtype.into(), fraction_bits, ..entry.clone() });
+			export.parts.push(Part { tensor, dtype, is_scales: false });
+		}
+		if dtype == Some(DType::I8) {
+			// With the scales there are more names, and longer ones.
+			check_entries(&export.entries)?;
 		}
 		if let Some(bits) = fixed {
 			export.fraction_bits = bits;
@@ -294,9 +345,9 @@ impl Export {
 		Ok(export)
 	}
 
-	/// The element type of the tensor at this place.
-	pub fn dtype(&self, place: usize) -> DType {
-		self.dtypes.get(place).copied().unwrap_or(DType::F32)
+	/// The tensors of the file, in the order in which they are written, the scales of `i8` first.
+	pub fn entries(&self) -> &[Entry] {
+		&self.entries
 	}
 
 	/// What the file says of itself.
@@ -304,17 +355,12 @@ impl Export {
 		&self.metadata
 	}
 
-	/// How many bytes the tensor at this place has in the file.
-	pub fn length(&self, entry: &Entry, place: usize) -> Result<u64> {
-		entry.count().checked_mul(self.dtype(place).element_bytes()).ok_or_else(|| {
-			Error::tensor(&entry.name, "is longer than any file; the shape is damaged")
-		})
-	}
-
-	/// The bytes of the tensor at this place in the file.
+	/// The bytes of the tensor at this place of the file.
 	pub fn bytes(&self, source: &dyn Source, place: usize) -> Result<Vec<u8>> {
-		let encoded = encode(source, place, self.dtype(place), self.fraction_bits, self.overflow)?;
-		Ok(encoded.elements)
+		let part = self.parts.get(place).ok_or_else(|| Error::tensor("", "is not there"))?;
+		let Part { tensor, dtype, is_scales } = *part;
+		let encoded = encode(source, tensor, dtype, self.fraction_bits, self.overflow)?;
+		Ok(if is_scales { encoded.scales } else { encoded.elements })
 	}
 }
 

@@ -4,12 +4,12 @@
 //! twice are found, which its maps would lose, and written here so that a file is streamed, synced
 //! and renamed like every other, and is the same whenever it is written.
 //!
-//! Read: `F32`, `F16`, `BF16`, and `I32` in files whose metadata states
-//! [fraction bits](super::FRACTION_BITS_KEY). Written: these.
+//! Read: `F32`, `F16`, `BF16`, `I8` with [scales](super::SCALE_SUFFIX), and `I32` in files whose
+//! metadata states [fraction bits](super::FRACTION_BITS_KEY). Written: these.
 
 use super::{
-	check_entries, check_tensor, stated_fraction_bits, write, Entry, Error, Export, Mapped, Result,
-	Source, Stored, Unique, MAX_HEADER_BYTES, MAX_TENSORS,
+	check_entries, check_tensor, scales, stated_fraction_bits, write, Entry, Error, Export, Mapped,
+	Result, Source, Stored, Unique, MAX_HEADER_BYTES, MAX_TENSORS,
 };
 use crate::convert::Values;
 use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
@@ -40,8 +40,8 @@ const LENGTH_BYTES: usize = 8;
 pub struct Safetensors<B> {
 	bytes: B,
 	entries: Vec<Entry>,
-	/// Where the bytes of each tensor are.
-	ranges: Vec<Range<usize>>,
+	/// Where the elements of each tensor are, and its scales.
+	places: Vec<(Range<usize>, Option<Range<usize>>)>,
 	metadata: BTreeMap<String, String>,
 }
 
@@ -79,7 +79,8 @@ impl<B: AsRef<[u8]>> Safetensors<B> {
 			entries.push(entry(name, &info, fraction_bits)?);
 		}
 		check_entries(&entries)?;
-		Ok(Self { bytes, entries, ranges, metadata })
+		let (entries, places) = scales::join(entries, ranges)?;
+		Ok(Self { bytes, entries, places, metadata })
 	}
 }
 
@@ -93,11 +94,14 @@ impl<B: AsRef<[u8]>> Source for Safetensors<B> {
 	}
 
 	fn read(&self, place: usize) -> Result<Values> {
-		let found = self.entries.get(place).zip(self.ranges.get(place));
-		let (entry, range) = found.ok_or_else(|| Error::tensor("", "is not there"))?;
-		let bytes = self.bytes.as_ref().get(range.clone()).unwrap_or_default();
+		let found = self.entries.get(place).zip(self.places.get(place));
+		let (entry, (elements, scales)) = found.ok_or_else(|| Error::tensor("", "is not there"))?;
+		let part =
+			|range: &Range<usize>| self.bytes.as_ref().get(range.clone()).unwrap_or_default();
+		let scales = scales.as_ref().map(part).unwrap_or_default();
+		let row = entry.row() as usize;
 		// Of these formats, each is one of ours.
-		Ok(Values::decode(entry.stored.dtype(), entry.fraction_bits, bytes, &[], 1))
+		Ok(Values::decode(entry.stored.dtype(), entry.fraction_bits, part(elements), scales, row))
 	}
 }
 
@@ -124,6 +128,7 @@ fn entry(name: String, info: &TensorInfo, fraction_bits: Option<u8>) -> Result<E
 		(Dtype::F32, _) => (Stored::F32, 0),
 		(Dtype::F16, _) => (Stored::F16, 0),
 		(Dtype::BF16, _) => (Stored::Bf16, 0),
+		(Dtype::I8, _) => (Stored::I8, 0),
 		(Dtype::I32, Some(bits)) => (Stored::I32, bits),
 		(Dtype::I32, None) => {
 			let problem = "is I32, but the metadata states no fraction_bits; export it as F32";
@@ -139,11 +144,11 @@ fn entry(name: String, info: &TensorInfo, fraction_bits: Option<u8>) -> Result<E
 
 /// Writes the tensors of a source to a file, atomically and one after another.
 pub fn write_file(path: &Path, source: &dyn Source, export: &Export) -> Result<()> {
-	let header = encode_header(source, export)?;
+	let header = encode_header(export)?;
 	write(path, |file| {
 		file.write_all(&(header.len() as u64).to_le_bytes())?;
 		file.write_all(&header)?;
-		for place in 0..source.entries().len() {
+		for place in 0..export.entries().len() {
 			file.write_all(&export.bytes(source, place)?)?;
 		}
 		Ok(())
@@ -151,7 +156,7 @@ pub fn write_file(path: &Path, source: &dyn Source, export: &Export) -> Result<(
 }
 
 /// The header of a file, padded so that the first tensor is aligned.
-fn encode_header(source: &dyn Source, export: &Export) -> Result<Vec<u8>> {
+fn encode_header(export: &Export) -> Result<Vec<u8>> {
 	let unwritable = |error: serde_json::Error| refused(LENGTH_BYTES as u64, error.to_string());
 	let mut fields = serde_json::Map::new();
 	if !export.metadata().is_empty() {
@@ -159,17 +164,17 @@ fn encode_header(source: &dyn Source, export: &Export) -> Result<Vec<u8>> {
 		fields.insert(METADATA.to_owned(), metadata);
 	}
 	let mut end = 0usize;
-	for (place, entry) in source.entries().iter().enumerate() {
+	for entry in export.entries() {
 		if entry.name == METADATA {
 			return Err(Error::tensor(&entry.name, "has a name that the format keeps; rename it"));
 		}
 		let start = end;
-		let length = usize::try_from(export.length(entry, place)?).ok();
+		let length = usize::try_from(entry.length()?).ok();
 		end = length.and_then(|length| start.checked_add(length)).ok_or_else(|| {
 			Error::tensor(&entry.name, "makes the file longer than this machine can address")
 		})?;
 		let info = TensorInfo {
-			dtype: written_type(export.dtype(place)),
+			dtype: written_type(entry.stored.dtype()),
 			shape: entry.shape.iter().map(|extent| *extent as usize).collect(),
 			data_offsets: (start, end),
 		};
