@@ -41,6 +41,10 @@ for workspace in . tiles; do
 	)
 done
 
+# Not more: it brings in hundreds of crates to be measured against one of them.
+echo "lint: tests/bench/tree: format"
+(cd tests/bench/tree && cargo fmt --check)
+
 echo "lint: tile files need neither the SDK nor burn"
 tree="$(cd tiles && cargo tree --locked --package blyan-tiles --edges normal,build --prefix none)"
 if grep -E '^(sp|sc|frame|pallet|cumulus|polkadot|substrate|subxt|burn)(-|$| )' <<<"$tree" >&2; then
