@@ -34,7 +34,7 @@ lint: setup
 	@scripts/lint.sh
 
 fmt:
-	@$(ENV) cargo fmt --all && cd tiles && cargo fmt --all
+	@$(ENV) cargo fmt --all && (cd tiles && cargo fmt --all) && cd tests/bench/tree && cargo fmt
 
 fuzz: setup
 	@scripts/fuzz.sh $(ARGS)

@@ -40,3 +40,7 @@ for workspace in . tiles; do
 		document
 	)
 done
+
+# Not more: it brings in hundreds of crates to be measured against one of them.
+echo "lint: tests/bench/tree: format"
+(cd tests/bench/tree && cargo fmt --check)

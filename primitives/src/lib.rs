@@ -39,6 +39,8 @@
 //! - `std` (default): use the standard library, and SIMD found at run time.
 //! - `serde`: `Serialize` and `Deserialize` for the types that genesis and files carry.
 //! - `host-functions`: inside WASM, hash through the host.
+//! - `no-avx512`: leave AVX-512 alone where the processor has it, to measure and test what [`hash`] and
+//!   [`delta`] do on others. The results are the same.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]

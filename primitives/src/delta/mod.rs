@@ -83,6 +83,7 @@ pub use apply::{
 };
 pub use blob::{component_delta_root, decode_blob, encode_blob, leaf_bytes, max_leaf_bytes};
 pub use compress::{Encoder, DEFAULT_BYTES_PER_CHUNK};
+pub use kernel::instructions;
 pub use leaf::{encode_leaf, Chunk, Decoder};
 pub use leaves::{Form, LeafDelta, Leaves};
 pub use wire::{from_wire, to_wire};

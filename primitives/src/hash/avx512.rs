@@ -47,13 +47,13 @@ const SIGMA: [[usize; WORDS]; 10] = [
 	[10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0],
 ];
 
-/// Whether the processor has the instructions.
+/// Whether the processor has the instructions, and the feature `no-avx512` does not deny it.
 pub fn available() -> bool {
-	std::is_x86_feature_detected!("avx512f")
+	cfg!(not(feature = "no-avx512")) && std::is_x86_feature_detected!("avx512f")
 }
 
 /// The hashes of eight inputs of one length. None if they are another number or of other lengths, or
-/// if the processor has no AVX-512.
+/// if there is no AVX-512.
 pub fn hash_many(inputs: &[&[u8]]) -> Option<[H256; LANES]> {
 	let inputs: &[&[u8]; LANES] = inputs.try_into().ok()?;
 	let length = inputs[0].len();
@@ -210,6 +210,12 @@ mod tests {
 	use super::*;
 	use crate::hash::blake2b_256;
 	use alloc::vec::Vec;
+
+	#[cfg(feature = "no-avx512")]
+	#[test]
+	fn the_feature_leaves_four_lanes() {
+		assert_eq!(crate::hash::lanes(), LANES / 2);
+	}
 
 	/// What is tested elsewhere through [`crate::hash::hash_many`] would be the same without this.
 	#[test]

@@ -15,15 +15,18 @@
 //! bytes, its decoding, and the choice between the two.
 //!
 //! ```text
-//! cargo bench --bench delta
+//! cargo bench --package blyan-engine --bench delta
+//! cargo bench --package blyan-engine --bench delta --features no-avx512
 //! ```
+//!
+//! The second command measures what processors without AVX-512 do.
 
 use blyan_engine::{
 	delta::ComponentEncoder,
 	low_rank::{fit_within, Matrix, Tensors},
 };
 use blyan_primitives::delta::{
-	apply_leaf, check_leaf,
+	apply_leaf, check_leaf, instructions,
 	low_rank::{Factors, LowRank},
 	merge_deltas, merge_leaf, Encoder, Form, LeafDelta, Leaves, CHUNK, LEAF_CHUNKS, LEAF_WEIGHTS,
 };
@@ -306,6 +309,7 @@ fn main() {
 	];
 	println!("GB of weights a second, one core: median (least to most) of {RUNS} runs");
 	println!("columns: bytes for 4,096 weights; the goal, and whether the median meets it");
+	println!("vector instructions of merges: {}", instructions());
 	println!();
 	let [a, b, c] = BUDGETS;
 	println!("| | {a} | {b} | {c} | goal | at {a} | at {b} |");

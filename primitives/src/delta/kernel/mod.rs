@@ -114,6 +114,11 @@ impl Shift {
 	}
 }
 
+/// The vector instructions that merging takes on this machine: `AVX-512`, `AVX2` or `none`.
+pub fn instructions() -> &'static str {
+	Kernel::best().name()
+}
+
 /// What the loops are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
@@ -137,6 +142,15 @@ impl Kernel {
 	/// The fastest.
 	pub fn best() -> Self {
 		Self::all().next().unwrap_or(Self::Portable)
+	}
+
+	/// The vector instructions that the loops are written in.
+	fn name(self) -> &'static str {
+		match self {
+			Self::Portable => "none",
+			#[cfg(all(target_arch = "x86_64", feature = "std"))]
+			Self::Vectors(vectors) => vectors.name(),
+		}
 	}
 
 	/// The products of `rows` rows of a left factor, at most [`ROWS`], with the columns of a block of
@@ -212,6 +226,12 @@ mod tests {
 	use alloc::vec;
 	use core::iter::repeat_n;
 	use proptest::prelude::*;
+
+	#[cfg(feature = "no-avx512")]
+	#[test]
+	fn the_feature_leaves_no_loops_in_avx512() {
+		assert!(Kernel::all().all(|kernel| kernel.name() != "AVX-512"));
+	}
 
 	/// Any bytes, among which the largest and the smallest `i8` are frequent.
 	fn bytes(seed: usize, count: usize) -> Vec<u8> {

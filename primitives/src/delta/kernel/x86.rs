@@ -48,14 +48,24 @@ enum Set {
 }
 
 impl Vectors {
-	/// All that the processor has, the fastest first.
+	/// All that the processor has, the fastest first. With the feature `no-avx512` that is not among
+	/// them.
 	pub fn found() -> impl Iterator<Item = Self> {
 		let avx2 = std::is_x86_feature_detected!("avx2");
-		let avx512 = std::is_x86_feature_detected!("avx512f")
+		let avx512 = cfg!(not(feature = "no-avx512"))
+			&& std::is_x86_feature_detected!("avx512f")
 			&& std::is_x86_feature_detected!("avx512dq")
 			&& std::is_x86_feature_detected!("avx512vnni");
 		let sets = [(avx512, Set::Avx512), (avx2, Set::Avx2)];
 		sets.into_iter().filter_map(|(found, set)| found.then_some(Self(set)))
+	}
+
+	/// See [`super::Kernel::name`].
+	pub fn name(self) -> &'static str {
+		match self.0 {
+			Set::Avx512 => "AVX-512",
+			Set::Avx2 => "AVX2",
+		}
 	}
 
 	/// See [`super::Kernel::products`].
