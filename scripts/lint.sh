@@ -41,6 +41,5 @@ for workspace in . tiles; do
 	)
 done
 
-# Not more: it brings in hundreds of crates to be measured against one of them.
-echo "lint: tests/bench/tree: format"
-(cd tests/bench/tree && cargo fmt --check)
+echo "lint: tests/bench/tree: format and clippy"
+(cd tests/bench/tree && cargo fmt --check && cargo clippy --locked --all-targets --quiet -- -D warnings)
