@@ -24,13 +24,12 @@ fn report_has_steps_latencies_losses_and_comparisons() {
 	let report = simulate(&place, &["--json", "--lose-primaries", "0.2,1"]).json();
 	assert_eq!(report["setup"]["learners"], 40);
 	assert_eq!(report["weights"], 8 * 2 * 65_536);
-	assert_eq!(report["tiles"], 8);
 	assert_eq!(report["steps"].as_array().unwrap().len(), 3);
 	let losses = report["losses"].as_array().unwrap();
 	assert_eq!(losses.len(), 3);
-	assert_eq!(losses[0]["tiles_lost"], 0);
-	assert_eq!(losses[1]["tiles_lost"], 0);
-	assert_eq!(losses[2]["tiles_lost"], 3 * 8);
+	assert_eq!(losses[0]["components_lost"], 0);
+	assert_eq!(losses[1]["components_lost"], 0);
+	assert_eq!(losses[2]["components_lost"], 3 * 8);
 	assert!(losses[1]["resent_bytes"].as_u64() > Some(0));
 
 	// Each way is dearer than the one before it.
@@ -54,8 +53,39 @@ fn report_has_steps_latencies_losses_and_comparisons() {
 	// Nobody was left to send anything back.
 	assert!(broadcasts[2]["step_p95_us"].is_null());
 	let way = |way: &str| latencies_of(&report, way);
-	assert_eq!(way("merged tiles back to a learner"), [120, 120, 0]);
+	// Each learner sends 16 leaves in each of three steps, and all of them arrive once.
+	let messages = [3 * 40 * 16, 3 * 40 * 16, 0];
+	assert_eq!(way("a leaf message, from its first byte on the uplink"), messages);
+	assert_eq!(way("a leaf message, from when the update is ready"), messages);
+	assert_eq!(way("merged components back to a learner"), [120, 120, 0]);
 	assert_eq!(way("whole step, there and back"), [120, 120, 0]);
+}
+
+#[test]
+fn goals_are_told_with_what_they_count() {
+	let place = Place::new();
+	let report = simulate(&place, &["--json"]).json();
+	let goals = report["goals"].as_array().unwrap();
+	assert_eq!(goals.len(), 8);
+	let most = |way: &str, back: &str| -> u64 {
+		let steps = report["steps"].as_array().unwrap().iter();
+		steps.map(|step| step[way].as_u64().unwrap() + step[back].as_u64().unwrap()).max().unwrap()
+	};
+	let sent = most("wan_bytes", "broadcast_wan_bytes");
+	let hashed = most("wan_bytes_as_hashed", "broadcast_wan_bytes_as_hashed");
+	assert!(sent < hashed);
+	assert_eq!(goals[0]["simulated"], format!("{sent} bytes"));
+	assert_eq!(goals[1]["simulated"], format!("{hashed} bytes"));
+	for goal in goals {
+		assert!(goal["verdict"] == "met" || goal["verdict"] == "missed", "{goal}");
+	}
+
+	// Half of these uplinks take 16 ms for a leaf.
+	let slow = simulate(&place, &["--json", "--learner-mbit", "1"]).json();
+	assert_eq!(slow["goals"][5]["verdict"], "missed");
+	let more = simulate(&place, &["--json", "--message-leaves", "2"]).json();
+	let leaves = "a leaf message, from when the update is ready";
+	assert_eq!(latencies_of(&more, leaves)[0], 3 * 40 * 8);
 }
 
 #[test]
@@ -75,7 +105,8 @@ fn people_see_tables_with_what_was_assumed() {
 	let place = Place::new();
 	let ran = simulate(&place, &["--learner-mbit", "77"]).success();
 	let parts = ["median 77 Mbit/s", "Latency", "p95 ms", "Lost primaries", "10.0 %", "KiB"];
-	for part in parts.into_iter().chain(["Merged tiles back to all learners", "step p95 ms"]) {
+	let more = ["Merged components back to all learners", "step p95 ms", "Goals", "uplink alone"];
+	for part in parts.into_iter().chain(more) {
 		assert!(ran.out.contains(part), "{part:?} is not in {}", ran.out);
 	}
 }
@@ -93,6 +124,8 @@ fn options_out_of_bounds_are_refused_by_name() {
 	refused("--steps", "21");
 	refused("--components", "513");
 	refused("--leaves", "8193");
+	refused("--message-leaves", "0");
+	refused("--message-leaves", "17");
 	refused("--bytes-per-chunk", "7");
 	refused("--merged-bytes-per-chunk", "4099");
 	refused("--learner-mbit", "0");
@@ -103,5 +136,5 @@ fn options_out_of_bounds_are_refused_by_name() {
 	refused("--seed", "x");
 	refused("--lose-primaries", "1.5");
 	refused("--lose-primaries", "0.1,0.2,0.3,0.4,0.5");
-	place.run(&["sim", "network", "--components", "512", "--leaves", "200"]).failure(2, "4096");
+	place.run(&["sim", "network", "--components", "512", "--leaves", "200"]).failure(2, "4000000");
 }

@@ -2,19 +2,22 @@
 //!
 //! # Overview
 //!
-//! Learners send their compressed updates to aggregators of their region. Who merges which tile
-//! there is decided by rendezvous hashing, as on chain. When all learners of the region have sent a
-//! tile, its regional aggregator merges them and sends the merge on to the tile's primary, wherever
-//! that is. When the primary has the merges of all regions, the merged tile goes back the same way
-//! to every learner. What crosses the border of a region is *wide-area* (WAN) traffic.
+//! Learners send their compressed updates, leaf by leaf, to aggregators of their region. Who merges
+//! which component there is decided by rendezvous hashing, as on chain. When all learners of the
+//! region have sent a component, its regional aggregator merges them and sends the merge on to the
+//! component's primary, wherever that is. When the primary has the merges of all regions, the
+//! merged component goes back the same way to every learner. What crosses the border of a region is
+//! *wide-area* (WAN) traffic.
 //!
 //! | module | what |
 //! |---|---|
 //! | `draws` | random numbers, the same on every machine |
 //! | `network` | regions, bandwidths and delays, drawn from stated distributions |
 //! | `samples` | sizes of updates and merges: real encodings and real merges of sample leaves |
-//! | `owners` | who merges a tile and who takes over: the ownership order of the chain |
+//! | `cuts` | how an update is cut into messages, and what their proofs take |
+//! | `owners` | who merges a component and who takes over: the ownership order of the chain |
 //! | `step` | one step, event by event, there and back |
+//! | `times` | quantiles of many times in little memory |
 //! | `report` | what came of all steps |
 //! | [`plot`] | the same as a picture |
 //!
@@ -23,23 +26,25 @@
 //!
 //! # What is real and what is assumed
 //!
-//! Real: the encoder, the merge, the packing of deltas, the wire form of merges and the order of
-//! owners are those of `blyan_primitives`. Assumed: what updates look like (module `samples`), and
-//! how fast and how far apart nodes are ([`Report::assumptions`]). Left out: computing, which takes
-//! no time, and the overhead of transport protocols. A regional aggregator that compresses its
-//! merge leaves something out ([`Sample::squares_left_out`]); whether a model learns as well then
-//! is not simulated.
+//! Real: the encoder, the merge, the packing of deltas, the wire form of merges, the number of
+//! hashes in proofs, and keys and order of owners are those of `blyan_primitives`. Assumed: what
+//! updates look like (module `samples`), and how fast and how far apart nodes are
+//! ([`Report::assumptions`]). Left out: computing, which takes no time, and the overhead of
+//! transport protocols. A regional aggregator that compresses its merge leaves something out
+//! ([`Sample::squares_left_out`]); whether a model learns as well then is not simulated.
 //!
 //! Not built yet: workers have no regional aggregators. Whoever merges fetches all updates from the
 //! data plane and merges them alone, so nothing is sent on and nothing comes back.
 //!
 //! # Bounds
 //!
-//! Events wait in one queue, at most one for each message under way; a learner has at most as many
-//! of these as there are aggregators. With every option at its largest that is some millions.
+//! Learners send at most [`MAX_MESSAGES`] messages in a step. Events wait in one queue: at most one
+//! for each message under way, and a few for each learner. Of learners' messages only how many took
+//! how long is kept, not each of them.
 
 #![deny(missing_docs)]
 
+mod cuts;
 mod draws;
 mod network;
 mod owners;
@@ -47,21 +52,20 @@ pub mod plot;
 mod report;
 mod samples;
 mod step;
+mod times;
 
 pub use network::Assumption;
-pub use report::{simulate, Broadcast, Curve, Latency, Loss, Report, Scale, Scheme, StepRow};
+pub use report::{simulate, Broadcast, Curve, Goal, Latency, Loss, Report, Scale, Scheme, StepRow};
 pub use samples::Sample;
 
 use blyan_primitives::{
 	delta::{self, DEFAULT_BYTES_PER_CHUNK, LEAF_WEIGHTS},
 	model::MAX_COMPONENTS,
 	recipe::{MAX_DELTA_BYTES_PER_CHUNK, MIN_DELTA_BYTES_PER_CHUNK},
+	tree::{self, TILE_LEAVES},
 };
 use serde::Serialize;
 use std::{fmt, str::FromStr};
-
-/// Leaves of a tile.
-const TILE_LEAVES: u32 = 16;
 
 /// The most learners.
 pub const MAX_LEARNERS: u32 = 10_000;
@@ -73,8 +77,10 @@ pub const MAX_AGGREGATORS: u16 = 8;
 pub const MAX_STEPS: u32 = 20;
 /// The most leaves of a component: 2 GiB.
 pub const MAX_LEAVES: u32 = 8_192;
-/// The most tiles of a model: 16 GiB.
-pub const MAX_TILES: u64 = 4_096;
+/// The most leaves of a message: those of a tile, as in the tile protocol.
+pub const MAX_MESSAGE_LEAVES: u16 = TILE_LEAVES as u16;
+/// The most messages of all learners in a step.
+pub const MAX_MESSAGES: u64 = 4_000_000;
 /// The most megabits a second that a median may be.
 pub const MAX_MBIT: u32 = 100_000;
 /// The longest median delay between regions, in milliseconds.
@@ -101,6 +107,8 @@ pub struct Setup {
 	pub components: u16,
 	/// Leaves of 65,536 weights of each component.
 	pub leaves: u32,
+	/// The most leaves that a learner sends in one message.
+	pub message_leaves: u16,
 	/// Budget of an update's delta for 4,096 weights, in bytes.
 	pub bytes_per_chunk: u16,
 	/// Budget of a merge for 4,096 weights, in bytes of its leaves; their wire form has fewer.
@@ -118,7 +126,8 @@ pub struct Setup {
 }
 
 impl Setup {
-	/// A hundred learners of a model of 16.8 million weights, in four regions.
+	/// A hundred learners of a model of 16.8 million weights, in four regions. Each component is
+	/// one tile.
 	pub const DEFAULT: Self = Self {
 		learners: 100,
 		regions: 4,
@@ -127,6 +136,7 @@ impl Setup {
 		seed: 1,
 		components: 16,
 		leaves: 16,
+		message_leaves: 1,
 		bytes_per_chunk: DEFAULT_BYTES_PER_CHUNK,
 		merged_bytes_per_chunk: 2 * DEFAULT_BYTES_PER_CHUNK,
 		learner_mbit: 100,
@@ -147,6 +157,7 @@ impl Setup {
 			("steps", self.steps, 1, MAX_STEPS),
 			("components", u32::from(self.components), 1, MAX_COMPONENTS),
 			("leaves", self.leaves, 1, MAX_LEAVES),
+			("message-leaves", u32::from(self.message_leaves), 1, u32::from(MAX_MESSAGE_LEAVES)),
 			("bytes-per-chunk", u32::from(self.bytes_per_chunk), low, high),
 			("merged-bytes-per-chunk", u32::from(self.merged_bytes_per_chunk), low, high),
 			("learner-mbit", self.learner_mbit, 1, MAX_MBIT),
@@ -160,9 +171,9 @@ impl Setup {
 				return Err(Error::Bounds { option, least, most });
 			}
 		}
-		let found = u64::from(self.components) * u64::from(self.leaves.div_ceil(TILE_LEAVES));
-		if found > MAX_TILES {
-			return Err(Error::Tiles { found });
+		let found = u64::from(self.learners) * cuts::count(self);
+		if found > MAX_MESSAGES {
+			return Err(Error::Messages { found });
 		}
 		Ok(())
 	}
@@ -186,9 +197,13 @@ pub enum Error {
 		/// The most that is allowed.
 		most: u32,
 	},
-	/// The model has more than [`MAX_TILES`] tiles.
-	#[error("--components times --leaves: these are {found} tiles, give at most {}", MAX_TILES)]
-	Tiles {
+	/// Learners send more than [`MAX_MESSAGES`] messages in a step.
+	#[error(
+		"--learners times --components times --leaves, by --message-leaves: these are {found} \
+		 messages, give at most {}",
+		MAX_MESSAGES
+	)]
+	Messages {
 		/// How many.
 		found: u64,
 	},
@@ -201,6 +216,9 @@ pub enum Error {
 	/// A sample delta was refused by the merge, or has no wire form.
 	#[error("a sample delta is broken, which is a bug; please report the options: {0}")]
 	Delta(#[from] delta::Error),
+	/// There is no proof for the leaves of a message.
+	#[error("a message has no proof, which is a bug; please report the options: {0}")]
+	Tree(#[from] tree::Error),
 }
 
 /// A part of the aggregators, in thousandths.
@@ -261,6 +279,8 @@ mod tests {
 			(Setup { steps: 0, ..default }, "steps"),
 			(Setup { components: 513, ..default }, "components"),
 			(Setup { leaves: 0, ..default }, "leaves"),
+			(Setup { message_leaves: 0, ..default }, "message-leaves"),
+			(Setup { message_leaves: 17, ..default }, "message-leaves"),
 			(Setup { bytes_per_chunk: 7, ..default }, "bytes-per-chunk"),
 			(Setup { merged_bytes_per_chunk: 4_099, ..default }, "merged-bytes-per-chunk"),
 			(Setup { learner_mbit: 0, ..default }, "learner-mbit"),
@@ -274,9 +294,10 @@ mod tests {
 			assert!(matches!(error, Error::Bounds { option, .. } if option == name), "{error}");
 			assert!(error.to_string().starts_with(&format!("--{name}: give ")), "{error}");
 		}
-		let large = Setup { components: 512, leaves: 129, ..default };
-		assert_eq!(large.check(), Err(Error::Tiles { found: 512 * 9 }));
-		assert_eq!(Setup { leaves: 128, ..large }.check(), Ok(()));
+		let large = Setup { components: 512, leaves: 79, ..default };
+		assert_eq!(large.check(), Err(Error::Messages { found: 100 * 512 * 79 }));
+		assert_eq!(Setup { leaves: 78, ..large }.check(), Ok(()));
+		assert_eq!(Setup { message_leaves: 2, ..large }.check(), Ok(()));
 	}
 
 	#[test]

@@ -58,6 +58,7 @@ pub(super) fn assumptions(setup: &Setup) -> Vec<Assumption> {
 		("delay between two cores", log_normal(between, "ms", DELAY_SIGMA)),
 		("jitter of a message", format!("exponential, mean {JITTER_MS} ms")),
 		("when learners begin to send", format!("uniform over {} ms", setup.spread_ms)),
+		("leaves in a message of a learner", format!("at most {}", setup.message_leaves)),
 		("a sender finds out that nobody answers", format!("after {} ms", setup.timeout_ms)),
 		("aggregators that are gone", String::from("gone for the whole step")),
 		("computing", String::from("takes no time")),

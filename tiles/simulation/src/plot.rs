@@ -1,24 +1,46 @@
-//! A picture of a report: how long messages take, and wide-area bytes against learners.
+//! A picture of a report: how long messages take, with and without lost primaries, and what crosses
+//! borders, by losses and by learners.
 
-use super::{report::SCHEMES, Curve, Report, Scale};
+use super::{
+	report::{LEAF_FROM_READY, LEAF_FROM_UPLINK, SCHEMES, STEP, UPDATE},
+	Curve, Report, Scale,
+};
 use std::fmt::{self, Write as _};
 
 const WIDTH: f64 = 1_200.0;
-const HEIGHT: f64 = 560.0;
-/// Where the panels begin and end, from the top.
-const TOP: f64 = 40.0;
-const BOTTOM: f64 = 340.0;
+const HEIGHT: f64 = 1_120.0;
+/// Where the panels of a column begin and end, from the left.
+const LEFT: [f64; 2] = [70.0, 560.0];
+const RIGHT: [f64; 2] = [690.0, 1_160.0];
+/// Where the panels of a row end and begin, from the top.
+const UPPER: [f64; 2] = [340.0, 40.0];
+const LOWER: [f64; 2] = [980.0, 680.0];
 /// As many as there are curves at most.
-const COLOURS: [&str; 10] = [
+const COLOURS: [&str; 12] = [
 	"#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f",
-	"#882255", "#999933",
+	"#882255", "#999933", "#332288", "#aa4499",
 ];
 /// More points than this are a line only.
 const MAX_DOTS: usize = 10;
+/// How wide a bar is, and how far bars or lines of a group are apart.
+const BAR: f64 = 14.0;
+const APART: f64 = 18.0;
 /// Nanoseconds in a millisecond.
 const MILLISECOND: f64 = 1e6;
-/// Bytes in a kilobyte.
+/// Microseconds in a millisecond.
+const MICROSECONDS: f64 = 1e3;
+/// Bytes in a kilobyte and in a megabyte.
 const KILOBYTE: f64 = 1e3;
+const MEGABYTE: f64 = 1e6;
+/// What is drawn of each part of lost primaries.
+const WAYS: [&str; 4] = [LEAF_FROM_UPLINK, LEAF_FROM_READY, UPDATE, STEP];
+/// Wide-area bytes of each part of lost primaries, in the order of their bars.
+const BYTES: [&str; 4] = [
+	"to the primaries, merges in their wire form",
+	"back to the regions, in their wire form",
+	"to the primaries, merges as they are hashed",
+	"back to the regions, as they are hashed",
+];
 
 /// The report as SVG.
 pub fn svg(report: &Report) -> Result<String, fmt::Error> {
@@ -31,6 +53,8 @@ pub fn svg(report: &Report) -> Result<String, fmt::Error> {
 	writeln!(svg, "<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>")?;
 	draw_latencies(&mut svg, &report.curves)?;
 	draw_scaling(&mut svg, &report.scaling)?;
+	draw_losses(&mut svg, report)?;
+	draw_bytes(&mut svg, report)?;
 	writeln!(svg, "</svg>")?;
 	Ok(svg)
 }
@@ -43,19 +67,14 @@ struct Axis {
 	/// Where its ends are drawn.
 	from: f64,
 	to: f64,
-	/// What is written beside a value.
-	label: fn(f64) -> String,
+	/// Values that have a line, and what is written beside them.
+	ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
 	/// A logarithmic axis from the power of ten below the least of `values` to that above the
 	/// largest. Values below one count as one.
-	fn logarithmic(
-		values: impl Iterator<Item = f64>,
-		from: f64,
-		to: f64,
-		label: fn(f64) -> String,
-	) -> Self {
+	fn logarithmic(values: impl Iterator<Item = f64>, [from, to]: [f64; 2], unit: &str) -> Self {
 		let (mut least, mut largest) = (f64::INFINITY, 1f64);
 		for value in values {
 			least = least.min(value.max(1.0));
@@ -68,7 +87,29 @@ impl Axis {
 		while high < largest || high <= low {
 			high *= 10.0;
 		}
-		Self { low, high, is_logarithmic: true, from, to, label }
+		let mut ticks = vec![(low, format!("{low}{unit}"))];
+		let mut tick = low;
+		while tick < high {
+			tick *= 10.0;
+			ticks.push((tick, format!("{tick}{unit}")));
+		}
+		Self { low, high, is_logarithmic: true, from, to, ticks }
+	}
+
+	/// A plain axis from nothing to `high`, with its quarters.
+	fn plain(high: f64, [from, to]: [f64; 2], unit: &str) -> Self {
+		let quarters = [0.0, 0.25, 0.5, 0.75, 1.0].map(|part| part * high);
+		let ticks = quarters.map(|tick| (tick, format!("{tick}{unit}"))).to_vec();
+		Self { low: 0.0, high, is_logarithmic: false, from, to, ticks }
+	}
+
+	/// A place for each name, the first at 0.5.
+	fn places<'a>(names: impl Iterator<Item = &'a str>, [from, to]: [f64; 2]) -> Self {
+		let at = |number: usize| number as f64 + 0.5;
+		let ticks: Vec<(f64, String)> =
+			names.enumerate().map(|(number, name)| (at(number), String::from(name))).collect();
+		let high = ticks.len().max(1) as f64;
+		Self { low: 0.0, high, is_logarithmic: false, from, to, ticks }
 	}
 
 	/// Where a value is drawn.
@@ -81,28 +122,18 @@ impl Axis {
 		};
 		self.from + part * (self.to - self.from)
 	}
-
-	/// Powers of ten, or quarters.
-	fn ticks(&self) -> Vec<f64> {
-		if !self.is_logarithmic {
-			let span = self.high - self.low;
-			return [0.0, 0.25, 0.5, 0.75, 1.0].map(|part| self.low + part * span).to_vec();
-		}
-		let mut ticks = vec![self.low];
-		let mut tick = self.low;
-		while tick < self.high {
-			tick *= 10.0;
-			ticks.push(tick);
-		}
-		ticks
-	}
 }
 
 /// The frame of a panel: its title, its axes with their ticks.
 fn draw_frame(svg: &mut String, title: &str, x: &Axis, y: &Axis) -> fmt::Result {
-	writeln!(svg, "<text x=\"{:.1}\" y=\"22\" font-size=\"15\">{title}</text>", x.from)?;
-	for tick in y.ticks() {
-		let (at, label) = (y.at(tick), (y.label)(tick));
+	writeln!(
+		svg,
+		"<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"15\">{title}</text>",
+		x.from,
+		y.to - 18.0
+	)?;
+	for (tick, label) in &y.ticks {
+		let at = y.at(*tick);
 		writeln!(
 			svg,
 			"<path d=\"M{:.1} {at:.1}H{:.1}\" stroke=\"#dddddd\"/>\
@@ -113,81 +144,80 @@ fn draw_frame(svg: &mut String, title: &str, x: &Axis, y: &Axis) -> fmt::Result 
 			at + 4.0
 		)?;
 	}
-	for tick in x.ticks() {
-		let (at, label) = (x.at(tick), (x.label)(tick));
+	for (tick, label) in &x.ticks {
+		let at = x.at(*tick);
 		writeln!(
 			svg,
-			"<path d=\"M{at:.1} {TOP:.1}V{BOTTOM:.1}\" stroke=\"#dddddd\"/>\
+			"<path d=\"M{at:.1} {:.1}V{:.1}\" stroke=\"#dddddd\"/>\
 			 <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
-			BOTTOM + 20.0
+			y.to,
+			y.from,
+			y.from + 20.0
 		)?;
 	}
 	Ok(())
 }
 
-/// Where the name of a line is written, from the top.
+/// How far below the end of its panel the name of something is written.
 fn name_at(number: usize) -> f64 {
-	BOTTOM + 50.0 + 17.0 * number as f64
+	50.0 + 17.0 * number as f64
 }
 
-/// A line through points, with its name below the panel. Few points are dots as well: one alone is
-/// no line.
-fn draw_line(
-	svg: &mut String,
-	number: usize,
-	name: &str,
-	left: f64,
-	points: &[(f64, f64)],
-) -> fmt::Result {
-	let colour = COLOURS[number % COLOURS.len()];
-	if points.len() <= MAX_DOTS {
-		for (x, y) in points {
-			writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>")?;
-		}
-	}
-	let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-	let points = points.join(" ");
+/// The name of something, with its colour, below the panel.
+fn draw_name(svg: &mut String, number: usize, name: &str, x: &Axis, y: &Axis) -> fmt::Result {
+	let (left, at) = (x.from, y.from + name_at(number));
 	writeln!(
 		svg,
-		"<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
-	)?;
-	let at = name_at(number);
-	writeln!(
-		svg,
-		"<path d=\"M{left:.1} {at:.1}h20\" stroke=\"{colour}\" stroke-width=\"2\"/>\
+		"<path d=\"M{left:.1} {at:.1}h20\" stroke=\"{}\" stroke-width=\"4\"/>\
 		 <text x=\"{:.1}\" y=\"{:.1}\">{name}</text>",
+		COLOURS[number % COLOURS.len()],
 		left + 28.0,
 		at + 4.0
 	)
 }
 
-/// Nanoseconds, if there are any, as milliseconds.
-fn to_ms(nanoseconds: Option<&u64>) -> f64 {
-	nanoseconds.map_or(0.0, |nanoseconds| *nanoseconds as f64 / MILLISECOND)
+/// A dot.
+fn draw_dot(svg: &mut String, number: usize, (x, y): (f64, f64)) -> fmt::Result {
+	let colour = COLOURS[number % COLOURS.len()];
+	writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>")
 }
 
-/// For each latency the share of messages that took no longer.
+/// A line through points. Few points are dots as well: one alone is no line.
+fn draw_line(svg: &mut String, number: usize, points: &[(f64, f64)]) -> fmt::Result {
+	if points.len() <= MAX_DOTS {
+		for point in points {
+			draw_dot(svg, number, *point)?;
+		}
+	}
+	let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+	writeln!(
+		svg,
+		"<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"/>",
+		points.join(" "),
+		COLOURS[number % COLOURS.len()]
+	)
+}
+
+/// What so many of 100 took at most, in milliseconds.
+fn percentile(curve: &Curve, percent: usize) -> f64 {
+	curve.percentiles.get(percent).map_or(0.0, |nanoseconds| *nanoseconds as f64 / MILLISECOND)
+}
+
+/// For each latency the share of messages that took no longer, with dots at p50 and p95.
 fn draw_latencies(svg: &mut String, curves: &[Curve]) -> fmt::Result {
-	let ends = |curve: &Curve| [curve.nanoseconds.first(), curve.nanoseconds.last()].map(to_ms);
-	let milliseconds = |value: f64| format!("{value} ms");
-	let x = Axis::logarithmic(curves.iter().flat_map(ends), 70.0, 560.0, milliseconds);
-	let y = Axis {
-		low: 0.0,
-		high: 100.0,
-		is_logarithmic: false,
-		from: BOTTOM,
-		to: TOP,
-		label: |value| format!("{value} %"),
-	};
+	let ends = |curve: &Curve| [0, 100].map(|percent| percentile(curve, percent));
+	let x = Axis::logarithmic(curves.iter().flat_map(ends), LEFT, " ms");
+	let y = Axis::plain(100.0, UPPER, " %");
 	draw_frame(svg, "Messages, updates and steps that took no longer", &x, &y)?;
 	for (number, curve) in curves.iter().enumerate() {
-		let sorted = &curve.nanoseconds;
-		let point = |percent: usize| {
-			let rank = (sorted.len() * percent).div_ceil(100).max(1);
-			(x.at(to_ms(sorted.get(rank - 1))), y.at(percent as f64))
-		};
+		let point = |percent: usize| (x.at(percentile(curve, percent)), y.at(percent as f64));
 		let points: Vec<(f64, f64)> = (0..=100).map(point).collect();
-		draw_line(svg, number, &curve.name, x.from, &points)?;
+		draw_line(svg, number, &points)?;
+		draw_dot(svg, number, point(50))?;
+		draw_dot(svg, number, point(95))?;
+		let [p50, p95] = [50, 95].map(|percent| percentile(curve, percent));
+		let name = format!("{}: p50 {p50:.1} ms, p95 {p95:.1} ms", curve.name);
+		draw_name(svg, number, &name, &x, &y)?;
 	}
 	Ok(())
 }
@@ -199,15 +229,84 @@ fn draw_scaling(svg: &mut String, scaling: &[Scale]) -> fmt::Result {
 		[scale.regional_wan_bytes, scale.direct_wan_bytes, scale.plain_wan_bytes]
 			.map(|bytes| bytes as f64 / KILOBYTE)
 	};
-	let count = |value: f64| value.to_string();
-	let kilobytes = |value: f64| format!("{value} kB");
-	let x = Axis::logarithmic(scaling.iter().map(learners), 690.0, 1_160.0, count);
-	let y = Axis::logarithmic(scaling.iter().flat_map(bytes), BOTTOM, TOP, kilobytes);
-	draw_frame(svg, "WAN bytes of a step, by learners", &x, &y)?;
+	let x = Axis::logarithmic(scaling.iter().map(learners), RIGHT, "");
+	let y = Axis::logarithmic(scaling.iter().flat_map(bytes), UPPER, " kB");
+	draw_frame(svg, "WAN bytes of a step to the primaries, by learners", &x, &y)?;
 	for (number, name) in SCHEMES.into_iter().enumerate() {
 		let point = |scale: &Scale| (x.at(learners(scale)), y.at(bytes(scale)[number]));
 		let points: Vec<(f64, f64)> = scaling.iter().map(point).collect();
-		draw_line(svg, number, name, x.from, &points)?;
+		draw_line(svg, number, &points)?;
+		draw_name(svg, number, name, &x, &y)?;
+	}
+	Ok(())
+}
+
+/// How far from the middle of its group something stands, of as many as there are in a group.
+fn aside(number: usize, count: usize) -> f64 {
+	(number as f64 - (count as f64 - 1.0) / 2.0) * APART
+}
+
+/// From p50 to p95 of each way, for each part of lost primaries.
+fn draw_losses(svg: &mut String, report: &Report) -> fmt::Result {
+	// The way, the part, p50 and p95.
+	let mut spans = Vec::new();
+	for (group, loss) in report.losses.iter().enumerate() {
+		for row in report.latencies.iter().filter(|row| row.lost == loss.lost) {
+			let number = WAYS.iter().position(|way| *way == row.way);
+			if let Some((number, (p50, p95))) = number.zip(row.p50_us.zip(row.p95_us)) {
+				spans.push((number, group, [p50, p95].map(|time| time as f64 / MICROSECONDS)));
+			}
+		}
+	}
+	let x = Axis::places(report.losses.iter().map(|loss| loss.lost.as_str()), LEFT);
+	let y = Axis::logarithmic(spans.iter().flat_map(|(_, _, times)| *times), LOWER, " ms");
+	draw_frame(svg, "p50 to p95, by the part of the primaries that is lost", &x, &y)?;
+	for (number, group, times) in spans {
+		let at = x.at(group as f64 + 0.5) + aside(number, WAYS.len());
+		draw_line(svg, number, &times.map(|time| (at, y.at(time))))?;
+	}
+	for (number, name) in WAYS.into_iter().enumerate() {
+		draw_name(svg, number, name, &x, &y)?;
+	}
+	Ok(())
+}
+
+/// Wide-area bytes of the mean step, there and back, for each part of lost primaries.
+fn draw_bytes(svg: &mut String, report: &Report) -> fmt::Result {
+	let mut groups = Vec::new();
+	let mut highest = 1.0f64;
+	for (there, back) in report.losses.iter().zip(&report.broadcasts) {
+		let sent = [there.wan_bytes, back.wan_bytes];
+		let hashed = [there.wan_bytes_as_hashed, back.wan_bytes_as_hashed];
+		let stacks = [sent, hashed].map(|stack| stack.map(|bytes| bytes as f64 / MEGABYTE));
+		for [there, back] in stacks {
+			highest = highest.max(there + back);
+		}
+		groups.push(stacks);
+	}
+	let x = Axis::places(report.losses.iter().map(|loss| loss.lost.as_str()), RIGHT);
+	// To a whole multiple of four, so that its quarters are whole.
+	let y = Axis::plain((highest / 4.0).ceil() * 4.0, LOWER, " MB");
+	draw_frame(svg, "WAN bytes of a step, by the part of the primaries that is lost", &x, &y)?;
+	for (group, stacks) in groups.iter().enumerate() {
+		for (place, stack) in stacks.iter().enumerate() {
+			let at = x.at(group as f64 + 0.5) + aside(place, stacks.len());
+			let mut below = 0.0;
+			for (part, megabytes) in stack.iter().enumerate() {
+				let (top, high) = (y.at(below + megabytes), y.at(below) - y.at(below + megabytes));
+				writeln!(
+					svg,
+					"<rect x=\"{:.1}\" y=\"{top:.1}\" width=\"{BAR}\" height=\"{high:.1}\" \
+					 fill=\"{}\"/>",
+					at - BAR / 2.0,
+					COLOURS[2 * place + part]
+				)?;
+				below += megabytes;
+			}
+		}
+	}
+	for (number, name) in BYTES.into_iter().enumerate() {
+		draw_name(svg, number, name, &x, &y)?;
 	}
 	Ok(())
 }
@@ -216,39 +315,64 @@ fn draw_scaling(svg: &mut String, scaling: &[Scale]) -> fmt::Result {
 mod tests {
 	use super::*;
 	use crate::{simulate, Setup, Share};
+	use proptest::prelude::*;
+
+	fn small() -> Setup {
+		Setup { learners: 30, components: 4, leaves: 1, steps: 1, ..Setup::DEFAULT }
+	}
 
 	#[test]
-	fn picture_has_a_line_for_each_curve() {
-		let setup = Setup { learners: 30, components: 4, leaves: 1, steps: 1, ..Setup::DEFAULT };
-		let report = simulate(&setup, &["0.3".parse().unwrap()]).unwrap();
+	fn picture_has_all_curves_losses_and_bytes() {
+		let report = simulate(&small(), &["0.3".parse().unwrap()]).unwrap();
 		let svg = svg(&report).unwrap();
 		assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
-		assert_eq!(svg.matches("<polyline ").count(), report.curves.len() + 3);
+		// A line for each curve, each scheme, and each way with each part that is lost.
+		let lines = report.curves.len() + SCHEMES.len() + 2 * WAYS.len();
+		assert_eq!(svg.matches("<polyline ").count(), lines);
 		for curve in &report.curves {
-			assert!(svg.contains(&format!(">{}<", curve.name)), "{}", curve.name);
+			let [p50, p95] = [50, 95].map(|percent| percentile(curve, percent));
+			let name = format!(">{}: p50 {p50:.1} ms, p95 {p95:.1} ms<", curve.name);
+			assert!(svg.contains(&name), "{name} is not in {svg}");
+		}
+		// The paper, and two bars of two parts with each part that is lost.
+		assert_eq!(svg.matches("<rect ").count(), 1 + 2 * 4);
+		for text in ["0.0 %", "30.0 %"].into_iter().chain(BYTES).chain(WAYS) {
+			assert!(svg.contains(&format!(">{text}<")), "{text}");
 		}
 		assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
 	}
 
 	#[test]
-	fn most_curves_have_a_colour_each_and_room_for_their_names() {
-		let setup = Setup { learners: 30, components: 4, leaves: 1, steps: 1, ..Setup::DEFAULT };
-		let losses: [Share; 4] = ["0.1", "0.2", "0.3", "0.4"].map(|part| part.parse().unwrap());
-		let curves = simulate(&setup, &losses).unwrap().curves.len();
-		assert_eq!(curves, COLOURS.len());
-		assert!(name_at(curves - 1) + 10.0 < HEIGHT);
+	fn what_is_lost_whole_has_no_times() {
+		let report = simulate(&small(), &["1".parse().unwrap()]).unwrap();
+		let svg = svg(&report).unwrap();
+		let lines = report.curves.len() + SCHEMES.len() + WAYS.len();
+		assert_eq!(svg.matches("<polyline ").count(), lines);
+		assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
 	}
 
 	#[test]
-	fn axes_take_any_values() {
-		for values in [vec![], vec![0.0], vec![1.0], vec![1e3, 1e9], vec![7.0, 7.0], vec![10.0]] {
-			let label = |value: f64| value.to_string();
-			let axis = Axis::logarithmic(values.iter().copied(), 0.0, 100.0, label);
-			assert!(axis.low < axis.high);
+	fn most_curves_have_a_colour_each_and_room_for_their_names() {
+		let losses: [Share; 4] = ["0.1", "0.2", "0.3", "0.4"].map(|part| part.parse().unwrap());
+		let curves = simulate(&small(), &losses).unwrap().curves.len();
+		assert_eq!(curves, COLOURS.len());
+		// Above the title of the panel below.
+		assert!(UPPER[0] + name_at(curves - 1) + 10.0 < LOWER[1] - 40.0);
+		assert!(LOWER[0] + name_at(BYTES.len() - 1) + 10.0 < HEIGHT);
+		// The widest group is narrower than its place.
+		let place = (LEFT[1] - LEFT[0]) / (1.0 + losses.len() as f64);
+		assert!(WAYS.len() as f64 * APART < place);
+	}
+
+	proptest! {
+		#[test]
+		fn axes_take_any_values(values in prop::collection::vec(0.0..1e12f64, 0..5)) {
+			let axis = Axis::logarithmic(values.iter().copied(), [0.0, 100.0], "");
+			prop_assert!(axis.low < axis.high && axis.ticks.len() >= 2);
 			for value in values {
-				assert!((0.0..=100.0).contains(&axis.at(value)), "{value}");
+				// A power of ten that is not exact may end a hair before its value.
+				prop_assert!((-0.001..=100.001).contains(&axis.at(value)), "{value}");
 			}
-			assert!(axis.ticks().len() >= 2);
 		}
 	}
 }

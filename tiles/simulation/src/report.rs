@@ -1,11 +1,13 @@
 //! What came of all steps, and what other ways to send the same would have cost.
 
 use super::{
+	cuts::cuts,
 	draws::Draws,
-	network::{assumptions, jitter, Network},
+	network::{assumptions, jitter},
 	owners::Owners,
 	samples::{Samples, SAMPLE_LEARNERS, SAMPLE_PLACES},
-	step::{run, Outcome, Traffic, World, ENVELOPE_BYTES},
+	step::{run, LeafTimes, Outcome, Traffic, World, ENVELOPE_BYTES},
+	times::Times,
 	Assumption, Error, Sample, Setup, Share, MAX_LOSSES,
 };
 use serde::Serialize;
@@ -14,6 +16,11 @@ use serde::Serialize;
 const MICROSECOND: u64 = 1_000;
 /// Bytes of a weight that is not compressed.
 const FLOAT_BYTES: u64 = 4;
+/// What a step may take in wide-area bytes: our goal, and what the seed asks for.
+const MAX_WAN_BYTES: u64 = 5_000_000;
+const SEED_WAN_BYTES: u64 = 50_000_000;
+/// What a message may take within a region, at p95, in microseconds.
+const MAX_REGIONAL_US: u64 = 20_000;
 /// Numbers of learners for which wide-area traffic is compared, besides the one that is simulated.
 const SCALES: [u32; 5] = [100, 300, 1_000, 3_000, 10_000];
 
@@ -24,16 +31,14 @@ pub(super) const SCHEMES: [&str; 3] = [
 	"f32, all to one",
 ];
 
-/// Everything that a simulation tells. Bytes and microseconds are exact; whoever prints them
-/// rounds.
+/// Everything that a simulation tells. Bytes are exact. Microseconds are too large by less than a
+/// thousandth, the largest of them exact. Whoever prints them rounds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
 	/// What was simulated.
 	pub setup: Setup,
 	/// Weights of the model.
 	pub weights: u64,
-	/// Tiles of the model.
-	pub tiles: u16,
 	/// The distributions that the network was drawn from.
 	pub assumptions: Vec<Assumption>,
 	/// What the encoder made of sample leaves.
@@ -44,13 +49,15 @@ pub struct Report {
 	pub latencies: Vec<Latency>,
 	/// What losing aggregators costs, first without losses.
 	pub losses: Vec<Loss>,
-	/// How merged tiles come back to all learners, first without losses.
+	/// How merged components come back to all learners, first without losses.
 	pub broadcasts: Vec<Broadcast>,
 	/// The mean step beside other ways to send the same.
 	pub schemes: Vec<Scheme>,
 	/// Wide-area bytes of a step for other numbers of learners.
 	pub scaling: Vec<Scale>,
-	/// All latencies behind [`Report::latencies`], for a plot.
+	/// What is asked of a network of 100 learners, beside what came out without losses.
+	pub goals: Vec<Goal>,
+	/// Distributions behind [`Report::latencies`], for a plot.
 	#[serde(skip)]
 	pub curves: Vec<Curve>,
 }
@@ -62,19 +69,23 @@ pub struct StepRow {
 	pub step: u32,
 	/// Messages.
 	pub messages: u64,
-	/// Bytes that crossed the border of a region.
+	/// Bytes that crossed the border of a region, with merges in their wire form.
 	pub wan_bytes: u64,
 	/// The same for each learner.
 	pub wan_bytes_per_learner: u64,
+	/// The same of all, with merges as they are hashed.
+	pub wan_bytes_as_hashed: u64,
 	/// Bytes that stayed in a region.
 	pub in_region_bytes: u64,
 	/// Wide-area bytes of sending the merged result to all regions, which is apart.
 	pub broadcast_wan_bytes: u64,
+	/// The same with merges as they are hashed.
+	pub broadcast_wan_bytes_as_hashed: u64,
 	/// Bytes of handing that to every learner, within regions; apart as well.
 	pub broadcast_in_region_bytes: u64,
-	/// When the last tile was merged, from the beginning of the step.
+	/// When the last component was merged, from the beginning of the step.
 	pub merged_us: u64,
-	/// When the last learner had all merged tiles, from the beginning of the step.
+	/// When the last learner had all merged components, from the beginning of the step.
 	pub returned_us: u64,
 }
 
@@ -85,7 +96,7 @@ pub struct Latency {
 	pub way: &'static str,
 	/// The part of aggregators that is gone.
 	pub lost: String,
-	/// How many messages, or updates.
+	/// How many messages, batches or updates.
 	pub count: u64,
 	/// Half of them took at most this.
 	pub p50_us: Option<u64>,
@@ -102,12 +113,14 @@ pub struct Loss {
 	pub lost: String,
 	/// How many that are in each step.
 	pub aggregators_lost: usize,
-	/// Tiles whose merge another than their primary made, in all steps.
-	pub tiles_taken_over: u64,
-	/// Tiles that lack somebody's update in the end, in all steps.
-	pub tiles_lost: u64,
+	/// Components whose merge another than their primary made, in all steps.
+	pub components_taken_over: u64,
+	/// Components that lack somebody's update in the end, in all steps.
+	pub components_lost: u64,
 	/// Wide-area bytes of the mean step, with what was lost.
 	pub wan_bytes: u64,
+	/// The same with merges as they are hashed.
+	pub wan_bytes_as_hashed: u64,
 	/// Bytes that were sent once more, in the mean step.
 	pub resent_bytes: u64,
 	/// By when half of the updates were with their primaries.
@@ -118,23 +131,25 @@ pub struct Loss {
 	pub extra_p95_us: Option<u64>,
 }
 
-/// How merged tiles come back to all learners when a part of the aggregators is gone. A step in
-/// which a tile is lost has no times: nobody has all tiles then.
+/// How merged components come back to all learners when a part of the aggregators is gone. A step
+/// in which a component is lost has no times: nobody has all of them then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Broadcast {
 	/// The part that is gone.
 	pub lost: String,
 	/// Wide-area bytes of the mean step's way back.
 	pub wan_bytes: u64,
+	/// The same with merges as they are hashed.
+	pub wan_bytes_as_hashed: u64,
 	/// Its bytes that stayed in a region.
 	pub in_region_bytes: u64,
-	/// How long after the last merge half of the learners had all merged tiles.
+	/// How long after the last merge half of the learners had all merged components.
 	pub p50_us: Option<u64>,
 	/// The same for 95 of 100.
 	pub p95_us: Option<u64>,
 	/// The same for the last.
 	pub max_us: Option<u64>,
-	/// How long after they began half of the learners had all merged tiles: the step's whole
+	/// How long after they began half of the learners had all merged components: the step's whole
 	/// communication, there and back.
 	pub step_p50_us: Option<u64>,
 	/// The same for 95 of 100.
@@ -171,13 +186,29 @@ pub struct Scale {
 	pub plain_wan_bytes: u64,
 }
 
-/// Latencies of one kind, ascending, in nanoseconds.
+/// Something that is asked for, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Goal {
+	/// What is meant.
+	pub goal: &'static str,
+	/// What it may take.
+	pub asked: String,
+	/// What it took: bytes of the dearest step, or p95 of a time.
+	pub simulated: String,
+	/// p95 of bytes by the bandwidth of the learner's uplink alone: those of the message, or, from
+	/// when the update is ready, with all that leave before it. Nothing can be there sooner.
+	pub uplink_alone: Option<String>,
+	/// Whether it is met.
+	pub verdict: &'static str,
+}
+
+/// A distribution of latencies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Curve {
 	/// What they are.
 	pub name: String,
-	/// The latencies.
-	pub nanoseconds: Vec<u64>,
+	/// What 0, 1 and so on up to 100 of 100 took at most, in nanoseconds.
+	pub percentiles: Vec<u64>,
 }
 
 /// What came of the steps with one share of losses.
@@ -186,11 +217,12 @@ struct Scenario {
 	share: Share,
 	traffic: Traffic,
 	broadcast: Traffic,
-	to_aggregator: Vec<u64>,
-	to_primary: Vec<u64>,
-	end_to_end: Vec<u64>,
-	to_learner: Vec<u64>,
-	there_and_back: Vec<u64>,
+	leaves: LeafTimes,
+	to_aggregator: Times,
+	to_primary: Times,
+	end_to_end: Times,
+	to_learner: Times,
+	there_and_back: Times,
 	taken_over: u64,
 	lost: u64,
 }
@@ -199,24 +231,17 @@ impl Scenario {
 	fn add(&mut self, outcome: Outcome, owners: &Owners, learners: u32) {
 		self.traffic.add(&outcome.traffic);
 		self.broadcast.add(&outcome.broadcast);
+		self.leaves.add_all(&outcome.leaves);
 		self.to_aggregator.extend(outcome.to_aggregator);
 		self.to_primary.extend(outcome.to_primary);
 		self.end_to_end.extend(outcome.end_to_end);
 		self.to_learner.extend(outcome.to_learner);
 		self.there_and_back.extend(outcome.there_and_back);
-		for ((tile, primary), merged) in (0..).zip(&outcome.primaries).zip(&outcome.merged) {
-			let first = owners.owners(tile).first();
+		for ((component, primary), merged) in (0..).zip(&outcome.primaries).zip(&outcome.merged) {
+			let first = owners.owners(component).first();
 			self.taken_over += u64::from(primary.is_some() && primary.as_ref() != first);
 			self.lost += u64::from(*merged < learners);
 		}
-	}
-
-	fn sort(&mut self) {
-		self.to_aggregator.sort_unstable();
-		self.to_primary.sort_unstable();
-		self.end_to_end.sort_unstable();
-		self.to_learner.sort_unstable();
-		self.there_and_back.sort_unstable();
 	}
 }
 
@@ -227,7 +252,7 @@ pub fn simulate(setup: &Setup, losses: &[Share]) -> Result<Report, Error> {
 		return Err(Error::Losses { found: losses.len() });
 	}
 	let samples = Samples::draw(setup, SAMPLE_PLACES, SAMPLE_LEARNERS)?;
-	let world = World { setup: *setup, network: Network::draw(setup), samples: &samples };
+	let world = World::new(*setup, &samples)?;
 	let mut scenarios = vec![Scenario::default()];
 	let lossy = losses.iter().filter(|share| **share != Share::NONE);
 	scenarios.extend(lossy.map(|share| Scenario { share: *share, ..Scenario::default() }));
@@ -245,21 +270,20 @@ pub fn simulate(setup: &Setup, losses: &[Share]) -> Result<Report, Error> {
 		}
 		direct.add(&straight(&world, &owners));
 	}
-	scenarios.iter_mut().for_each(Scenario::sort);
 	// The first is the one without losses.
 	let whole = &scenarios[0];
-	let alone = leaf_alone(&world);
+	let alone = leaf_alone(&world)?;
 	Ok(Report {
 		setup: *setup,
 		weights: setup.weights(),
-		tiles: Owners::of_step(setup, &world.network, 0).tiles(),
 		assumptions: assumptions(setup),
 		samples: samples.rows.clone(),
 		latencies: latencies(&alone, &scenarios),
 		losses: scenarios.iter().map(|scenario| loss(&world, scenario, whole)).collect(),
 		broadcasts: scenarios.iter().map(|scenario| broadcast(setup, scenario, whole)).collect(),
 		schemes: schemes(&world, &whole.traffic, &direct),
-		scaling: scaling(&world),
+		scaling: scaling(&world)?,
+		goals: goals(&steps, &alone, &whole.leaves, &whole.to_aggregator),
 		curves: curves(&alone, &scenarios),
 		steps,
 	})
@@ -288,8 +312,10 @@ fn step_row(setup: &Setup, step: u32, outcome: &Outcome) -> StepRow {
 		messages: traffic.messages,
 		wan_bytes: traffic.wan,
 		wan_bytes_per_learner: traffic.wan / u64::from(setup.learners),
+		wan_bytes_as_hashed: traffic.wan_hashed,
 		in_region_bytes: traffic.regional,
 		broadcast_wan_bytes: broadcast.wan,
+		broadcast_wan_bytes_as_hashed: broadcast.wan_hashed,
 		broadcast_in_region_bytes: broadcast.regional,
 		merged_us: outcome.merged_at / MICROSECOND,
 		returned_us: outcome.returned_at / MICROSECOND,
@@ -299,17 +325,12 @@ fn step_row(setup: &Setup, step: u32, outcome: &Outcome) -> StepRow {
 /// What a step costs if learners send their compressed updates to the primaries themselves.
 fn straight(world: &World<'_>, owners: &Owners) -> Traffic {
 	let network = &world.network;
-	// For each aggregator the leaves that it is the primary of.
-	let mut leaves = vec![0u64; network.weights.len()];
-	for tile in 0..owners.tiles() {
-		if let Some(primary) = owners.owners(tile).first() {
-			leaves[usize::from(*primary)] += owners.leaves(tile);
-		}
-	}
+	// The same messages as to regional aggregators.
+	let bytes: u64 = world.cuts.iter().map(|cut| world.message_bytes(cut, 0)).sum();
 	let mut traffic = Traffic::default();
-	for (aggregator, leaves) in (0..).zip(leaves).filter(|(_, leaves)| *leaves > 0) {
-		let bytes = ENVELOPE_BYTES + world.samples.update_bytes(0, leaves);
-		let near = network.learners_in[usize::from(network.region_of(aggregator))];
+	for component in 0..owners.components() {
+		let Some(primary) = owners.owners(component).first() else { continue };
+		let near = network.learners_in[usize::from(network.region_of(*primary))];
 		traffic.regional += bytes * u64::from(near);
 		traffic.wan += bytes * u64::from(world.setup.learners - near);
 	}
@@ -341,86 +362,159 @@ fn schemes(world: &World<'_>, whole: &Traffic, direct: &Traffic) -> Vec<Scheme> 
 }
 
 /// Wide-area bytes of the first step for other numbers of learners.
-fn scaling(world: &World<'_>) -> Vec<Scale> {
+fn scaling(world: &World<'_>) -> Result<Vec<Scale>, Error> {
 	let all = world.setup.learners;
 	let mut counts: Vec<u32> = SCALES.into_iter().filter(|count| *count < all).collect();
 	counts.push(all);
-	let scale = |learners: u32| {
+	let scale = |learners: u32| -> Result<Scale, Error> {
 		let setup = Setup { learners, ..world.setup };
-		let world = World { setup, network: Network::draw(&setup), samples: world.samples };
+		let world = World::new(setup, world.samples)?;
 		let owners = Owners::of_step(&setup, &world.network, 0);
 		let nobody = vec![false; world.network.weights.len()];
-		Scale {
+		Ok(Scale {
 			learners,
 			regional_wan_bytes: run(&world, &owners, 0, &nobody).traffic.wan,
 			direct_wan_bytes: straight(&world, &owners).wan,
 			plain_wan_bytes: plain(&world).wan,
-		}
+		})
 	};
 	counts.into_iter().map(scale).collect()
 }
 
-/// How long one leaf takes alone, with all links idle: from each learner to each aggregator of its
-/// region. Ascending, in nanoseconds.
-fn leaf_alone(world: &World<'_>) -> Vec<u64> {
+/// One leaf alone, with all links idle.
+struct LeafAlone {
+	/// How long it takes from each learner to each aggregator of its region.
+	times: Times,
+	/// How long of that it is on the uplink.
+	on_uplink: Times,
+}
+
+fn leaf_alone(world: &World<'_>) -> Result<LeafAlone, Error> {
 	let network = &world.network;
 	let draws = Draws::new(world.setup.seed, "leaves alone");
-	let mut latencies = Vec::new();
+	let cuts = cuts(&Setup { message_leaves: 1, ..world.setup })?;
+	let mut alone = LeafAlone { times: Times::default(), on_uplink: Times::default() };
 	for (learner, node) in network.learners() {
 		let mut draws = draws.stream(u64::from(learner));
 		let first = node.region * world.setup.aggregators;
 		for aggregator in first..first + world.setup.aggregators {
 			let to = network.aggregator_node(aggregator);
-			let bytes = ENVELOPE_BYTES + world.samples.update_bytes(draws.bits(), 1);
+			// A component has at least one leaf.
+			let cut = &cuts[draws.below(cuts.len() as u64) as usize];
+			let bytes = world.message_bytes(cut, draws.bits());
 			let on_links = node.up_ns(bytes) + network.node(to).down_ns(bytes);
-			latencies.push(on_links + network.delay(learner, to) + jitter(&mut draws));
+			alone.times.add(on_links + network.delay(learner, to) + jitter(&mut draws));
+			alone.on_uplink.add(node.up_ns(bytes));
 		}
 	}
-	latencies.sort_unstable();
-	latencies
+	Ok(alone)
 }
 
-/// The name of a way, and its latencies.
-type Way<'a> = (&'static str, &'a [u64]);
-
-/// The latencies of a scenario.
-fn ways(scenario: &Scenario) -> [Way<'_>; 5] {
-	[
-		("learner to regional aggregator", scenario.to_aggregator.as_slice()),
-		("regional aggregator to primary", scenario.to_primary.as_slice()),
-		("whole update to all primaries", scenario.end_to_end.as_slice()),
-		("merged tiles back to a learner", scenario.to_learner.as_slice()),
-		("whole step, there and back", scenario.there_and_back.as_slice()),
-	]
-}
+/// The name of a way, and how long it took.
+type Way<'a> = (&'static str, &'a Times);
 
 /// What [`leaf_alone`] is called.
 const LEAF_ALONE: &str = "one leaf, idle links, in the region";
+/// What messages from learners are called, in their region unless all aggregators are gone there.
+pub(super) const LEAF_FROM_UPLINK: &str = "a leaf message, from its first byte on the uplink";
+pub(super) const LEAF_FROM_READY: &str = "a leaf message, from when the update is ready";
+/// What all messages of a learner to an aggregator are called.
+const BATCH: &str = "a batch (all leaves for an aggregator), from when the update is ready";
+/// What all of a learner's update is called, and all communication of a step.
+pub(super) const UPDATE: &str = "whole update to all primaries";
+pub(super) const STEP: &str = "whole step, there and back";
 
-fn latencies(alone: &[u64], scenarios: &[Scenario]) -> Vec<Latency> {
-	let mut rows = vec![latency(LEAF_ALONE, Share::NONE, alone)];
+/// The latencies of a scenario.
+fn ways(scenario: &Scenario) -> [Way<'_>; 7] {
+	[
+		(LEAF_FROM_UPLINK, &scenario.leaves.from_uplink),
+		(LEAF_FROM_READY, &scenario.leaves.from_ready),
+		(BATCH, &scenario.to_aggregator),
+		("regional aggregator to primary", &scenario.to_primary),
+		(UPDATE, &scenario.end_to_end),
+		("merged components back to a learner", &scenario.to_learner),
+		(STEP, &scenario.there_and_back),
+	]
+}
+
+fn latencies(alone: &LeafAlone, scenarios: &[Scenario]) -> Vec<Latency> {
+	let mut rows = vec![latency(LEAF_ALONE, Share::NONE, &alone.times)];
 	for scenario in scenarios {
-		let rows_of = ways(scenario).map(|(way, sorted)| latency(way, scenario.share, sorted));
+		let rows_of = ways(scenario).map(|(way, times)| latency(way, scenario.share, times));
 		rows.extend(rows_of);
 	}
 	rows
 }
 
-fn latency(way: &'static str, share: Share, sorted: &[u64]) -> Latency {
+fn latency(way: &'static str, share: Share, times: &Times) -> Latency {
 	Latency {
 		way,
 		lost: share.to_string(),
-		count: sorted.len() as u64,
-		p50_us: quantile(sorted, 50),
-		p95_us: quantile(sorted, 95),
-		max_us: quantile(sorted, 100),
+		count: times.count(),
+		p50_us: quantile(times, 50),
+		p95_us: quantile(times, 95),
+		max_us: quantile(times, 100),
 	}
 }
 
 /// What `percent` of 100 are at most, in microseconds.
-fn quantile(sorted: &[u64], percent: usize) -> Option<u64> {
-	let rank = (sorted.len() * percent).div_ceil(100).max(1);
-	sorted.get(rank - 1).map(|nanoseconds| nanoseconds / MICROSECOND)
+fn quantile(times: &Times, percent: u64) -> Option<u64> {
+	times.quantile(percent).map(|nanoseconds| nanoseconds / MICROSECOND)
+}
+
+/// What is asked for, beside what came out. There are steps, and each has messages.
+fn goals(steps: &[StepRow], alone: &LeafAlone, leaves: &LeafTimes, batches: &Times) -> Vec<Goal> {
+	let most = |bytes: fn(&StepRow) -> u64| steps.iter().map(bytes).max().unwrap_or(0);
+	let sent = most(|step| step.wan_bytes + step.broadcast_wan_bytes);
+	let hashed = most(|step| step.wan_bytes_as_hashed + step.broadcast_wan_bytes_as_hashed);
+	let as_sent = "WAN bytes of a step, there and back, merges in their wire form";
+	let as_hashed = "the same, merges as they are hashed, which is all that nodes know today";
+	vec![
+		bytes_goal(as_sent, MAX_WAN_BYTES, sent),
+		bytes_goal(as_hashed, MAX_WAN_BYTES, hashed),
+		bytes_goal("the seed's goal for the wire form", SEED_WAN_BYTES, sent),
+		bytes_goal("the seed's goal as they are hashed", SEED_WAN_BYTES, hashed),
+		time_goal(LEAF_ALONE, &alone.times, &alone.on_uplink),
+		time_goal(LEAF_FROM_UPLINK, &leaves.from_uplink, &leaves.on_uplink),
+		time_goal(LEAF_FROM_READY, &leaves.from_ready, &leaves.off_uplink),
+		time_goal(BATCH, batches, &leaves.batch_off_uplink),
+	]
+}
+
+fn verdict(is_met: bool) -> &'static str {
+	if is_met {
+		"met"
+	} else {
+		"missed"
+	}
+}
+
+fn bytes_goal(goal: &'static str, most: u64, found: u64) -> Goal {
+	Goal {
+		goal,
+		asked: format!("at most {} MB", most / 1_000_000),
+		simulated: format!("{found} bytes"),
+		uplink_alone: None,
+		verdict: verdict(found <= most),
+	}
+}
+
+fn time_goal(goal: &'static str, times: &Times, on_uplink: &Times) -> Goal {
+	let found = quantile(times, 95);
+	Goal {
+		goal,
+		asked: format!("p95 below {} ms", MAX_REGIONAL_US / 1_000),
+		simulated: milliseconds(found),
+		uplink_alone: Some(milliseconds(quantile(on_uplink, 95))),
+		verdict: verdict(found.is_some_and(|found| found < MAX_REGIONAL_US)),
+	}
+}
+
+/// Microseconds as milliseconds with two decimals, rounded down.
+fn milliseconds(microseconds: Option<u64>) -> String {
+	microseconds.map_or(String::from("nothing was sent"), |microseconds| {
+		format!("{}.{:02} ms", microseconds / 1_000, microseconds % 1_000 / 10)
+	})
 }
 
 fn loss(world: &World<'_>, scenario: &Scenario, whole: &Scenario) -> Loss {
@@ -430,9 +524,10 @@ fn loss(world: &World<'_>, scenario: &Scenario, whole: &Scenario) -> Loss {
 	Loss {
 		lost: scenario.share.to_string(),
 		aggregators_lost: scenario.share.of(world.network.weights.len()),
-		tiles_taken_over: scenario.taken_over,
-		tiles_lost: scenario.lost,
+		components_taken_over: scenario.taken_over,
+		components_lost: scenario.lost,
 		wan_bytes: scenario.traffic.wan / steps,
+		wan_bytes_as_hashed: scenario.traffic.wan_hashed / steps,
 		resent_bytes: scenario.traffic.resent / steps,
 		p50_us: quantile(&scenario.end_to_end, 50),
 		p95_us,
@@ -449,6 +544,7 @@ fn broadcast(setup: &Setup, scenario: &Scenario, whole: &Scenario) -> Broadcast 
 	Broadcast {
 		lost: share.to_string(),
 		wan_bytes: broadcast.wan / steps,
+		wan_bytes_as_hashed: broadcast.wan_hashed / steps,
 		in_region_bytes: broadcast.regional / steps,
 		p50_us: quantile(to_learner, 50),
 		p95_us: quantile(to_learner, 95),
@@ -461,20 +557,23 @@ fn broadcast(setup: &Setup, scenario: &Scenario, whole: &Scenario) -> Broadcast 
 }
 
 /// What a plot shows: one leaf alone, the ways without losses, and whole steps with each of them.
-fn curves(alone: &[u64], scenarios: &[Scenario]) -> Vec<Curve> {
-	let curve = |name: String, sorted: &[u64]| Curve { name, nanoseconds: sorted.to_vec() };
-	let mut curves = vec![curve(String::from(LEAF_ALONE), alone)];
+/// There is no curve of nothing.
+fn curves(alone: &LeafAlone, scenarios: &[Scenario]) -> Vec<Curve> {
+	let curve = |name: String, times: &Times| {
+		let percentiles: Option<Vec<u64>> = (0..=100).map(|part| times.quantile(part)).collect();
+		percentiles.map(|percentiles| Curve { name, percentiles })
+	};
+	let mut curves = vec![curve(String::from(LEAF_ALONE), &alone.times)];
 	for scenario in scenarios {
 		if scenario.share == Share::NONE {
 			let ways = ways(scenario);
-			curves.extend(ways.map(|(way, sorted)| curve(String::from(way), sorted)));
+			curves.extend(ways.map(|(way, times)| curve(String::from(way), times)));
 		} else {
 			let name = format!("whole step, {} lost", scenario.share);
 			curves.push(curve(name, &scenario.there_and_back));
 		}
 	}
-	curves.retain(|curve| !curve.nanoseconds.is_empty());
-	curves
+	curves.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -506,7 +605,8 @@ mod tests {
 		assert_eq!(lossy.steps, baseline.steps);
 		assert_eq!(lossy.schemes, baseline.schemes);
 		let none = &baseline.losses[0];
-		assert_eq!((none.aggregators_lost, none.tiles_taken_over, none.tiles_lost), (0, 0, 0));
+		assert_eq!((none.components_taken_over, none.components_lost), (0, 0));
+		assert_eq!(none.aggregators_lost, 0);
 		assert_eq!((none.resent_bytes, none.extra_p95_us), (0, Some(0)));
 		assert_eq!(lossy.broadcasts[0], baseline.broadcasts[0]);
 		assert_eq!(baseline.broadcasts[0].extra_step_p95_us, Some(0));
@@ -543,11 +643,12 @@ mod tests {
 		let report = simulate(&small(), &shares).unwrap();
 		let [_, few, half, all] = report.losses.as_slice() else { panic!("{:?}", report.losses) };
 		assert_eq!((few.aggregators_lost, half.aggregators_lost), (2, 8));
-		assert_eq!((few.tiles_lost, half.tiles_lost), (0, 0));
-		assert!(half.tiles_taken_over > 0 && half.tiles_taken_over >= few.tiles_taken_over);
+		assert_eq!((few.components_lost, half.components_lost), (0, 0));
+		assert!(half.components_taken_over > 0);
+		assert!(half.components_taken_over >= few.components_taken_over);
 		assert!(half.resent_bytes > 0);
-		assert_eq!(all.tiles_lost, 2 * 12);
-		assert_eq!((all.tiles_taken_over, all.p50_us, all.extra_p95_us), (0, None, None));
+		assert_eq!(all.components_lost, 2 * 12);
+		assert_eq!((all.components_taken_over, all.p50_us, all.extra_p95_us), (0, None, None));
 		let back = &report.broadcasts[3];
 		assert_eq!((back.wan_bytes, back.max_us, back.extra_step_p95_us), (0, None, None));
 		// Of what is lost whole there is no curve.
@@ -561,11 +662,17 @@ mod tests {
 		let [step] = report.steps.as_slice() else { panic!("{:?}", report.steps) };
 		let both_ways = step.wan_bytes + step.broadcast_wan_bytes;
 		assert!(both_ways <= 5_000_000, "{step:?}");
-		// The budget is used, and each tile crosses three borders each way.
+		// The budget is used, and each component crosses three borders each way.
 		let merge = report.samples.last().unwrap();
 		assert!(merge.leaf_bytes > 15 * u64::from(setup.merged_bytes_per_chunk), "{merge:?}");
 		let leaves = 6 * u64::from(setup.components) * u64::from(setup.leaves);
 		assert!(4 * both_ways > 3 * leaves * merge.sent_bytes, "{step:?} {merge:?}");
+		// As they are hashed, they are more.
+		let hashed = step.wan_bytes_as_hashed + step.broadcast_wan_bytes_as_hashed;
+		let verdicts: Vec<&str> = report.goals.iter().map(|goal| goal.verdict).collect();
+		assert_eq!(verdicts[..4], ["met", "missed", "met", "met"], "{hashed}");
+		assert_eq!(report.goals[0].simulated, format!("{both_ways} bytes"));
+		assert_eq!(report.goals[1].simulated, format!("{hashed} bytes"));
 	}
 
 	#[test]
@@ -580,7 +687,7 @@ mod tests {
 		}
 		let merge = 2 * (16 * u64::from(small().merged_bytes_per_chunk) + 4) + ENVELOPE_BYTES;
 		for scale in &scales {
-			// A merge of each tile from each region at most.
+			// A merge of each component from each region at most.
 			assert!(scale.regional_wan_bytes <= 4 * 12 * merge, "{scale:?}");
 		}
 		let last = scales[4];
@@ -606,19 +713,47 @@ mod tests {
 	}
 
 	#[test]
-	fn quantiles_are_of_the_nearest_rank() {
-		let sorted: Vec<u64> = (1..=100).map(|number| number * MICROSECOND).collect();
-		let of = |percent| quantile(&sorted, percent);
-		assert_eq!([of(50), of(95), of(100)], [Some(50), Some(95), Some(100)]);
-		assert_eq!(quantile(&sorted[..1], 50), Some(1));
-		assert_eq!(quantile(&[], 50), None);
+	fn goals_are_met_up_to_what_is_asked() {
+		let verdict = |found| bytes_goal("", 5_000_000, found).verdict;
+		assert_eq!([verdict(5_000_000), verdict(5_000_001)], ["met", "missed"]);
+		let goal = |nanoseconds: u64| {
+			let mut times = Times::default();
+			times.add(nanoseconds);
+			time_goal("", &times, &times)
+		};
+		assert_eq!(goal(19_999_999).verdict, "met");
+		assert_eq!(goal(19_999_999).simulated, "19.99 ms");
+		assert_eq!(goal(20_000_000).verdict, "missed");
+		let nothing = time_goal("", &Times::default(), &Times::default());
+		assert_eq!((nothing.verdict, nothing.simulated.as_str()), ("missed", "nothing was sent"));
+	}
+
+	#[test]
+	fn goals_say_how_long_a_message_waits_for_its_turn() {
+		let report = simulate(&small(), &[]).unwrap();
+		let milliseconds = |text: &str| -> f64 {
+			text.strip_suffix(" ms").and_then(|number| number.parse().ok()).unwrap()
+		};
+		let times: Vec<(f64, f64)> = report.goals[4..]
+			.iter()
+			.map(|goal| {
+				let uplink = goal.uplink_alone.as_deref().map(milliseconds);
+				(milliseconds(&goal.simulated), uplink.unwrap())
+			})
+			.collect();
+		let [alone, from_uplink, from_ready, batch] = times[..] else { panic!("{times:?}") };
+		for (simulated, uplink) in [alone, from_uplink, from_ready, batch] {
+			assert!(uplink < simulated, "{times:?}");
+		}
+		// Others wait in the same queue, and a message for those of its own update before it.
+		assert!(from_uplink.0 <= from_ready.0 && from_uplink.1 < from_ready.1, "{times:?}");
 	}
 
 	#[test]
 	fn larger_loss_includes_the_smaller_one() {
 		let setup = small();
 		let samples = Samples::draw(&setup, 1, 1).unwrap();
-		let world = World { setup, network: Network::draw(&setup), samples: &samples };
+		let world = World::new(setup, &samples).unwrap();
 		let few = dead(&world, 0, share("0.2"));
 		let many = dead(&world, 0, share("0.6"));
 		assert_eq!(few.iter().filter(|dead| **dead).count(), 4);

@@ -18,7 +18,8 @@
 //!
 //! An update goes as it is, for that is what the data plane addresses by its hash. A merge is
 //! addressed by nothing but the root of its leaves, so it goes in their wire form, from which
-//! whoever receives it gets the leaves back, to the last bit.
+//! whoever receives it gets the leaves back, to the last bit. Only this simulation sends that form,
+//! so what a merge takes as it is hashed is counted beside it.
 
 use super::{draws::Draws, Error, Setup, Share};
 use blyan_primitives::delta::{
@@ -59,12 +60,33 @@ pub struct Sample {
 	pub squares_left_out: String,
 }
 
+/// Bytes of a message, or of a part of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Size {
+	/// As it is sent.
+	pub(super) sent: u64,
+	/// The same if merges went as they are hashed, in place of their wire form.
+	pub(super) hashed: u64,
+}
+
+impl Size {
+	/// Something without merges.
+	pub(super) fn without_merges(bytes: u64) -> Self {
+		Self { sent: bytes, hashed: bytes }
+	}
+
+	/// Both together.
+	pub(super) fn with(self, other: Self) -> Self {
+		Self { sent: self.sent + other.sent, hashed: self.hashed + other.hashed }
+	}
+}
+
 /// Sizes of the leaves of updates and of merges.
 #[derive(Clone, Debug)]
 pub(super) struct Samples {
 	updates: Sizes,
-	/// How many updates were merged, ascending, and the sizes of the merges.
-	merges: Vec<(u32, Sizes)>,
+	/// By how many updates were merged, ascending.
+	merges: Vec<Merges>,
 	/// What there is to tell about them.
 	pub(super) rows: Vec<Sample>,
 }
@@ -87,19 +109,23 @@ impl Samples {
 				let mut update: Vec<i64> =
 					common.iter().map(|common| common + heavy_tailed(&mut draws)).collect();
 				let update = own.encode(&mut encoder, &mut update, setup.bytes_per_chunk);
-				own.send(&update);
+				own.sent.push(packed_bytes(&update));
 				updates.push(update);
 			}
 			for (count, tally) in &mut merged {
 				let mut mean = merge(updates.get(..*count as usize).unwrap_or_default())?;
 				let leaf = tally.encode(&mut encoder, &mut mean, setup.merged_bytes_per_chunk);
-				tally.send(&to_wire(&leaf, LEAF_WEIGHTS)?);
+				tally.sent.push(packed_bytes(&to_wire(&leaf, LEAF_WEIGHTS)?));
 			}
 		}
 		let mut rows = vec![own.row("update", 1)];
 		rows.extend(merged.iter().map(|(count, tally)| tally.row("merge", *count)));
-		let merges = merged.into_iter().map(|(count, tally)| (count, tally.sizes())).collect();
-		Ok(Self { updates: own.sizes(), merges, rows })
+		let merges = merged.iter().map(|(updates, tally)| Merges {
+			updates: *updates,
+			sent: Sizes::new(&tally.sent),
+			hashed: Sizes::new(&tally.hashed),
+		});
+		Ok(Self { updates: Sizes::new(&own.sent), merges: merges.collect(), rows })
 	}
 
 	/// Bytes of `leaves` leaves of an update, from sample `first` on.
@@ -108,10 +134,10 @@ impl Samples {
 	}
 
 	/// Bytes of `leaves` leaves of the merge of `updates` updates, from sample `first` on.
-	pub(super) fn merge_bytes(&self, updates: u32, first: u64, leaves: u64) -> u64 {
-		let not_more = |(count, _): &&(u32, Sizes)| *count <= updates.max(1);
-		let (_, sizes) = self.merges.iter().rev().find(not_more).unwrap_or(&self.merges[0]);
-		sizes.run(first, leaves)
+	pub(super) fn merge_bytes(&self, updates: u32, first: u64, leaves: u64) -> Size {
+		let not_more = |merges: &&Merges| merges.updates <= updates.max(1);
+		let merges = self.merges.iter().rev().find(not_more).unwrap_or(&self.merges[0]);
+		Size { sent: merges.sent.run(first, leaves), hashed: merges.hashed.run(first, leaves) }
 	}
 }
 
@@ -134,11 +160,18 @@ fn heavy_tailed(draws: &mut Draws) -> i64 {
 	((sum as i64 - MEAN_OF_FOUR) * scale) >> UNIT_SHIFT
 }
 
+/// Bytes of a leaf in a message, with what says how long it is.
+fn packed_bytes(leaf: &[u8]) -> u64 {
+	encode_blob(&[vec![leaf.to_vec()]]).len() as u64
+}
+
 /// What comes of encoding leaves of one kind.
 #[derive(Clone, Debug, Default)]
 struct Tally {
 	/// Bytes that a message takes for each leaf.
 	sent: Vec<u64>,
+	/// The same if it went as it is hashed.
+	hashed: Vec<u64>,
 	/// Bytes of all leaves.
 	leaf_bytes: u64,
 	changed: u64,
@@ -156,12 +189,8 @@ impl Tally {
 		// What the delta does not say is left in them.
 		self.left_out += squared_norm(increments);
 		self.leaf_bytes += bytes.len() as u64;
+		self.hashed.push(packed_bytes(&bytes));
 		bytes
-	}
-
-	/// Puts what says a leaf into a message.
-	fn send(&mut self, bytes: &[u8]) {
-		self.sent.push(encode_blob(&[vec![bytes.to_vec()]]).len() as u64);
 	}
 
 	fn row(&self, leaf: &'static str, updates: u32) -> Sample {
@@ -178,10 +207,14 @@ impl Tally {
 			squares_left_out: Share { permille: permille as u16 }.to_string(),
 		}
 	}
+}
 
-	fn sizes(&self) -> Sizes {
-		Sizes::new(&self.sent)
-	}
+/// Sizes of the leaves of merges of so many updates.
+#[derive(Clone, Debug)]
+struct Merges {
+	updates: u32,
+	sent: Sizes,
+	hashed: Sizes,
 }
 
 /// Sizes of leaves, as the sums of the first none, one, two and so on.
@@ -252,7 +285,8 @@ mod tests {
 		assert_eq!(samples.update_bytes(0, 4) / 4, update.sent_bytes);
 		for merge in merges {
 			assert!(10 * merge.sent_bytes < 9 * merge.leaf_bytes, "{merge:?}");
-			assert_eq!(samples.merge_bytes(merge.updates, 0, 1), merge.sent_bytes);
+			let size = samples.merge_bytes(merge.updates, 0, 1);
+			assert_eq!(size, Size { sent: merge.sent_bytes, hashed: merge.leaf_bytes + 4 });
 		}
 	}
 
@@ -267,7 +301,8 @@ mod tests {
 		}
 		// More updates than were merged have the size of the most that were.
 		assert_eq!(samples.merge_bytes(8, 3, 5), samples.merge_bytes(1_000, 3, 5));
-		assert!(samples.merge_bytes(3, 0, 2) < samples.merge_bytes(4, 0, 2));
+		let hashed = |updates| samples.merge_bytes(updates, 0, 2).hashed;
+		assert!(hashed(3) < hashed(4));
 	}
 
 	#[test]

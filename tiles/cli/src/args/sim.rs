@@ -36,10 +36,13 @@ pub struct SimNetworkArgs {
 	/// Components of the model, 1 to 512.
 	#[arg(long, value_name = "COUNT", default_value_t = Setup::DEFAULT.components)]
 	pub components: u16,
-	/// Leaves of 65536 weights of each component, 1 to 8192; at most 4096 tiles of 16 leaves in
-	/// all.
+	/// Leaves of 65536 weights of each component, 1 to 8192; all learners together send at most
+	/// 4000000 messages in a step.
 	#[arg(long, value_name = "COUNT", default_value_t = Setup::DEFAULT.leaves)]
 	pub leaves: u32,
+	/// The most leaves that a learner sends in one message, 1 to 16, which are those of a tile.
+	#[arg(long, value_name = "COUNT", default_value_t = Setup::DEFAULT.message_leaves)]
+	pub message_leaves: u16,
 	/// The most bytes of an update for each 4096 weights, 8 to 4098.
 	#[arg(long, value_name = "BYTES", default_value_t = Setup::DEFAULT.bytes_per_chunk)]
 	pub bytes_per_chunk: u16,
@@ -66,7 +69,7 @@ pub struct SimNetworkArgs {
 	/// at most four, one scenario each.
 	#[arg(long, value_name = "FRACTION", value_delimiter = ',', default_value = "0.1")]
 	pub lose_primaries: Vec<Share>,
-	/// File for a plot of latencies and of wide-area bytes, as SVG.
+	/// File for a plot of latencies and of wide-area bytes, with and without losses, as SVG.
 	#[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
 	pub plot: Option<PathBuf>,
 }

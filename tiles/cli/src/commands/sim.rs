@@ -15,7 +15,7 @@ use std::io::Write;
 /// Simulates learning steps on a network and prints what they cost.
 pub fn network(args: SimNetworkArgs, context: &Context) -> anyhow::Result<()> {
 	let report = simulate(&setup(&args), &args.lose_primaries).map_err(|error| match error {
-		Error::Delta(_) => anyhow::Error::new(error),
+		Error::Delta(_) | Error::Tree(_) => anyhow::Error::new(error),
 		misuse => usage(misuse.to_string()),
 	})?;
 	if let Some(path) = &args.plot {
@@ -28,13 +28,16 @@ pub fn network(args: SimNetworkArgs, context: &Context) -> anyhow::Result<()> {
 	print_table("Assumed", &report.assumptions, context)?;
 	print_table("Sample leaves of 65,536 weights", &report.samples, context)?;
 	print_text("")?;
-	print_text(&format!("{} weights, {} tiles", report.weights, report.tiles))?;
+	let Setup { components, leaves, .. } = report.setup;
+	let model = format!("{} weights, {components} components of {leaves} leaves", report.weights);
+	print_text(&model)?;
 	print_table("Steps", &report.steps, context)?;
 	print_table("Latency", &report.latencies, context)?;
 	print_table("Lost primaries", &report.losses, context)?;
-	print_table("Merged tiles back to all learners", &report.broadcasts, context)?;
+	print_table("Merged components back to all learners", &report.broadcasts, context)?;
 	print_table("Ways to send a step's updates", &report.schemes, context)?;
-	print_table("WAN bytes of a step, by learners", &report.scaling, context)
+	print_table("WAN bytes of a step, by learners", &report.scaling, context)?;
+	print_table("Goals, which are for 100 learners", &report.goals, context)
 }
 
 fn setup(args: &SimNetworkArgs) -> Setup {
@@ -46,6 +49,7 @@ fn setup(args: &SimNetworkArgs) -> Setup {
 		seed: args.seed,
 		components: args.components,
 		leaves: args.leaves,
+		message_leaves: args.message_leaves,
 		bytes_per_chunk: args.bytes_per_chunk,
 		merged_bytes_per_chunk: args.merged_bytes_per_chunk,
 		learner_mbit: args.learner_mbit,

@@ -1,18 +1,19 @@
-//! The way back: merged tiles from their primaries, through the regional aggregators, to every
-//! learner.
+//! The way back: merged components from their primaries, through the regional aggregators, to
+//! every learner.
 //!
 //! # Who sends what to whom
 //!
-//! A tile returns to a region through whoever has merged it for that region, its *relay* there. A
-//! primary sends a tile to the relays as soon as it has merged all of it, in one message to each
-//! with what else it has merged at that moment. A relay waits until it has all of its tiles and
-//! then hands them to each learner of the region in one message, as it got them from there.
+//! A component returns to a region through whoever has merged it for that region, its *relay*
+//! there. A primary sends a component to the relays as soon as it has merged all of it, in one
+//! message to each with what else it has merged at that moment. A relay waits until it has all of
+//! its components and then hands them to each learner of the region in one message, as it got them
+//! from there.
 //!
 //! Receivers take turns on an uplink, in the order of their numbers. A primary that is a relay
 //! itself sends to the others first, since learners elsewhere wait for them.
 //!
-//! Everybody gets the same bytes of a tile: the merge of all learners as the encoder made it, in its
-//! wire form.
+//! Everybody gets the same bytes of a component: the merge of all learners as the encoder made it,
+//! in its wire form.
 //!
 //! # Nodes that are gone
 //!
@@ -26,13 +27,15 @@ use crate::{
 	draws::Draws,
 	network::jitter,
 	owners::{Hop, Owners, TRIES},
-	MAX_AGGREGATORS, MAX_LEARNERS, MAX_REGIONS, MAX_TILES,
+	samples::Size,
+	MAX_AGGREGATORS, MAX_LEARNERS, MAX_REGIONS,
 };
+use blyan_primitives::model::MAX_COMPONENTS;
 use std::collections::BTreeMap;
 
 // What tells one parcel from another has 32 bits for its sender, 16 for its receiver, and 16 for a
-// tile and a region.
-const _: () = assert!(MAX_TILES <= 1 << 12 && MAX_REGIONS <= 1 << 4);
+// component and a region.
+const _: () = assert!(MAX_COMPONENTS <= 1 << 12 && MAX_REGIONS <= 1 << 4);
 const _: () =
 	assert!(MAX_LEARNERS + MAX_REGIONS as u32 * MAX_AGGREGATORS as u32 <= u16::MAX as u32);
 
@@ -41,58 +44,58 @@ pub(super) fn draws(seed: u64, step: u32) -> Draws {
 	Draws::new(seed, &format!("merges of step {step} on their way back"))
 }
 
-/// An aggregator that hands merged tiles to the learners of a region.
+/// An aggregator that hands merged components to the learners of a region.
 #[derive(Clone, Debug)]
 struct Relay {
 	region: u16,
 	/// The aggregator's node.
 	node: u32,
-	/// How many tiles it hands out, and how many of them it has.
-	tiles: u16,
+	/// How many components it hands out, and how many of them it has.
+	components: u16,
 	collected: u16,
-	/// Bytes of a message with all of them.
-	bytes: u64,
+	/// Of a message with all of them.
+	size: Size,
 }
 
 /// All relays, by region and aggregator.
 #[derive(Clone, Debug)]
 pub(super) struct Relays {
 	all: Vec<Relay>,
-	/// For each tile its relays, one for each region that has learners. A tile that nobody can
-	/// merge has none.
-	of_tile: Vec<Vec<u32>>,
+	/// For each component its relays, one for each region that has learners. A component that
+	/// nobody can merge has none.
+	of_component: Vec<Vec<u32>>,
 }
 
 impl Relays {
 	/// The relays of a step in which the aggregators that `dead` names are gone.
 	pub(super) fn new(world: &World<'_>, owners: &Owners, dead: &[bool]) -> Self {
-		let mut tiles_of: BTreeMap<(u16, u16), Vec<u16>> = BTreeMap::new();
-		for tile in 0..owners.tiles() {
+		let mut components_of: BTreeMap<(u16, u16), Vec<u16>> = BTreeMap::new();
+		for component in 0..owners.components() {
 			// After the last try whoever is alive is found, as it was on the way to the primary.
-			if owners.candidate(Hop::Primary, 0, tile, TRIES, dead).is_none() {
+			if owners.candidate(Hop::Primary, 0, component, TRIES, dead).is_none() {
 				continue;
 			}
 			for (region, learners) in (0..).zip(&world.network.learners_in) {
-				let relay = owners.candidate(Hop::Region, region, tile, TRIES, dead);
+				let relay = owners.candidate(Hop::Region, region, component, TRIES, dead);
 				if let Some(aggregator) = relay.filter(|_| *learners > 0) {
-					tiles_of.entry((region, aggregator)).or_default().push(tile);
+					components_of.entry((region, aggregator)).or_default().push(component);
 				}
 			}
 		}
-		let mut all = Vec::with_capacity(tiles_of.len());
-		let mut of_tile = vec![Vec::new(); usize::from(owners.tiles())];
-		for ((region, aggregator), tiles) in tiles_of {
-			for tile in &tiles {
+		let mut all = Vec::with_capacity(components_of.len());
+		let mut of_component = vec![Vec::new(); usize::from(owners.components())];
+		for ((region, aggregator), components) in components_of {
+			for component in &components {
 				// Regions times aggregators: far below 2^32.
-				of_tile[usize::from(*tile)].push(all.len() as u32);
+				of_component[usize::from(*component)].push(all.len() as u32);
 			}
 			let node = world.network.aggregator_node(aggregator);
-			let bytes = message_bytes(world, owners, &tiles);
-			// At most `MAX_TILES`.
-			let tiles = tiles.len() as u16;
-			all.push(Relay { region, node, tiles, collected: 0, bytes });
+			let size = message_size(world, &components);
+			// At most `MAX_COMPONENTS`.
+			let components = components.len() as u16;
+			all.push(Relay { region, node, components, collected: 0, size });
 		}
-		Self { all, of_tile }
+		Self { all, of_component }
 	}
 
 	fn relay(&self, number: u32) -> &Relay {
@@ -100,90 +103,95 @@ impl Relays {
 	}
 }
 
-/// Merged tiles under way: to a relay, or from there to a learner.
+/// Merged components under way: to a relay, or from there to a learner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Parcel {
 	pub(super) relay: u32,
-	/// How many tiles these are.
-	pub(super) tiles: u16,
+	/// How many components these are.
+	pub(super) components: u16,
 	from: u32,
 	to: u32,
-	bytes: u64,
+	size: Size,
 	/// When its sender sent it.
 	sent: u64,
 }
 
-/// Bytes of a message with the merges of these tiles.
-fn message_bytes(world: &World<'_>, owners: &Owners, tiles: &[u16]) -> u64 {
+/// The size of a message with the merges of these components.
+fn message_size(world: &World<'_>, components: &[u16]) -> Size {
 	let learners = world.setup.learners;
-	let merge =
-		|tile: &u16| world.samples.merge_bytes(learners, u64::from(*tile), owners.leaves(*tile));
-	ENVELOPE_BYTES + tiles.iter().map(merge).sum::<u64>()
+	let merge = |component: &u16| {
+		let leaves = u64::from(world.setup.leaves);
+		world.samples.merge_bytes(learners, u64::from(*component), leaves)
+	};
+	components.iter().map(merge).fold(Size::without_merges(ENVELOPE_BYTES), Size::with)
 }
 
 impl Course<'_> {
-	/// A primary has merged all of these tiles, and sends them to their relays.
-	pub(super) fn send_back(&mut self, now: u64, primary: u16, tiles: &[u16]) {
+	/// A primary has merged all of these components, and sends them to their relays.
+	pub(super) fn send_back(&mut self, now: u64, primary: u16, components: &[u16]) {
 		let mut parcels: BTreeMap<u32, Vec<u16>> = BTreeMap::new();
-		for tile in tiles {
-			for relay in &self.relays.of_tile[usize::from(*tile)] {
-				parcels.entry(*relay).or_default().push(*tile);
+		for component in components {
+			for relay in &self.relays.of_component[usize::from(*component)] {
+				parcels.entry(*relay).or_default().push(*component);
 			}
 		}
 		let from = self.world.network.aggregator_node(primary);
 		// What it hands out itself comes last.
 		let mut own = Vec::new();
 		for (relay, parcel) in parcels {
-			// At most `MAX_TILES`.
+			// At most `MAX_COMPONENTS`.
 			let count = parcel.len() as u16;
 			let Relay { region, node: to, .. } = *self.relays.relay(relay);
 			if to == from {
 				own.push((relay, count));
 				continue;
 			}
-			let bytes = message_bytes(self.world, self.owners, &parcel);
-			// Two nodes may have several parcels for one another, but a region's tile is in one.
-			let part = parcel.first().map_or(0, |tile| (u64::from(*tile) << 4) | u64::from(region));
-			self.post(Parcel { relay, tiles: count, from, to, bytes, sent: now }, part);
+			let size = message_size(self.world, &parcel);
+			// Two nodes may have several parcels for one another, but a region's component is in
+			// one.
+			let first = parcel.first().map_or(0, |component| u64::from(*component));
+			let part = (first << 4) | u64::from(region);
+			self.post(Parcel { relay, components: count, from, to, size, sent: now }, part);
 		}
 		for (relay, count) in own {
 			self.collect(now, relay, count);
 		}
 	}
 
-	/// A relay has so many more of its tiles. If these are all, it hands them out.
+	/// A relay has so many more of its components. If these are all, it hands them out.
 	pub(super) fn collect(&mut self, now: u64, relay: u32, count: u16) {
 		let world = self.world;
-		let Relay { region, node: from, tiles, collected, bytes } =
+		let Relay { region, node: from, components, collected, size } =
 			&mut self.relays.all[relay as usize];
 		*collected += count;
-		if *collected < *tiles {
+		if *collected < *components {
 			return;
 		}
-		let (region, from, tiles, bytes) = (*region, *from, *tiles, *bytes);
+		let (region, from, components, size) = (*region, *from, *components, *size);
 		for (to, learner) in world.network.learners() {
 			if learner.region == region {
-				self.post(Parcel { relay, tiles, from, to, bytes, sent: now }, 0);
+				self.post(Parcel { relay, components, from, to, size, sent: now }, 0);
 			}
 		}
 	}
 
 	/// Sends a parcel. `part` tells it from others between the same nodes.
 	fn post(&mut self, parcel: Parcel, part: u64) {
-		let Parcel { from, to, bytes, sent, .. } = parcel;
+		let Parcel { from, to, size, sent, .. } = parcel;
 		let network = &self.world.network;
-		self.outcome.broadcast.count(network, from, to, bytes);
+		self.outcome.broadcast.count(network, from, to, size);
 		// Depends on who sends what to whom and nothing else, as on the way to the primaries.
 		let number = (u64::from(from) << 32) | (u64::from(to) << 16) | part;
 		let late = jitter(&mut self.broadcast_draws.stream(number));
-		let gone = self.links.send(network, sent, from, bytes);
+		let gone = self.links.send(network, sent, from, size.sent);
 		let arrives = gone.saturating_add(network.delay(from, to)).saturating_add(late);
 		self.foresee(arrives, What::Returns(parcel));
 	}
 
 	/// The last byte of a parcel is at its receiver's downlink.
 	pub(super) fn receive_back(&mut self, now: u64, parcel: Parcel) {
-		let Parcel { relay, from, to, bytes, sent, .. } = parcel;
+		let Parcel { relay, from, to, size, sent, .. } = parcel;
+		let bytes = size.sent;
 		let network = &self.world.network;
 		let received = self.links.receive(network, now, to, bytes);
 		let on_links = network.node(from).up_ns(bytes) + network.node(to).down_ns(bytes);
@@ -214,19 +222,19 @@ mod tests {
 		(Owners::of_step(&world.setup, &world.network, 0), dead)
 	}
 
-	/// When each learner has everything if all tiles are merged at the very beginning.
+	/// When each learner has everything if all components are merged at the very beginning.
 	fn alone(world: &World<'_>, gone: usize) -> Vec<u64> {
 		let (owners, dead) = first_step(world, gone);
 		let mut course = Course::new(world, &owners, 0, &dead);
 		// Nobody learns.
 		course.queue.clear();
 		let mut merged: BTreeMap<u16, Vec<u16>> = BTreeMap::new();
-		for tile in 0..owners.tiles() {
-			let primary = owners.candidate(Hop::Primary, 0, tile, TRIES, &dead).unwrap();
-			merged.entry(primary).or_default().push(tile);
+		for component in 0..owners.components() {
+			let primary = owners.candidate(Hop::Primary, 0, component, TRIES, &dead).unwrap();
+			merged.entry(primary).or_default().push(component);
 		}
-		for (primary, tiles) in merged {
-			course.send_back(0, primary, &tiles);
+		for (primary, components) in merged {
+			course.send_back(0, primary, &components);
 		}
 		course.go_on();
 		course.returned
@@ -249,23 +257,25 @@ mod tests {
 			let number = (u64::from(from) << 32) | (u64::from(to) << 16) | part;
 			network.delay(from, to) + jitter(&mut draws.stream(number))
 		};
-		let is_near = |aggregator: u16, tile: u16| {
+		let is_near = |aggregator: u16, component: u16| {
 			let region = network.region_of(aggregator);
 			network.learners_in[usize::from(region)] > 0
-				&& owners.candidate(Hop::Region, region, tile, 0, &nobody) == Some(aggregator)
+				&& owners.candidate(Hop::Region, region, component, 0, &nobody) == Some(aggregator)
 		};
 		let aggregators = u16::try_from(nobody.len()).unwrap();
-		let tiles_of = |relay: u16| (0..owners.tiles()).filter(move |tile| is_near(relay, *tile));
+		let components_of = |relay: u16| {
+			(0..owners.components()).filter(move |component| is_near(relay, *component))
+		};
 		let mut up_idle = vec![0u64; nobody.len()];
 		let mut to_relay = vec![Vec::new(); nobody.len()];
 		for primary in 0..aggregators {
 			let idle = &mut up_idle[usize::from(primary)];
 			let from = network.aggregator_node(primary);
 			for relay in (0..aggregators).filter(|relay| *relay != primary) {
-				let is_own = |tile: &u16| owners.owners(*tile).first() == Some(&primary);
-				let tiles: Vec<u16> = tiles_of(relay).filter(is_own).collect();
-				let Some(first) = tiles.first() else { continue };
-				let bytes = message_bytes(world, &owners, &tiles);
+				let is_own = |component: &u16| owners.owners(*component).first() == Some(&primary);
+				let components: Vec<u16> = components_of(relay).filter(is_own).collect();
+				let Some(first) = components.first() else { continue };
+				let bytes = message_size(world, &components).sent;
 				*idle += network.node(from).up_ns(bytes);
 				let part = u64::from(*first) * 16 + u64::from(network.region_of(relay));
 				let arrives = *idle + way(from, network.aggregator_node(relay), part);
@@ -275,11 +285,11 @@ mod tests {
 		let mut to_learner = vec![Vec::new(); world.setup.learners as usize];
 		for relay in 0..aggregators {
 			let from = network.aggregator_node(relay);
-			let tiles: Vec<u16> = tiles_of(relay).collect();
-			if tiles.is_empty() {
+			let components: Vec<u16> = components_of(relay).collect();
+			if components.is_empty() {
 				continue;
 			}
-			let bytes = message_bytes(world, &owners, &tiles);
+			let bytes = message_size(world, &components).sent;
 			let collected = passed(world, from, to_relay[usize::from(relay)].clone());
 			let mut idle = collected.max(up_idle[usize::from(relay)]);
 			for (learner, node) in network.learners() {
@@ -292,30 +302,32 @@ mod tests {
 		(0..).zip(to_learner).map(|(learner, messages)| passed(world, learner, messages)).collect()
 	}
 
-	/// For each learner and tile the least time from the tile's primary to the learner: on both
-	/// links and on the way, for each of its two messages.
+	/// For each learner and component the least time from its primary to the learner: on both links
+	/// and on the way, for each of its two messages.
 	fn least(world: &World<'_>, gone: usize) -> Vec<Vec<u64>> {
 		let network = &world.network;
 		let (owners, dead) = first_step(world, gone);
-		let message = |from: u32, to: u32, tiles: &[u16]| {
-			let bytes = message_bytes(world, &owners, tiles);
+		let message = |from: u32, to: u32, components: &[u16]| {
+			let bytes = message_size(world, components).sent;
 			let on_links = network.node(from).up_ns(bytes) + network.node(to).down_ns(bytes);
 			on_links + network.delay(from, to)
 		};
-		let pick = |hop, region, tile| owners.candidate(hop, region, tile, TRIES, &dead).unwrap();
+		let pick = |hop, region, component| {
+			owners.candidate(hop, region, component, TRIES, &dead).unwrap()
+		};
 		let mut least = Vec::new();
 		for (learner, node) in network.learners() {
-			let relay_of = |tile: u16| pick(Hop::Region, node.region, tile);
-			let of_tile = |tile: u16| {
-				let relay = relay_of(tile);
-				let tiles: Vec<u16> =
-					(0..owners.tiles()).filter(|other| relay_of(*other) == relay).collect();
+			let relay_of = |component: u16| pick(Hop::Region, node.region, component);
+			let of_component = |component: u16| {
+				let relay = relay_of(component);
+				let components: Vec<u16> =
+					(0..owners.components()).filter(|other| relay_of(*other) == relay).collect();
 				let from = network.aggregator_node(relay);
-				let primary = network.aggregator_node(pick(Hop::Primary, 0, tile));
-				let first = if primary == from { 0 } else { message(primary, from, &[tile]) };
-				first + message(from, learner, &tiles)
+				let primary = network.aggregator_node(pick(Hop::Primary, 0, component));
+				let first = if primary == from { 0 } else { message(primary, from, &[component]) };
+				first + message(from, learner, &components)
 			};
-			least.push((0..owners.tiles()).map(of_tile).collect());
+			least.push((0..owners.components()).map(of_component).collect());
 		}
 		least
 	}
@@ -338,7 +350,7 @@ mod tests {
 			for (learner, ways) in least.iter().enumerate() {
 				let (nearest, farthest) = (ways.iter().min(), ways.iter().max());
 				prop_assert!(Some(&alone[learner]) >= farthest);
-				// Any tile may be the last to be merged, and none is before the learner began.
+				// Any component may be the last to be merged, and none is before the learner began.
 				prop_assert!(Some(&outcome.to_learner[learner]) >= nearest);
 				prop_assert!(Some(&outcome.there_and_back[learner]) >= farthest);
 				prop_assert!(outcome.there_and_back[learner] >= outcome.to_learner[learner]);
@@ -374,7 +386,7 @@ mod tests {
 		}
 
 		#[test]
-		fn every_learner_gets_every_tile_once(setup in setups(), gone in 0usize..16) {
+		fn every_learner_gets_every_component_once(setup in setups(), gone in 0usize..16) {
 			let gone = gone.min(usize::from(setup.regions * setup.aggregators) - 1);
 			let (world, outcome) = (world(setup), step(setup, gone));
 			let (owners, dead) = first_step(&world, gone);
@@ -383,15 +395,15 @@ mod tests {
 			prop_assert_eq!(traffic.wan + traffic.regional, traffic.received);
 			prop_assert_eq!((traffic.resent, traffic.dropped), (0, 0));
 			prop_assert_eq!(outcome.to_learner.len(), setup.learners as usize);
-			let all: Vec<u16> = (0..owners.tiles()).collect();
-			let merge = message_bytes(&world, &owners, &all) - ENVELOPE_BYTES;
+			let all: Vec<u16> = (0..owners.components()).collect();
+			let merge = message_size(&world, &all).sent - ENVELOPE_BYTES;
 			let learners = u64::from(setup.learners);
 			let envelopes = traffic.messages * ENVELOPE_BYTES;
 			// To each learner, and into each other region at most.
 			prop_assert!(traffic.received >= learners * merge + envelopes);
 			let hops = learners + u64::from(setup.regions);
 			prop_assert!(traffic.received <= hops * merge + envelopes);
-			for relays_of in &relays.of_tile {
+			for relays_of in &relays.of_component {
 				let regions = relays_of.iter().map(|relay| relays.relay(*relay).region);
 				let with_learners = (0u16..).zip(&world.network.learners_in);
 				let expected = with_learners.filter(|(_, learners)| **learners > 0);
@@ -428,8 +440,8 @@ mod tests {
 		let setup = Setup { learners: 30, regions: 2, aggregators: 1, ..Setup::DEFAULT };
 		let (world, outcome) = (world(setup), step(setup, 1));
 		let (owners, _) = first_step(&world, 1);
-		let all: Vec<u16> = (0..owners.tiles()).collect();
-		let message = message_bytes(&world, &owners, &all);
+		let all: Vec<u16> = (0..owners.components()).collect();
+		let message = message_size(&world, &all).sent;
 		let (far, near) = (world.network.learners_in[0], world.network.learners_in[1]);
 		assert!(far > 0, "nobody is in the region");
 		// One message to each learner, and not one for a whole region.

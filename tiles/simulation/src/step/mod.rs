@@ -10,9 +10,11 @@
 //!
 //! # Messages
 //!
-//! What a node sends another at one moment is one message, a *batch*: all leaves of the tiles that
-//! the other merges. There are as many as pairs of nodes that talk, not as many as leaves, and
-//! which tiles are in a batch is noted once for all learners of a region.
+//! All leaves of the components that an aggregator merges are a *batch*. Which components these are
+//! is noted once for all learners of a region. Learners send batches leaf by leaf, module `leaves`:
+//! each leaf is checked and merged when it comes. An aggregator that has a batch of all learners of
+//! its region sends its merges on as one message for each primary. Such a message has all leaves of
+//! its components, which make their root, so it needs no proof.
 //!
 //! # Nodes that are gone
 //!
@@ -21,19 +23,23 @@
 //!
 //! # The way back
 //!
-//! When a primary has merged all of a tile, it sends the merge back: module `broadcast`. It goes
-//! over the same links, in the same queues.
+//! When a primary has merged all of a component, it sends the merge back: module `broadcast`. It
+//! goes over the same links, in the same queues.
 
 mod broadcast;
+mod leaves;
 
 use super::{
+	cuts::{cuts, Cut},
 	draws::Draws,
 	network::{jitter, Network, MILLISECOND},
 	owners::{Hop, Owners},
-	samples::Samples,
-	Setup,
+	samples::{Samples, Size},
+	times::Times,
+	Error, Setup,
 };
 use broadcast::{Parcel, Relays};
+use leaves::{Flow, Message, Uplink};
 use std::{
 	cmp::Reverse,
 	collections::{BTreeMap, BinaryHeap},
@@ -47,7 +53,34 @@ pub(super) const ENVELOPE_BYTES: u64 = 160;
 pub(super) struct World<'a> {
 	pub(super) setup: Setup,
 	pub(super) network: Network,
+	/// How a component of an update is cut into messages.
+	pub(super) cuts: Vec<Cut>,
 	pub(super) samples: &'a Samples,
+}
+
+impl<'a> World<'a> {
+	/// The world of a setup within its bounds.
+	pub(super) fn new(setup: Setup, samples: &'a Samples) -> Result<Self, Error> {
+		Ok(Self { setup, network: Network::draw(&setup), cuts: cuts(&setup)?, samples })
+	}
+
+	/// Bytes of one message of an update. Its leaves have the sizes of samples from `sample` on.
+	pub(super) fn message_bytes(&self, cut: &Cut, sample: u64) -> u64 {
+		ENVELOPE_BYTES + cut.proof_bytes + self.samples.update_bytes(sample, cut.leaves)
+	}
+
+	/// How many messages so many components of an update take.
+	fn messages(&self, components: usize) -> u32 {
+		// At most `MAX_MESSAGES`.
+		(components * self.cuts.len()) as u32
+	}
+
+	/// Bytes of the merges of so many components, of the updates of `learners` learners.
+	fn merge_bytes(&self, learners: u32, sample: u64, components: usize) -> Size {
+		let leaves = components as u64 * u64::from(self.setup.leaves);
+		let merges = self.samples.merge_bytes(learners, sample, leaves);
+		Size::without_merges(ENVELOPE_BYTES).with(merges)
+	}
 }
 
 /// What was sent.
@@ -57,6 +90,8 @@ pub(super) struct Traffic {
 	pub(super) messages: u64,
 	/// Bytes that left a region.
 	pub(super) wan: u64,
+	/// The same if merges were sent as they are hashed.
+	pub(super) wan_hashed: u64,
 	/// Bytes that stayed in one.
 	pub(super) regional: u64,
 	/// Bytes of messages that were sent once more, in either of the above.
@@ -72,6 +107,7 @@ impl Traffic {
 	pub(super) fn add(&mut self, other: &Self) {
 		self.messages += other.messages;
 		self.wan += other.wan;
+		self.wan_hashed += other.wan_hashed;
 		self.regional += other.regional;
 		self.resent += other.resent;
 		self.received += other.received;
@@ -79,13 +115,41 @@ impl Traffic {
 	}
 
 	/// Takes note of a message.
-	fn count(&mut self, network: &Network, from: u32, to: u32, bytes: u64) {
+	fn count(&mut self, network: &Network, from: u32, to: u32, size: Size) {
 		self.messages += 1;
 		if network.node(from).region == network.node(to).region {
-			self.regional += bytes;
+			self.regional += size.sent;
 		} else {
-			self.wan += bytes;
+			self.wan += size.sent;
+			self.wan_hashed += size.hashed;
 		}
+	}
+}
+
+/// How long messages from learners took, each with leaves of their updates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LeafTimes {
+	/// From their first byte on the learner's uplink until the aggregator has them.
+	pub(super) from_uplink: Times,
+	/// From when the learner's update is ready until the aggregator has them.
+	pub(super) from_ready: Times,
+	/// Of the first: on the uplink, which is bytes by bandwidth.
+	pub(super) on_uplink: Times,
+	/// Of the second: until they have left the uplink. If nobody is gone, that is all bytes of the
+	/// update up to theirs by bandwidth.
+	pub(super) off_uplink: Times,
+	/// The same for the last message of each batch.
+	pub(super) batch_off_uplink: Times,
+}
+
+impl LeafTimes {
+	/// Adds those of another step.
+	pub(super) fn add_all(&mut self, other: &Self) {
+		self.from_uplink.add_all(&other.from_uplink);
+		self.from_ready.add_all(&other.from_ready);
+		self.on_uplink.add_all(&other.on_uplink);
+		self.off_uplink.add_all(&other.off_uplink);
+		self.batch_off_uplink.add_all(&other.batch_off_uplink);
 	}
 }
 
@@ -96,29 +160,32 @@ pub(super) struct Outcome {
 	pub(super) traffic: Traffic,
 	/// On the way back.
 	pub(super) broadcast: Traffic,
-	/// For each batch from a learner to the aggregator of its region how long that took.
+	/// The messages of all learners.
+	pub(super) leaves: LeafTimes,
+	/// For each learner and each batch that it sent how long it took, from when its update was
+	/// ready, until the aggregator had all of the batch.
 	pub(super) to_aggregator: Vec<u64>,
-	/// The same for each batch from there to a primary that is another node.
+	/// For each message from there to a primary that is another node how long it took.
 	pub(super) to_primary: Vec<u64>,
 	/// For each learner how long it took until its whole update was with the primaries; learners of
 	/// a region of which a part was lost are not in it.
 	pub(super) end_to_end: Vec<u64>,
-	/// For each tile how many learners' updates its primary has merged.
+	/// For each component how many learners' updates its primary has merged.
 	pub(super) merged: Vec<u32>,
-	/// For each tile the aggregator that was its primary in the end.
+	/// For each component the aggregator that was its primary in the end.
 	pub(super) primaries: Vec<Option<u16>>,
-	/// When the last tile was merged, from the beginning of the step.
+	/// When the last component was merged, from the beginning of the step.
 	pub(super) merged_at: u64,
-	/// When the last learner had the merges of all tiles; zero if a tile was lost.
+	/// When the last learner had the merges of all components; zero if one was lost.
 	pub(super) returned_at: u64,
-	/// For each learner how long after the last merge it had the merges of all tiles; nobody is in
-	/// it if a tile was lost.
+	/// For each learner how long after the last merge it had the merges of all components; nobody
+	/// is in it if one was lost.
 	pub(super) to_learner: Vec<u64>,
 	/// The same from when the learner began.
 	pub(super) there_and_back: Vec<u64>,
 }
 
-/// Tiles that somebody sends to an aggregator.
+/// Components that somebody sends to an aggregator.
 #[derive(Clone, Debug)]
 struct Batch {
 	hop: Hop,
@@ -126,24 +193,22 @@ struct Batch {
 	region: u16,
 	/// The aggregator.
 	to: u16,
-	/// How often the tiles were sent before.
+	/// How often the components were sent before.
 	attempt: u8,
-	tiles: Vec<u16>,
-	/// Leaves of these tiles.
-	leaves: u64,
-	/// From how many learners it has come.
-	received: u32,
+	components: Vec<u16>,
+	/// How many messages of learners have come.
+	received: u64,
 	/// The batches that take its place when the aggregator is gone.
 	instead: Option<Vec<u32>>,
 }
 
-/// A batch under way.
+/// Merges under way to a primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Transfer {
 	batch: u32,
 	from: u32,
 	bytes: u64,
-	/// When its sender sent the tiles for the first time.
+	/// When its sender sent the merges for the first time.
 	since: u64,
 	/// When the sender sent this.
 	sent: u64,
@@ -151,15 +216,23 @@ struct Transfer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
-	/// A learner has finished training.
+	/// A learner's update is ready.
 	Begins(u32),
-	/// The last byte is at the receiver's downlink.
+	/// The uplink of a learner has sent a message.
+	Idle(u32),
+	/// The last byte of a message of a learner is at its receiver's downlink.
+	Reaches(Message),
+	/// Nobody has answered the first message of a flow for long enough.
+	Silent(u32),
+	/// An aggregator has a batch of all learners of the region.
+	Collected(u32),
+	/// The last byte of merges is at the receiver's downlink.
 	Arrives(Transfer),
 	/// The receiver has it.
 	Delivered(Transfer),
 	/// The sender has waited long enough.
 	TimedOut(Transfer),
-	/// The last byte of merged tiles is at the receiver's downlink.
+	/// The last byte of merges on their way back is at the receiver's downlink.
 	Returns(Parcel),
 	/// The receiver, which passes them on, has them.
 	Returned(Parcel),
@@ -213,18 +286,25 @@ struct Course<'a> {
 	owners: &'a Owners,
 	dead: &'a [bool],
 	draws: Draws,
+	/// Those of learners' messages.
+	leaf_draws: Draws,
 	/// Those of the way back.
 	broadcast_draws: Draws,
 	queue: BinaryHeap<Reverse<Event>>,
 	/// Events that were foreseen so far.
 	foreseen: u64,
 	links: Links,
+	/// For each learner who takes turns on its uplink.
+	uplinks: Vec<Uplink>,
+	/// What learners send to aggregators.
+	flows: Vec<Flow>,
 	batches: Vec<Batch>,
 	/// For each region the batches that its learners send first.
 	first: Vec<Vec<u32>>,
 	/// When each learner begins.
 	begins: Vec<u64>,
-	/// For each region how many of its tiles have reached their primary, and when the last did.
+	/// For each region how many of its components have reached their primary, and when the last
+	/// did.
 	arrived: Vec<(u16, u64)>,
 	/// Who hands which merges to the learners of which region.
 	relays: Relays,
@@ -237,17 +317,20 @@ impl<'a> Course<'a> {
 	fn new(world: &'a World<'a>, owners: &'a Owners, step: u32, dead: &'a [bool]) -> Self {
 		let Setup { seed, spread_ms, regions, learners, .. } = world.setup;
 		let nodes = world.network.nodes.len();
-		let tiles = usize::from(owners.tiles());
-		let (merged, primaries) = (vec![0; tiles], vec![None; tiles]);
+		let components = usize::from(owners.components());
+		let (merged, primaries) = (vec![0; components], vec![None; components]);
 		let mut course = Self {
 			world,
 			owners,
 			dead,
 			draws: Draws::new(seed, &format!("messages of step {step}")),
+			leaf_draws: leaves::draws(seed, step),
 			broadcast_draws: broadcast::draws(seed, step),
 			queue: BinaryHeap::new(),
 			foreseen: 0,
 			links: Links::new(nodes),
+			uplinks: vec![Uplink::default(); learners as usize],
+			flows: Vec::new(),
 			batches: Vec::new(),
 			first: Vec::new(),
 			begins: Vec::new(),
@@ -256,7 +339,7 @@ impl<'a> Course<'a> {
 			returned: vec![0; learners as usize],
 			outcome: Outcome { merged, primaries, ..Outcome::default() },
 		};
-		let all: Vec<u16> = (0..owners.tiles()).collect();
+		let all: Vec<u16> = (0..owners.components()).collect();
 		for region in 0..regions {
 			let first = course.group(Hop::Region, region, &all, 0);
 			course.first.push(first);
@@ -283,22 +366,21 @@ impl<'a> Course<'a> {
 		self.foreseen += 1;
 	}
 
-	/// Batches of tiles by the candidate of the attempt. Tiles that have none left are in no batch.
-	fn group(&mut self, hop: Hop, region: u16, tiles: &[u16], attempt: u8) -> Vec<u32> {
+	/// Batches of components by the candidate of the attempt. Components that have none left are in
+	/// no batch.
+	fn group(&mut self, hop: Hop, region: u16, components: &[u16], attempt: u8) -> Vec<u32> {
 		let mut groups: BTreeMap<u16, Vec<u16>> = BTreeMap::new();
-		for tile in tiles {
-			if let Some(to) = self.owners.candidate(hop, region, *tile, attempt, self.dead) {
-				groups.entry(to).or_default().push(*tile);
+		for component in components {
+			if let Some(to) = self.owners.candidate(hop, region, *component, attempt, self.dead) {
+				groups.entry(to).or_default().push(*component);
 			}
 		}
 		let mut numbers = Vec::with_capacity(groups.len());
-		for (to, tiles) in groups {
+		for (to, components) in groups {
 			// Regions times aggregators times attempts: far below 2^32.
 			numbers.push(self.batches.len() as u32);
-			let leaves = tiles.iter().map(|tile| self.owners.leaves(*tile)).sum();
 			let (received, instead) = (0, None);
-			let batch = Batch { hop, region, to, attempt, tiles, leaves, received, instead };
-			self.batches.push(batch);
+			self.batches.push(Batch { hop, region, to, attempt, components, received, instead });
 		}
 		numbers
 	}
@@ -310,8 +392,8 @@ impl<'a> Course<'a> {
 			return known.clone();
 		}
 		let (hop, region, attempt) = (batch.hop, batch.region, batch.attempt + 1);
-		let tiles = batch.tiles.clone();
-		let instead = self.group(hop, region, &tiles, attempt);
+		let components = batch.components.clone();
+		let instead = self.group(hop, region, &components, attempt);
 		self.batches[number as usize].instead = Some(instead.clone());
 		instead
 	}
@@ -321,10 +403,13 @@ impl<'a> Course<'a> {
 		match event.what {
 			What::Begins(learner) => {
 				let region = self.world.network.node(learner).region;
-				for batch in self.first[usize::from(region)].clone() {
-					self.send(now, learner, batch, now);
-				}
+				let batches = self.first[usize::from(region)].clone();
+				self.offer(now, learner, &batches, now);
 			}
+			What::Idle(learner) => self.take_turn(now, learner),
+			What::Reaches(message) => self.receive_leaves(now, message),
+			What::Silent(flow) => self.give_up(now, flow),
+			What::Collected(batch) => self.send_merges(now, batch),
 			What::Arrives(transfer) => {
 				let (to, network) = (self.receiver(transfer.batch), &self.world.network);
 				let delivered = self.links.receive(network, now, to, transfer.bytes);
@@ -337,7 +422,7 @@ impl<'a> Course<'a> {
 				}
 			}
 			What::Returns(parcel) => self.receive_back(now, parcel),
-			What::Returned(parcel) => self.collect(now, parcel.relay, parcel.tiles),
+			What::Returned(parcel) => self.collect(now, parcel.relay, parcel.components),
 		}
 	}
 
@@ -346,28 +431,35 @@ impl<'a> Course<'a> {
 		self.world.network.aggregator_node(self.batches[batch as usize].to)
 	}
 
-	/// Sends a batch, or keeps it if the sender is its receiver.
+	/// An aggregator merges what all learners of a region have sent it, and sends it on.
+	fn send_merges(&mut self, now: u64, number: u32) {
+		let from = self.receiver(number);
+		let Batch { region, components, .. } = &self.batches[number as usize];
+		let (region, components) = (*region, components.clone());
+		for merged in self.group(Hop::Primary, region, &components, 0) {
+			self.send(now, from, merged, now);
+		}
+	}
+
+	/// Sends merges, or keeps them if the sender is their receiver.
 	fn send(&mut self, now: u64, from: u32, number: u32, since: u64) {
 		let network = &self.world.network;
 		let to = self.receiver(number);
 		if from == to {
 			return self.arrive(now, number);
 		}
-		let Batch { hop, region, attempt, leaves, to: aggregator, .. } =
-			self.batches[number as usize];
+		let batch = &self.batches[number as usize];
+		let (region, attempt, aggregator) = (batch.region, batch.attempt, batch.to);
+		let components = batch.components.len();
 		// Depends on who sends to whom and nothing else, so that steps with and without losses
 		// differ in nothing but the losses.
 		let pair = (u64::from(from) << 32) | (u64::from(aggregator) << 8) | u64::from(attempt);
 		let mut draws = self.draws.stream(pair);
 		let late = jitter(&mut draws);
-		let sample = draws.bits();
 		let learners = network.learners_in[usize::from(region)];
-		let leaf_bytes = match hop {
-			Hop::Region => self.world.samples.update_bytes(sample, leaves),
-			Hop::Primary => self.world.samples.merge_bytes(learners, sample, leaves),
-		};
-		let bytes = ENVELOPE_BYTES + leaf_bytes;
-		self.outcome.traffic.count(network, from, to, bytes);
+		let size = self.world.merge_bytes(learners, draws.bits(), components);
+		let bytes = size.sent;
+		self.outcome.traffic.count(network, from, to, size);
 		if attempt > 0 {
 			self.outcome.traffic.resent += bytes;
 		}
@@ -376,15 +468,19 @@ impl<'a> Course<'a> {
 		let transfer = Transfer { batch: number, from, bytes, since, sent: now };
 		if self.dead[usize::from(aggregator)] {
 			self.outcome.traffic.dropped += bytes;
-			let patience = u64::from(self.world.setup.timeout_ms) * MILLISECOND;
-			self.foresee(gone.saturating_add(patience), What::TimedOut(transfer));
+			self.foresee(gone.saturating_add(self.patience()), What::TimedOut(transfer));
 		} else {
 			let arrives = gone.saturating_add(network.delay(from, to)).saturating_add(late);
 			self.foresee(arrives, What::Arrives(transfer));
 		}
 	}
 
-	/// The receiver has a batch.
+	/// How long a sender waits for an answer.
+	fn patience(&self) -> u64 {
+		u64::from(self.world.setup.timeout_ms) * MILLISECOND
+	}
+
+	/// The primary has the merges of a region.
 	fn deliver(&mut self, now: u64, transfer: Transfer) {
 		let Transfer { batch: number, from, bytes, since, sent } = transfer;
 		let to = self.receiver(number);
@@ -392,39 +488,27 @@ impl<'a> Course<'a> {
 		let on_links = network.node(from).up_ns(bytes) + network.node(to).down_ns(bytes);
 		debug_assert!(now - sent >= on_links + network.delay(from, to), "faster than its links");
 		self.outcome.traffic.received += bytes;
-		let batch = &mut self.batches[number as usize];
-		if batch.hop == Hop::Primary {
-			self.outcome.to_primary.push(now - since);
-			return self.arrive(now, number);
-		}
-		self.outcome.to_aggregator.push(now - since);
-		batch.received += 1;
-		// All learners of the region come to the same aggregators, each once.
-		if batch.received == network.learners_in[usize::from(batch.region)] {
-			let (region, tiles) = (batch.region, batch.tiles.clone());
-			for merged in self.group(Hop::Primary, region, &tiles, 0) {
-				self.send(now, to, merged, now);
-			}
-		}
+		self.outcome.to_primary.push(now - since);
+		self.arrive(now, number);
 	}
 
 	/// A region's merge is with the primary.
 	fn arrive(&mut self, now: u64, number: u32) {
-		let Batch { region, to, tiles, .. } = &self.batches[number as usize];
+		let Batch { region, to, components, .. } = &self.batches[number as usize];
 		let learners = self.world.network.learners_in[usize::from(*region)];
 		let primary = *to;
-		// Tiles of which the merges of all regions are there.
+		// Components of which the merges of all regions are there.
 		let mut whole = Vec::new();
-		for tile in tiles {
-			let merged = &mut self.outcome.merged[usize::from(*tile)];
+		for component in components {
+			let merged = &mut self.outcome.merged[usize::from(*component)];
 			*merged += learners;
 			if *merged == self.world.setup.learners {
-				whole.push(*tile);
+				whole.push(*component);
 			}
-			self.outcome.primaries[usize::from(*tile)] = Some(primary);
+			self.outcome.primaries[usize::from(*component)] = Some(primary);
 		}
 		let (count, last) = &mut self.arrived[usize::from(*region)];
-		*count += tiles.len() as u16;
+		*count += components.len() as u16;
 		*last = now.max(*last);
 		if !whole.is_empty() {
 			self.outcome.merged_at = now;
@@ -435,7 +519,7 @@ impl<'a> Course<'a> {
 	fn finish(mut self) -> Outcome {
 		for (learner, node) in self.world.network.learners() {
 			let (count, last) = self.arrived[usize::from(node.region)];
-			if count == self.owners.tiles() {
+			if count == self.owners.components() {
 				self.outcome.end_to_end.push(last - self.begins[learner as usize]);
 			}
 		}
@@ -455,6 +539,7 @@ impl<'a> Course<'a> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use crate::cuts;
 	use proptest::prelude::*;
 	use std::sync::OnceLock;
 
@@ -465,7 +550,7 @@ mod tests {
 	}
 
 	pub(super) fn world(setup: Setup) -> World<'static> {
-		World { setup, network: Network::draw(&setup), samples: samples() }
+		World::new(setup, samples()).unwrap()
 	}
 
 	/// A step in which the first `gone` aggregators are gone.
@@ -477,11 +562,11 @@ mod tests {
 	}
 
 	pub(super) fn setups() -> impl Strategy<Value = Setup> {
-		let sizes = (1u32..60, 1u16..5, 1u16..4, 1u16..9, 1u32..40);
+		let sizes = (1u32..60, 1u16..5, 1u16..4, 1u16..9, 1u32..40, 1u16..=16);
 		(sizes, any::<u64>(), 0u32..2_000).prop_map(|(sizes, seed, spread_ms)| {
-			let (learners, regions, aggregators, components, leaves) = sizes;
+			let (learners, regions, aggregators, components, leaves, message_leaves) = sizes;
 			let sizes = Setup { learners, regions, aggregators, components, ..Setup::DEFAULT };
-			Setup { leaves, seed, spread_ms, ..sizes }
+			Setup { leaves, message_leaves, seed, spread_ms, ..sizes }
 		})
 	}
 
@@ -499,6 +584,8 @@ mod tests {
 			prop_assert_eq!(outcome.end_to_end.len(), setup.learners as usize);
 			let slowest = outcome.to_aggregator.iter().max();
 			prop_assert!(outcome.end_to_end.iter().max() >= slowest);
+			let messages = u64::from(setup.learners) * cuts::count(&setup);
+			prop_assert_eq!(outcome.leaves.from_ready.count(), messages);
 		}
 
 		#[test]
@@ -507,19 +594,21 @@ mod tests {
 		}
 
 		#[test]
-		fn wide_area_traffic_is_bounded_by_regions_and_tiles(setup in setups()) {
+		fn wide_area_traffic_is_bounded_by_regions_and_leaves(setup in setups()) {
 			let outcome = step(setup, 0);
 			let leaves = u64::from(setup.components) * u64::from(setup.leaves);
 			let leaf = 16 * u64::from(setup.merged_bytes_per_chunk) + 4;
-			let tiles = outcome.merged.len() as u64;
-			let bound = u64::from(setup.regions) * (leaves * leaf + tiles * ENVELOPE_BYTES);
-			prop_assert!(outcome.traffic.wan <= bound, "{} > {}", outcome.traffic.wan, bound);
+			let components = outcome.merged.len() as u64;
+			let bound = u64::from(setup.regions) * (leaves * leaf + components * ENVELOPE_BYTES);
+			let Traffic { wan, wan_hashed, .. } = outcome.traffic;
+			prop_assert!(wan <= wan_hashed && wan_hashed <= bound, "{wan} {wan_hashed} {bound}");
 		}
 	}
 
 	#[test]
-	fn lone_batch_takes_its_links_and_its_way() {
-		let setup = Setup { learners: 1, regions: 1, aggregators: 1, ..Setup::DEFAULT };
+	fn lone_leaf_takes_its_links_and_its_way() {
+		let one = Setup { learners: 1, regions: 1, aggregators: 1, ..Setup::DEFAULT };
+		let setup = Setup { components: 1, leaves: 1, ..one };
 		let world = world(setup);
 		let outcome = step(setup, 0);
 		let bytes = outcome.traffic.regional;
@@ -546,7 +635,7 @@ mod tests {
 	}
 
 	#[test]
-	fn lost_aggregators_cost_time_and_bytes_and_no_tile() {
+	fn lost_aggregators_cost_time_and_bytes_and_no_component() {
 		let setup = Setup { learners: 30, ..Setup::DEFAULT };
 		let (whole, hurt) = (step(setup, 0), step(setup, 5));
 		assert_eq!(whole.traffic.resent, 0);
@@ -568,6 +657,7 @@ mod tests {
 		assert!(outcome.merged.iter().all(|learners| *learners == 0));
 		assert!(outcome.primaries.iter().all(Option::is_none));
 		assert!(outcome.end_to_end.is_empty() && outcome.to_aggregator.is_empty());
+		assert_eq!(outcome.leaves, LeafTimes::default());
 		assert!(outcome.to_learner.is_empty() && outcome.there_and_back.is_empty());
 		assert_eq!(outcome.broadcast, Traffic::default());
 		assert_eq!(outcome.traffic.received, 0);
