@@ -32,6 +32,8 @@ is_at_least() { printf '%s\n' "$1" "$2" | sort --version-sort --check=silent; }
 # ---- distribution packages -------------------------------------------------------------------
 packages=(build-essential clang libclang-dev lld cmake protobuf-compiler pkg-config libssl-dev
 	git curl ca-certificates python3 python3-venv xz-utils)
+# Vulkan on the processor, so that tests of graphics cards run without one.
+packages+=(mesa-vulkan-drivers)
 # Where Node.js does not come from the distribution, it may come without npm.
 command -v node >/dev/null 2>&1 || packages+=(nodejs)
 command -v npm >/dev/null 2>&1 || packages+=(npm)

@@ -43,6 +43,13 @@ echo "test: tile files, engine and workers; fuzz targets over kept inputs and mu
 (cd tiles && nice cargo test --locked --workspace --quiet)
 echo "test: tile files from outside, by their package and without the SDK"
 nice tests/package.sh
+echo "test: a component in the memory of a card, which here is the processor, by Mesa's Vulkan"
+(
+	cd tiles
+	# Of other features than what was built before, so only this.
+	CUBECL_WGPU_DEFAULT_DEVICE=Cpu XDG_RUNTIME_DIR="$work" \
+		nice cargo test --locked --workspace --features blyan-engine/wgpu --test payload --quiet
+)
 # The limit, in MiB, holds with any number of cores: at most 8 threads hold leaves to verify them.
 echo "test: a component that is larger than the memory that is used for it"
 component="$work/larger-than-memory"

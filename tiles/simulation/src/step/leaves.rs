@@ -307,8 +307,9 @@ mod tests {
 		let world = world(setup);
 		let message = world.message_bytes(&world.cuts[0], 0);
 		assert!(world.network.node(0).up_ns(message) > 1_000_000);
+		// One for each component, and at most one that was on its way when the learner gave up.
 		assert!(outcome.traffic.dropped > 0);
-		assert!(outcome.traffic.dropped < 2 * message, "{:?}", outcome.traffic);
+		assert!((65..=66).contains(&outcome.traffic.messages), "{:?}", outcome.traffic);
 		assert_eq!(outcome.leaves.from_ready.count(), 64);
 		assert_eq!(outcome.merged, [1; 64]);
 	}
