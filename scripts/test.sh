@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test, cheapest first. `make test` builds before it calls this.
+# Every test; `make test` builds before it calls this.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -25,7 +25,7 @@ scripts/metadata.sh --check
 
 # Nodes and workers mostly wait, so the tests that compute take what they leave, behind them in the queue
 # for the processor.
-echo "test: beside the next four, end to end, with polkadot.js, and the demo's path"
+echo "test: beside what follows, end to end, with polkadot.js, and the demo's path"
 work="$(mktemp -d)"
 # In a group of its own, so that all of it ends if one of the others fails.
 setsid tests/run.sh >"$work/log" 2>&1 &
@@ -39,6 +39,8 @@ trap stop EXIT
 trap 'exit 130' INT TERM
 echo "test: unit, property and whole-runtime tests"
 nice cargo test --locked --workspace --quiet
+echo "test: what processors without AVX-512 do"
+nice cargo test --locked --package blyan-primitives --features no-avx512 --lib --quiet
 echo "test: tile files, engine and workers; fuzz targets over kept inputs and mutations of them"
 (cd tiles && nice cargo test --locked --workspace --quiet)
 echo "test: tile files from outside, by their package and without the SDK"

@@ -6,10 +6,13 @@ use serde_json::Value;
 use support::{Place, Ran};
 
 /// Few learners of a small model.
-const SMALL: [&str; 6] = ["--learners", "40", "--components", "8", "--leaves", "2"];
-
 fn simulate(place: &Place, more: &[&str]) -> Ran {
-	place.run(&[["sim", "network"].as_slice(), SMALL.as_slice(), more].concat())
+	simulate_with("40", place, more)
+}
+
+fn simulate_with(learners: &str, place: &Place, more: &[&str]) -> Ran {
+	let small = ["sim", "network", "--learners", learners, "--components", "8", "--leaves", "2"];
+	place.run(&[small.as_slice(), more].concat())
 }
 
 /// How many latencies of a way the report has, without losses first.
@@ -64,7 +67,7 @@ fn report_has_steps_latencies_losses_and_comparisons() {
 #[test]
 fn goals_are_told_with_what_they_count() {
 	let place = Place::new();
-	let report = simulate(&place, &["--json"]).json();
+	let report = simulate_with("100", &place, &["--json"]).json();
 	let goals = report["goals"].as_array().unwrap();
 	assert_eq!(goals.len(), 8);
 	let most = |way: &str, back: &str| -> u64 {
@@ -81,7 +84,7 @@ fn goals_are_told_with_what_they_count() {
 	}
 
 	// Half of these uplinks take 16 ms for a leaf.
-	let slow = simulate(&place, &["--json", "--learner-mbit", "1"]).json();
+	let slow = simulate_with("100", &place, &["--json", "--learner-mbit", "1"]).json();
 	assert_eq!(slow["goals"][5]["verdict"], "missed");
 	let more = simulate(&place, &["--json", "--message-leaves", "2"]).json();
 	let leaves = "a leaf message, from when the update is ready";
@@ -103,12 +106,15 @@ fn same_seed_prints_and_plots_the_same_bytes() {
 #[test]
 fn people_see_tables_with_what_was_assumed() {
 	let place = Place::new();
-	let ran = simulate(&place, &["--learner-mbit", "77"]).success();
+	let ran = simulate_with("100", &place, &["--learner-mbit", "77"]).success();
 	let parts = ["median 77 Mbit/s", "Latency", "p95 ms", "Lost primaries", "10.0 %", "KiB"];
 	let more = ["Merged components back to all learners", "step p95 ms", "Goals", "uplink alone"];
 	for part in parts.into_iter().chain(more) {
 		assert!(ran.out.contains(part), "{part:?} is not in {}", ran.out);
 	}
+	// Goals say nothing about other networks.
+	let other = simulate(&place, &[]).success();
+	assert!(!other.out.contains("Goals"), "{}", other.out);
 }
 
 #[test]

@@ -2,24 +2,23 @@
 //!
 //! # Overview
 //!
-//! A trainer [`encode`]s what it learned, and keeps what the encoding left out as a [`Residual`] for
-//! its next update. It sends the deltas as one [`blob`]. Whoever merges takes them out again with
-//! [`from_blob`], and [`merge`]s the accepted updates into the base.
+//! A trainer [`encode`]s what it learned, and keeps what the encoding left out as a [`Residual`]
+//! for its next update. It sends the deltas as one [`blob`]. Whoever merges takes them out again
+//! with [`from_blob`], and [`merge`]s the accepted updates into the base.
 //!
-//! Everything that decodes is integer arithmetic of `blyan_primitives::delta`, leaf by leaf, so it gives
-//! the same bits on every machine and inside the runtime. So does everything that encodes, but for one
-//! thing: low-rank deltas are found with floats ([`low_rank`]), on whose last bits machines may
-//! disagree. A trainer alone decides with them what it sends; what was sent says the same to everybody.
-//! Whoever must come to the same result as others encodes [`in_chunks`].
+//! Everything that decodes is integer arithmetic of `blyan_primitives::delta`, leaf by leaf, so it
+//! gives the same bits on every machine and inside the runtime. So does everything that encodes.
+//! Low-rank deltas are found with floats ([`low_rank`]), but of operations that IEEE 754 says to
+//! the last bit. Nobody relies on that: a trainer alone decides with them what it sends, and
+//! whoever must come to the same result as others encodes [`in_chunks`].
 //!
 //! # Kinds
 //!
 //! For each component the encoder makes chunks, and a low-rank delta for the same bytes unless its
 //! singular values show that it would leave out as much, and takes the one that leaves the smaller
-//! squared error; chunks if they are equal. Training moves a
-//! matrix in few directions, which low rank says in few bytes; single weights are what chunks are for.
-//! Of what chunks leave out, all waits for the next update; of what low rank leaves out, half, see
-//! [`LOW_RANK_KEEPS`].
+//! squared error; chunks if they are equal. Training moves a matrix in few directions, which low
+//! rank says in few bytes; single weights are what chunks are for. Of what chunks leave out, all
+//! waits for the next update; of what low rank leaves out, half, see [`LOW_RANK_KEEPS`].
 //!
 //! An update need not change every component. In the merge of a component that it does not change
 //! it counts with its samples and with increments of zero.
@@ -36,8 +35,8 @@ use blyan_primitives::{
 };
 use std::path::Path;
 
-/// Of what a low-rank delta leaves out, the next one carries one part in so many. The other part training
-/// learns again, before it would arrive: carried as well, it would be said twice.
+/// Of what a low-rank delta leaves out, the next one carries one part in so many. The other part
+/// training learns again, before it would arrive: carried as well, it would be said twice.
 pub const LOW_RANK_KEEPS: i64 = 2;
 
 /// Bytes of a length in a blob.
@@ -55,8 +54,8 @@ pub struct Delta {
 	pub component: u16,
 	/// What the leaves are made of.
 	pub kind: DeltaKind,
-	/// The bytes of each leaf of the delta: one for each leaf of the component, and of a low-rank delta
-	/// one more.
+	/// The bytes of each leaf of the delta: one for each leaf of the component, and of a low-rank
+	/// delta one more.
 	pub leaves: Vec<Vec<u8>>,
 }
 
@@ -77,8 +76,8 @@ impl Delta {
 			component: self.component,
 			kind: self.kind,
 			delta_root: self.root(),
-			// A component of 2^31 bytes, every chunk dense, takes a quarter of that and some more. No
-			// encoder makes a low-rank delta that is longer.
+			// A component of 2^31 bytes, every chunk dense, takes a quarter of that and some more.
+			// No encoder makes a low-rank delta that is longer.
 			bytes: self.bytes() as u32,
 		}
 	}
@@ -105,8 +104,8 @@ fn tensors_of(layout: &Layout, component: usize) -> Result<Tensors> {
 		.map_err(|source| Error::LowRank { component, source })
 }
 
-/// What compression left out so far, as far as it is kept ([`Encoded::kept`]), in units of 2^−24: it is
-/// added to the next increments (error feedback).
+/// What compression left out so far, as far as it is kept ([`Encoded::kept`]), in units of 2^−24:
+/// it is added to the next increments (error feedback).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Residual {
 	architecture: Architecture,
@@ -148,8 +147,8 @@ impl Residual {
 /// How much of a residual deltas may carry; see [`encode_within`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carry {
-	/// The norm of a component's delta is at most so many times that of the component's increments; 2
-	/// or more, for a delta that carries nothing may be twice as long as they are.
+	/// The norm of a component's delta is at most so many times that of the component's increments;
+	/// 2 or more, for a delta that carries nothing may be twice as long as they are.
 	pub growth: u32,
 	/// How often the residual is halved in any case.
 	pub halvings: u32,
@@ -171,8 +170,8 @@ pub struct Encoded {
 }
 
 impl Encoded {
-	/// What of `left`, which this delta leaves out of a weight, the next one should carry: of chunks all,
-	/// of a low-rank delta one part in [`LOW_RANK_KEEPS`].
+	/// What of `left`, which this delta leaves out of a weight, the next one should carry: of
+	/// chunks all, of a low-rank delta one part in [`LOW_RANK_KEEPS`].
 	pub fn kept(&self, left: i64) -> i64 {
 		match self.kind {
 			DeltaKind::Chunks => left,
@@ -182,8 +181,8 @@ impl Encoded {
 }
 
 /// Compresses increments, and what was left out before, to at most `bytes_per_chunk` bytes for each
-/// 4,096 weights: on average over each leaf in chunks, over each component as a low-rank delta. What is
-/// left out this time, as far as it is kept, takes the residual's place.
+/// 4,096 weights: on average over each leaf in chunks, over each component as a low-rank delta.
+/// What is left out this time, as far as it is kept, takes the residual's place.
 ///
 /// `increments` has one entry for each weight of each component, as [`crate::Recipe::delta`] gives
 /// them. Components of which nothing is kept are not in the result, so it may be empty.
@@ -204,12 +203,13 @@ pub fn encode(
 }
 
 /// Compresses like [`encode`], but carries of each component's residual only as much as `carry`
-/// permits. The rest of it waits where it was: where chunks are sent, the deltas and the residual together
-/// are what the increments and the residual were. Returns as well in how many components some of it waits.
+/// permits. The rest of it waits where it was: where chunks are sent, the deltas and the residual
+/// together are what the increments and the residual were. Returns as well in how many components
+/// some of it waits.
 ///
-/// Both kinds leave out no more than there was, so a delta that carries nothing is at most twice as long
-/// as the increments. Where the whole residual makes it too long, the residual is halved until the delta
-/// is not, as often at a time as the excess says.
+/// Both kinds leave out no more than there was, so a delta that carries nothing is at most twice as
+/// long as the increments. Where the whole residual makes it too long, the residual is halved until
+/// the delta is not, as often at a time as the excess says.
 pub fn encode_within(
 	increments: &[Vec<i32>],
 	residual: &mut Residual,
@@ -227,7 +227,8 @@ pub fn encode_within(
 	Ok((deltas, in_part))
 }
 
-/// The same as [`encode`] in chunks alone: integer arithmetic, so that everybody gets the same bytes.
+/// The same as [`encode`] in chunks alone: integer arithmetic, so that everybody gets the same
+/// bytes.
 pub fn in_chunks(
 	increments: &[Vec<i32>],
 	residual: &mut Residual,
@@ -301,8 +302,8 @@ fn component_within(
 	}
 }
 
-/// What is carried of `rest` after so many halvings. Rounded towards zero, so that nothing is left of
-/// negative ones either.
+/// What is carried of `rest` after so many halvings. Rounded towards zero, so that nothing is left
+/// of negative ones either.
 fn part(rest: i64, halvings: u32) -> i64 {
 	if halvings >= ALL_HALVINGS {
 		return 0;
@@ -310,8 +311,8 @@ fn part(rest: i64, halvings: u32) -> i64 {
 	rest / (1i64 << halvings)
 }
 
-/// How often to halve something whose squared norm is above `most`, at least once: each time a fourth
-/// of the square is left. It may take more, since what is encoded does not shrink evenly.
+/// How often to halve something whose squared norm is above `most`, at least once: each time a
+/// fourth of the square is left. It may take more, since what is encoded does not shrink evenly.
 pub fn halvings(squared: u128, most: u128) -> u32 {
 	let Some(times) = squared.checked_div(most) else { return ALL_HALVINGS };
 	times.checked_ilog2().unwrap_or(0).div_ceil(2).max(1)
@@ -326,8 +327,8 @@ pub fn squared_bound(increments: &[i32], growth: u32) -> u128 {
 
 /// Compresses what components have learned.
 ///
-/// It holds nothing but memory that is used again for the next component, up to 12 bytes for each weight
-/// of the largest: what comes out depends on nothing but what goes in.
+/// It holds nothing but memory that is used again for the next component, up to 12 bytes for each
+/// weight of the largest: what comes out depends on nothing but what goes in.
 #[derive(Debug, Default)]
 pub struct ComponentEncoder {
 	chunks: Encoder,
@@ -343,8 +344,8 @@ impl ComponentEncoder {
 		Self::default()
 	}
 
-	/// Compresses one component, to at most `bytes_per_chunk` bytes for each 4,096 weights, lengths of
-	/// leaves aside. `rest` has one entry for each weight; what is left out stays in it.
+	/// Compresses one component, to at most `bytes_per_chunk` bytes for each 4,096 weights, lengths
+	/// of leaves aside. `rest` has one entry for each weight; what is left out stays in it.
 	pub fn encode(
 		&mut self,
 		tensors: &Tensors,
@@ -364,7 +365,7 @@ impl ComponentEncoder {
 		let leaves =
 			fitted.delta.encode(tensors).expect("what was decoded to count its error has leaves");
 		let mut changes = 0;
-		low_rank::for_each_leaf(tensors, &leaves, |leaf, said| {
+		low_rank::for_each_said(tensors, &leaves, |leaf, said| {
 			let wanted = wanted.chunks(LEAF_WEIGHTS).nth(leaf).unwrap_or_default();
 			let rest = rest.chunks_mut(LEAF_WEIGHTS).nth(leaf).unwrap_or_default();
 			for ((rest, wanted), said) in rest.iter_mut().zip(wanted).zip(said) {
@@ -397,8 +398,8 @@ pub fn blob(deltas: &[Delta]) -> Vec<u8> {
 	encode_blob(&leaves)
 }
 
-/// Unpacks the deltas of these components, which an update lists with their kinds, and checks that each
-/// decodes.
+/// Unpacks the deltas of these components, which an update lists with their kinds, and checks that
+/// each decodes.
 pub fn from_blob(
 	architecture: &Architecture,
 	components: &[(u16, DeltaKind)],
@@ -440,8 +441,8 @@ pub fn squared_norm(architecture: &Architecture, deltas: &[Delta]) -> Result<u12
 	Ok(norms.into_iter().fold(0, u128::saturating_add))
 }
 
-/// For each component of the architecture the sum of the squares of its increments, in square units;
-/// zero where deltas say nothing.
+/// For each component of the architecture the sum of the squares of its increments, in square
+/// units; zero where deltas say nothing.
 pub fn squared_norms(architecture: &Architecture, deltas: &[Delta]) -> Result<Vec<u128>> {
 	let layout = Layout::new(architecture)?;
 	check_order(&layout, deltas.iter().map(|delta| delta.component))?;
@@ -532,8 +533,8 @@ fn merge_component(
 	Ok(merged)
 }
 
-/// Calls `visit` with the place of each leaf of a component with these tensors, and what its delta says
-/// about it.
+/// Calls `visit` with the place of each leaf of a component with these tensors, and what its delta
+/// says about it.
 fn for_each_leaf(
 	delta: &Delta,
 	tensors: &Tensors,

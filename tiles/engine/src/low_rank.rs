@@ -1,35 +1,37 @@
-//! Low-rank deltas of what was learned: for each tensor the two thin matrices whose product is nearest to it.
+//! Low-rank deltas of what was learned: for each tensor the two thin matrices whose product is
+//! nearest to it.
 //!
 //! # Overview
 //!
-//! What training changes in a matrix is often close to a product of two thin matrices, of which a few
-//! bytes say more than as many bytes about single weights. [`fit_within`] finds such products for the
-//! tensors of a component under a budget of bytes, and what they leave out; [`fit`] does with ranks that
-//! are given. Whether chunks of [`blyan_primitives::delta::Encoder`] leave out less, the caller compares:
-//! [`Fitted::squared_error`].
+//! What training changes in a matrix is often close to a product of two thin matrices, of which a
+//! few bytes say more than as many bytes about single weights. [`fit_within`] finds such products
+//! for the tensors of a component under a budget of bytes, and what they leave out; [`fit`] does
+//! with ranks that are given. Whether chunks of [`blyan_primitives::delta::Encoder`] leave out
+//! less, the caller compares: [`Fitted::squared_error`].
 //!
 //! # How
 //!
-//! A randomised singular value decomposition. The increments `M`, `[rows, cols]`, are multiplied with
-//! some more vectors than the rank, whose entries are pseudo-random; what comes out spans nearly what the
-//! largest singular vectors span, and more nearly after each further product with `Mᵀ` and `M`. With
-//! an orthonormal base `Q` of it, the eigenvectors of `(QᵀM)(QᵀM)ᵀ` turn `Q` into the left singular
-//! vectors. Each factor takes the square root of the singular values, so that both have entries of
-//! about the same size, and is rounded to 8 bits at the exponent at which its largest entry just fits.
-//! Of a tensor of one row, the left factor is one and the right one the row itself.
+//! A randomised singular value decomposition. The increments `M`, `[rows, cols]`, are multiplied
+//! with some more vectors than the rank, whose entries are pseudo-random; what comes out spans
+//! nearly what the largest singular vectors span, and more nearly after each further product with
+//! `Mᵀ` and `M`. With an orthonormal base `Q` of it, the eigenvectors of `(QᵀM)(QᵀM)ᵀ` turn `Q`
+//! into the left singular vectors. Each factor takes the square root of the singular values, so
+//! that both have entries of about the same size, and is rounded to 8 bits at the exponent at which
+//! its largest entry just fits. Of a tensor of one row, the left factor is one and the right one
+//! the row itself.
 //!
 //! # Which ranks
 //!
-//! One decomposition for each tensor, at the largest rank that it could have if it had all bytes for
-//! itself. Then rank after rank goes to the tensor where it removes the most squared error for each byte
-//! that it takes, which is the square of the tensor's next singular value, as long as one fits the
-//! budget.
+//! One decomposition for each tensor, at the largest rank that it could have if it had all bytes
+//! for itself. Then rank after rank goes to the tensor where it removes the most squared error for
+//! each byte that it takes, which is the square of the tensor's next singular value, as long as one
+//! fits the budget.
 //!
 //! # Determinism
 //!
-//! On one thread, in one order, of operations that IEEE 754 says to the last bit: the same increments give
-//! the same bytes, whatever vector instructions a processor has. Nothing that several must agree about
-//! relies on it all the same. The squared error is counted in integers.
+//! On one thread, in one order, of operations that IEEE 754 says to the last bit: the same
+//! increments give the same bytes, whatever vector instructions a processor has. Nothing that
+//! several must agree about relies on it all the same. The squared error is counted in integers.
 //!
 //! ```
 //! use blyan_engine::low_rank::{fit_within, Matrix, Tensors};
@@ -61,8 +63,8 @@ pub use blyan_primitives::delta::low_rank::{Matrix, Tensors};
 
 /// Bytes of two exponents, which the first rank of a tensor takes besides its own.
 const EXPONENT_BYTES: usize = 2;
-/// The largest rank that is looked for: beyond it, singular values of training say little, and finding
-/// them takes long.
+/// The largest rank that is looked for: beyond it, singular values of training say little, and
+/// finding them takes long.
 const MAX_FITTED_RANK: usize = 64;
 /// Squares of singular values are found in `f32`, and may be off by this part of all squares.
 const SQUARES_OFF: f64 = 1e-3;
@@ -80,8 +82,8 @@ const LARGEST_VALUE: f32 = 127.0;
 pub struct Fitted {
 	/// The delta.
 	pub delta: LowRank,
-	/// The sum of the squares of what it leaves out of the component, in square units. Weights beside
-	/// the tensors are left out wholly.
+	/// The sum of the squares of what it leaves out of the component, in square units. Weights
+	/// beside the tensors are left out wholly.
 	pub squared_error: u128,
 }
 
@@ -93,9 +95,9 @@ impl Fitted {
 	}
 }
 
-/// The delta with these ranks, one for each tensor, that is nearest to `increments`, of which there is
-/// one for each weight of the component, in units; nearly so, and up to rounding its factors to 8 bits.
-/// A rank of 0 leaves a tensor as it is.
+/// The delta with these ranks, one for each tensor, that is nearest to `increments`, of which there
+/// is one for each weight of the component, in units; nearly so, and up to rounding its factors to
+/// 8 bits. A rank of 0 leaves a tensor as it is.
 ///
 /// Takes about `4 · (rank + 8) · rows · cols` multiplications for each tensor.
 pub fn fit(tensors: &Tensors, increments: &[i64], ranks: &[usize]) -> Result<Fitted> {
@@ -118,15 +120,15 @@ pub fn fit(tensors: &Tensors, increments: &[i64], ranks: &[usize]) -> Result<Fit
 /// The delta that leaves the least out of `increments` in at most `bytes` bytes, all its leaves
 /// together, as far as this search finds it; none if nothing fits or nothing moves.
 ///
-/// Takes about `4 · (rank + 8) · rows · cols` multiplications for each tensor, with the largest rank
-/// that fits the bytes and is at most 64.
+/// Takes about `4 · (rank + 8) · rows · cols` multiplications for each tensor, with the largest
+/// rank that fits the bytes and is at most 64.
 pub fn fit_within(tensors: &Tensors, increments: &[i64], bytes: usize) -> Result<Option<Fitted>> {
 	fit_below(tensors, increments, bytes, u128::MAX, &mut Vec::new())
 }
 
-/// What [`fit_within`] finds, if it leaves out less than `squared_error`. Gives up before it rounds the
-/// factors where even exact ones would clearly leave out as much. `values` is memory for the largest
-/// matrix, which whoever calls it again saves.
+/// What [`fit_within`] finds, if it leaves out less than `squared_error`. Gives up before it rounds
+/// the factors where even exact ones would clearly leave out as much. `values` is memory for the
+/// largest matrix, which whoever calls it again saves.
 pub(crate) fn fit_below(
 	tensors: &Tensors,
 	increments: &[i64],
@@ -194,7 +196,7 @@ fn assemble(tensors: &Tensors, increments: &[i64], thin: &[Thin], ranks: &[usize
 		delta.encode(tensors).expect("the factors are as long as ranks, rows and columns say");
 	let mut squared_error = 0u128;
 	let mut left = Vec::with_capacity(LEAF_WEIGHTS.min(increments.len()));
-	for_each_leaf(tensors, &leaves, |leaf, decoded| {
+	for_each_said(tensors, &leaves, |leaf, decoded| {
 		let wanted = increments.chunks(LEAF_WEIGHTS).nth(leaf).unwrap_or_default();
 		left.clear();
 		left.extend(wanted.iter().zip(decoded).map(|(wanted, said)| wanted.saturating_sub(said)));
@@ -203,8 +205,9 @@ fn assemble(tensors: &Tensors, increments: &[i64], thin: &[Thin], ranks: &[usize
 	Fitted { delta, squared_error }
 }
 
-/// Hands out what leaves that [`LowRank::encode`] made say about each leaf of the component, in order.
-pub(crate) fn for_each_leaf(
+/// Hands out what leaves that [`LowRank::encode`] made say about each leaf of the component, in
+/// order.
+pub(crate) fn for_each_said(
 	tensors: &Tensors,
 	leaves: &[Vec<u8>],
 	mut take: impl FnMut(usize, Vec<i64>),
@@ -241,7 +244,8 @@ struct Thin {
 }
 
 impl Thin {
-	/// The `rank` largest of a matrix of the component that `increments` are of. `values` is memory.
+	/// The `rank` largest of a matrix of the component that `increments` are of. `values` is
+	/// memory.
 	fn new(matrix: &Matrix, increments: &[i64], rank: usize, values: &mut Vec<f32>) -> Self {
 		let inside = &increments[matrix.first..matrix.first + matrix.rows * matrix.cols];
 		values.clear();
@@ -352,8 +356,8 @@ mod tests {
 			let matrix = matrix(first, rows, cols, 9);
 			let wanted = of_rank(&matrix, rank, f64::from(1u32 << size), u64::from(seed));
 			let fitted = fit(&alone(&matrix), &wanted, &[rank]).unwrap();
-			// Values of 8 bits are off by at most half a unit, 1/254 of the largest of both factors;
-			// the largest is some times the mean.
+			// Values of 8 bits are off by at most half a unit, 1/254 of the largest of both
+			// factors; the largest is some times the mean.
 			prop_assert!(fitted.squared_error <= energy(&wanted) / 500 + wanted.len() as u128);
 		}
 
@@ -440,7 +444,8 @@ mod tests {
 		};
 		let head = 3 * 2;
 		assert_eq!(ranks(head + 2 + 16), None);
-		// Each rank of the matrix takes 32 bytes, that of the vector 17; two exponents are beside them.
+		// Each rank of the matrix takes 32 bytes, that of the vector 17; two exponents are beside
+		// them.
 		assert_eq!(ranks(head + 2 + 17), Some(vec![1, 0, 0]));
 		assert_eq!(ranks(head + 2 + 17 + 2 + 2 * 32), Some(vec![1, 2, 0]));
 		assert_eq!(ranks(head + 2 + 17 + 2 + 2 * 32 + 31), Some(vec![1, 2, 0]));

@@ -84,6 +84,22 @@ fn bounds_of_rounding_are_half_of_the_distance_between_values() {
 }
 
 #[test]
+fn some_values_move_nearly_as_far_as_rounding_says() {
+	for (dtype, values) in [
+		(DType::I32, Values::Float(vec![1.5 / 1_024.0])),
+		(DType::I8, Values::Float(vec![0.5, 127.0])),
+		(DType::F16, Values::Float(vec![1.0 + 2f32.powi(-11)])),
+		(DType::Bf16, Values::Float(vec![1.0 + 2f32.powi(-8)])),
+		(DType::F32, Values::Fixed { values: vec![(1 << 24) + 1], fraction_bits: 0 }),
+	] {
+		let back = through(&values, dtype, 10, 2);
+		let (value, found) = (values.get(0).unwrap(), back.get(0).unwrap());
+		let (moved, bound) = ((value - found).abs(), rounding(dtype, 10, value, 127.0));
+		assert!(moved > bound / 2.0 && moved <= bound, "{dtype:?}: {moved} of {bound}");
+	}
+}
+
+#[test]
 fn too_many_fraction_bits_are_refused() {
 	assert_eq!(to_fixed(&[0.0], 32, Overflow::Refuse), Err(Error::FractionBits(32)));
 	let values = Values::Float(vec![0.0]);

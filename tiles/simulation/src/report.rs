@@ -16,6 +16,8 @@ use serde::Serialize;
 const MICROSECOND: u64 = 1_000;
 /// Bytes of a weight that is not compressed.
 const FLOAT_BYTES: u64 = 4;
+/// Goals are for a network of so many learners.
+const GOAL_LEARNERS: u32 = 100;
 /// What a step may take in wide-area bytes: our goal, and what the seed asks for.
 const MAX_WAN_BYTES: u64 = 5_000_000;
 const SEED_WAN_BYTES: u64 = 50_000_000;
@@ -32,7 +34,7 @@ pub(super) const SCHEMES: [&str; 3] = [
 ];
 
 /// Everything that a simulation tells. Bytes are exact. Microseconds are too large by less than a
-/// thousandth, the largest of them exact. Whoever prints them rounds.
+/// thousandth, or too small by less than one. Whoever prints them rounds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
 	/// What was simulated.
@@ -55,7 +57,8 @@ pub struct Report {
 	pub schemes: Vec<Scheme>,
 	/// Wide-area bytes of a step for other numbers of learners.
 	pub scaling: Vec<Scale>,
-	/// What is asked of a network of 100 learners, beside what came out without losses.
+	/// What is asked of a network of 100 learners, beside what came out without losses. Nothing
+	/// with another number of learners.
 	pub goals: Vec<Goal>,
 	/// Distributions behind [`Report::latencies`], for a plot.
 	#[serde(skip)]
@@ -273,6 +276,11 @@ pub fn simulate(setup: &Setup, losses: &[Share]) -> Result<Report, Error> {
 	// The first is the one without losses.
 	let whole = &scenarios[0];
 	let alone = leaf_alone(&world)?;
+	let goals = if setup.learners == GOAL_LEARNERS {
+		goals(&steps, &alone, &whole.leaves, &whole.to_aggregator)
+	} else {
+		Vec::new()
+	};
 	Ok(Report {
 		setup: *setup,
 		weights: setup.weights(),
@@ -283,7 +291,7 @@ pub fn simulate(setup: &Setup, losses: &[Share]) -> Result<Report, Error> {
 		broadcasts: scenarios.iter().map(|scenario| broadcast(setup, scenario, whole)).collect(),
 		schemes: schemes(&world, &whole.traffic, &direct),
 		scaling: scaling(&world)?,
-		goals: goals(&steps, &alone, &whole.leaves, &whole.to_aggregator),
+		goals,
 		curves: curves(&alone, &scenarios),
 		steps,
 	})
@@ -729,8 +737,17 @@ mod tests {
 	}
 
 	#[test]
+	fn goals_are_for_a_hundred_learners_only() {
+		let goals = |learners| {
+			let setup = Setup { learners, components: 2, leaves: 1, steps: 1, ..small() };
+			simulate(&setup, &[]).unwrap().goals.len()
+		};
+		assert_eq!([99, 100, 101].map(goals), [0, 8, 0]);
+	}
+
+	#[test]
 	fn goals_say_how_long_a_message_waits_for_its_turn() {
-		let report = simulate(&small(), &[]).unwrap();
+		let report = simulate(&Setup { learners: 100, ..small() }, &[]).unwrap();
 		let milliseconds = |text: &str| -> f64 {
 			text.strip_suffix(" ms").and_then(|number| number.parse().ok()).unwrap()
 		};

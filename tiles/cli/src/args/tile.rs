@@ -105,8 +105,8 @@ pub struct TileExportArgs {
 	#[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
 	pub out: PathBuf,
 	/// Round all values to this type; without it, what is i32, f16, bf16 or f32 stays so, and only
-	/// i8 becomes f32. Components of i32 and i8 alone can be written as that; the scales of i8 are
-	/// in a tensor NAME.scale beside each tensor.
+	/// i8 becomes f32. i32 and i8 are for components that have that type; the scales of i8 are in a
+	/// tensor NAME.scale beside each tensor.
 	#[arg(long, value_enum)]
 	pub dtype: Option<DtypeName>,
 	/// Let values that are too large become the largest of the type, instead of refusing them.

@@ -37,6 +37,9 @@ pub fn network(args: SimNetworkArgs, context: &Context) -> anyhow::Result<()> {
 	print_table("Merged components back to all learners", &report.broadcasts, context)?;
 	print_table("Ways to send a step's updates", &report.schemes, context)?;
 	print_table("WAN bytes of a step, by learners", &report.scaling, context)?;
+	if report.goals.is_empty() {
+		return Ok(());
+	}
 	print_table("Goals, which are for 100 learners", &report.goals, context)
 }
 

@@ -1,4 +1,4 @@
-//! What compression left out of earlier updates, and when it is taken on.
+//! What compression left out of earlier updates, as far as it is kept, and when it is taken on.
 //!
 //! # Bookkeeping
 //!
@@ -19,7 +19,8 @@
 //! to say so. So, from the most to the least:
 //!
 //! 1. Each component carries its whole residual, or halves of it until its delta is short enough. What
-//!    it does not carry waits, and what is left out now is added to it: nothing is lost.
+//!    it does not carry waits, and what is left out now is added to it, of low rank half
+//!    ([`delta::Encoded::kept`]).
 //! 2. If the whole update would not pass like that, each component carries an eighth at most.
 //! 3. If not even that passes, none is carried: the residual waits as it is, and what is left out now is
 //!    forgotten. Adding it would only make the residual grow until it never fits.
@@ -57,7 +58,7 @@ pub enum Fate {
 	Dropped,
 }
 
-/// Deltas, and what they left out.
+/// Deltas, and what they left out, as far as it is kept.
 #[derive(Clone, Debug)]
 pub struct Compressed {
 	/// The deltas.

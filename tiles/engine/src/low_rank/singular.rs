@@ -1,23 +1,25 @@
 //! The largest singular vectors of a matrix, by a randomised decomposition.
 //!
-//! Nearly all of the time goes to the products of the matrix with some tens of vectors. They take a few
-//! rows of the matrix at a time, which stay in the cache, and go over all vectors with them, while the sums
-//! stay in registers. [`pulp`] compiles all of it for the vector instructions that processors may have, and
-//! chooses when it runs.
+//! Nearly all of the time goes to the products of the matrix with some tens of vectors. They take a
+//! few rows of the matrix at a time, which stay in the cache, and go over all vectors with them,
+//! while the sums stay in registers. [`pulp`] compiles all of it for the vector instructions that
+//! processors may have, and chooses when it runs.
 //!
-//! Sums are of eight lanes everywhere, each product is fused with the sum that it is added to or is not,
-//! and lanes are added in one order. All of that IEEE 754 says to the last bit, so every processor finds
-//! the same vectors, whether it has eight lanes or works through them one after the other.
+//! Sums are of eight lanes everywhere, each product is fused with the sum that it is added to or is
+//! not, and lanes are added in one order. All of that IEEE 754 says to the last bit, so every
+//! processor finds the same vectors, whether it has eight lanes or works through them one after the
+//! other.
 
 use pulp::{Scalar256b, Simd, WithSimd};
 
-/// The subspace has so many dimensions more than the rank: it then holds the largest singular vectors
-/// although it began with random ones.
+/// The subspace has so many dimensions more than the rank: it then holds the largest singular
+/// vectors although it began with random ones.
 const OVERSAMPLING: usize = 8;
-/// How often the subspace is improved. Increments of training have singular values that fall slowly.
+/// How often the subspace is improved. Increments of training have singular values that fall
+/// slowly.
 const POWER_STEPS: usize = 1;
-/// A vector that is shorter than this part of what it was before others were taken out of it hangs on
-/// them, but for rounding.
+/// A vector that is shorter than this part of what it was before others were taken out of it hangs
+/// on them, but for rounding.
 const DEPENDENT: f32 = 1e-5;
 /// Rotations stop when what is left beside the diagonal is this part of the diagonal, both squared.
 const NEARLY_DIAGONAL: f64 = 1e-24;
@@ -73,7 +75,8 @@ pub(super) struct Decomposition {
 }
 
 impl Decomposition {
-	/// The `rank` largest of a matrix of so many rows, row-major. It has at least as many rows and columns.
+	/// The `rank` largest of a matrix of so many rows, row-major. It has at least as many rows and
+	/// columns.
 	pub(super) fn new(matrix: &[f32], rows: usize, rank: usize) -> Self {
 		let search = Search { matrix, rows, rank };
 		#[cfg(target_arch = "x86_64")]
@@ -194,6 +197,7 @@ fn dots<S: Simd, const R: usize, const V: usize>(
 	rows: [&[f32]; R],
 	vectors: [&[f32]; V],
 ) -> [[f32; R]; V] {
+	const { assert!(S::F32_LANES == LANES) };
 	let rows = rows.map(S::as_simd_f32s);
 	let vectors = vectors.map(S::as_simd_f32s);
 	let groups = rows.iter().chain(&vectors).map(|(groups, _)| groups.len()).min().unwrap_or(0);
@@ -308,8 +312,9 @@ fn products(vectors: &Vectors) -> Vec<Vec<f64>> {
 /// The sum of the products of entries, in eight partial sums, of which compilers make vectors.
 #[inline(always)]
 fn wide_dot(one: &[f32], other: &[f32]) -> f64 {
-	let ((ones, rest), (others, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
-	let mut sums = [0.0; 8];
+	let ((ones, rest), (others, other_rest)) =
+		(one.as_chunks::<LANES>(), other.as_chunks::<LANES>());
+	let mut sums = [0.0; LANES];
 	for (one, other) in ones.iter().zip(others) {
 		for ((sum, a), b) in sums.iter_mut().zip(one).zip(other) {
 			*sum += f64::from(*a) * f64::from(*b);
@@ -387,7 +392,8 @@ fn is_nearly_diagonal(matrix: &[Vec<f64>]) -> bool {
 	beside <= on * NEARLY_DIAGONAL
 }
 
-/// Cosine and sine of the rotation that makes two entries beside the diagonal zero, if they are not.
+/// Cosine and sine of the rotation that makes two entries beside the diagonal zero, if they are
+/// not.
 fn rotation(matrix: &[Vec<f64>], low: usize, high: usize) -> Option<(f64, f64)> {
 	let beside = matrix[low][high];
 	if beside == 0.0 {
@@ -418,7 +424,28 @@ fn rotate_rows(rows: &mut [Vec<f64>], low: usize, high: usize, cos: f64, sin: f6
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use blyan_primitives::hash::blake2b_256;
 	use proptest::prelude::*;
+
+	/// What each processor must find, whatever it has: the hash of all bits of a decomposition.
+	const BITS: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
+
+	#[test]
+	fn each_processor_finds_the_same_bits_as_all_others() {
+		let mut state = 7u64;
+		let mut entry = || {
+			state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+			(state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+		};
+		let matrix: Vec<f32> = (0..37 * 53).map(|_| entry()).collect();
+		let Decomposition { squares, left, right } = Decomposition::new(&matrix, 37, 5);
+		assert_eq!((squares.len(), left.entries.len(), right.entries.len()), (5, 5 * 37, 5 * 53));
+		let mut bytes = squares.iter().flat_map(|square| square.to_le_bytes()).collect::<Vec<u8>>();
+		for vectors in [left, right] {
+			bytes.extend(vectors.entries.iter().flat_map(|entry| entry.to_le_bytes()));
+		}
+		assert_eq!(format!("{:?}", blake2b_256(&bytes)), BITS);
+	}
 
 	proptest! {
 		#![proptest_config(ProptestConfig::with_cases(64))]

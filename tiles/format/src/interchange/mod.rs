@@ -316,7 +316,8 @@ impl Export {
 			});
 			match dtype {
 				DType::I8 if entry.stored != Stored::I8 => {
-					let problem = "cannot be written as i8; use i32, f32, f16 or bf16";
+					let problem = "is no i8, so it cannot be written as i8; \
+						import it as i8 first, or use f32, f16 or bf16";
 					return Err(Error::tensor(&entry.name, problem));
 				}
 				DType::I32 if entry.stored != Stored::I32 => {
