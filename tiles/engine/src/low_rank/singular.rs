@@ -428,7 +428,7 @@ mod tests {
 	use proptest::prelude::*;
 
 	/// What each processor must find, whatever it has: the hash of all bits of a decomposition.
-	const BITS: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
+	const BITS: &str = "0x23f0351da443c102bf018dc8f559372db3706d5d0bd288253cf9c3ae6fd5e9ff";
 
 	#[test]
 	fn each_processor_finds_the_same_bits_as_all_others() {
