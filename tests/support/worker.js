@@ -178,10 +178,19 @@ export class Worker {
 		return this.#process.tail();
 	}
 
-	/** The events of this name in its present run, so far. */
-	seen(name) {
+	/** The events of these names in its present run, so far. */
+	seen(...names) {
 		const events = this.#process.lines.map(eventIn);
-		return events.filter((event) => event?.event === name);
+		return events.filter((event) => names.includes(event?.event));
+	}
+
+	/** Waits for the first match of `pattern` in the log of its present run that passes `test`. */
+	logged(pattern, test) {
+		const find = (line) => {
+			const match = pattern.exec(line);
+			return match !== null && test(match) ? match : null;
+		};
+		return this.#process.found(find, `${pattern}`, EVENT_MS);
 	}
 
 	/**

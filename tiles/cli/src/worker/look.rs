@@ -208,8 +208,6 @@ pub async fn look(worker: &Worker, view: &View, slow: &mut Slow) -> Result<Situa
 			&& registered.as_ref().is_some_and(|registered| {
 				is_heartbeat_due(now, registered.heartbeat_at, slow.heartbeat_interval)
 			}),
-		// For whoever measures the disk to say.
-		is_full: false,
 		unregistered: registered.is_none() && !slow.has_left,
 	})
 }

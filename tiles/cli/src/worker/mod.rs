@@ -594,7 +594,7 @@ struct Following {
 impl Following {
 	/// Looks at the newest block, and begins what can be begun.
 	async fn begin(&mut self, worker: &Arc<Worker>) -> Result<()> {
-		let mut situation = self.look(worker).await?;
+		let situation = self.look(worker).await?;
 		self.now = situation.now;
 		let live = situation.rounds.iter().map(|round| round.id);
 		let kept: Vec<u32> = live.chain(situation.unsettled.iter().copied()).collect();
@@ -602,11 +602,15 @@ impl Following {
 			tracing::warn!("{error}");
 		}
 		// Before anything is begun that takes disk.
-		if let Err(error) = self.tidy(worker, &kept).await {
-			tracing::warn!("{error}");
-		}
-		situation.is_full = self.is_full;
-		let tasks = plan(&situation, worker.config.roles());
+		let is_full = match self.tidy(worker, &kept).await {
+			Ok(()) => self.is_full,
+			// Then nobody knows how much more fits.
+			Err(error) => {
+				tracing::warn!("the disk counts as full until it can be measured: {error}");
+				true
+			}
+		};
+		let tasks = plan(&situation, worker.config.roles(), is_full);
 		let stale = self.board.stale(&tasks);
 		*worker.stale.lock().unwrap_or_else(PoisonError::into_inner) = stale;
 		for task in self.board.startable(&tasks, self.now) {
@@ -632,7 +636,7 @@ impl Following {
 		}
 		let view = worker.chain.view().await?;
 		let Some(usage) = storage::tidy(worker, &view, kept).await? else { return Ok(()) };
-		storage::tell(worker, &usage, self.is_full);
+		storage::tell(worker, &usage, self.is_full, now);
 		self.is_full = usage.is_full();
 		self.tidied_at = Some(now);
 		Ok(())

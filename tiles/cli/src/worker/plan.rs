@@ -295,14 +295,13 @@ pub struct Situation {
 	pub renewal_due: bool,
 	/// Whether a heartbeat is due.
 	pub heartbeat_due: bool,
-	/// Whether the disk is full, so that nothing new is taken on.
-	pub is_full: bool,
 	/// Whether the chain does not know the worker, though it has not left.
 	pub unregistered: bool,
 }
 
-/// What there is to do, most urgent first: what is quick comes before what takes long.
-pub fn plan(situation: &Situation, roles: Roles) -> Vec<Task> {
+/// What there is to do, most urgent first: what is quick comes before what takes long. If the disk
+/// `is_full`, nothing new is taken on.
+pub fn plan(situation: &Situation, roles: Roles, is_full: bool) -> Vec<Task> {
 	let mut tasks = Vec::new();
 	if situation.unregistered {
 		tasks.push(Task::Register);
@@ -313,9 +312,9 @@ pub fn plan(situation: &Situation, roles: Roles) -> Vec<Task> {
 	tasks.extend(situation.unsettled.iter().map(|round| Task::Settle { round: *round }));
 	tasks.extend(situation.claimable.iter().map(|epoch| Task::Claim { epoch: *epoch }));
 	for round in &situation.rounds {
-		plan_round(situation, round, roles, &mut tasks);
+		plan_round(situation, round, roles, is_full, &mut tasks);
 	}
-	if !situation.is_full {
+	if !is_full {
 		let unpublished = situation.unpublished.iter().copied();
 		tasks.extend(unpublished.map(|(model, snapshot)| Task::Publish { model, snapshot }));
 	}
@@ -342,7 +341,13 @@ fn is_quiet(situation: &Situation, tasks: &[Task]) -> bool {
 	tasks.iter().all(Task::can_wait) && !situation.rounds.iter().any(|round| round.ends_soon(now))
 }
 
-fn plan_round(situation: &Situation, state: &RoundState, roles: Roles, tasks: &mut Vec<Task>) {
+fn plan_round(
+	situation: &Situation,
+	state: &RoundState,
+	roles: Roles,
+	is_full: bool,
+	tasks: &mut Vec<Task>,
+) {
 	let (round, now) = (state.id, situation.now);
 	if state.merge_is_final && !state.remembered && needs_weights(roles) {
 		tasks.push(Task::Remember { round });
@@ -352,7 +357,7 @@ fn plan_round(situation: &Situation, state: &RoundState, roles: Roles, tasks: &m
 	}
 	match state.stage {
 		Stage::Open => {
-			let joins = state.own == Own::Stranger && state.has_room && !situation.is_full;
+			let joins = state.own == Own::Stranger && state.has_room && !is_full;
 			let is_busy = situation.rounds.iter().any(|other| other.own == Own::Silent);
 			if roles.contains(Role::Trainer) && joins && !is_busy {
 				tasks.push(Task::Join { round });
@@ -501,7 +506,7 @@ mod tests {
 
 	/// The tasks of a worker with every role at block `now`.
 	fn tasks(state: RoundState, now: u32) -> Vec<Task> {
-		plan(&Situation { now, rounds: vec![state], ..Situation::default() }, Roles::ALL)
+		plan(&Situation { now, rounds: vec![state], ..Situation::default() }, Roles::ALL, false)
 	}
 
 	#[test]
@@ -513,7 +518,7 @@ mod tests {
 		// What is sent at 119 would come with the deadline at 120.
 		assert_eq!(tasks(open.clone(), 119), []);
 		let situation = Situation { now: 105, rounds: vec![open], ..Situation::default() };
-		assert_eq!(plan(&situation, Roles::of(&[Role::Verifier])), []);
+		assert_eq!(plan(&situation, Roles::of(&[Role::Verifier]), false), []);
 	}
 
 	#[test]
@@ -521,18 +526,18 @@ mod tests {
 		let busy = RoundState { id: 6, own: Own::Silent, ..round(Stage::Wait) };
 		let rounds = vec![busy, round(Stage::Open)];
 		let situation = Situation { now: 105, rounds, ..Situation::default() };
-		assert_eq!(plan(&situation, Roles::ALL), []);
+		assert_eq!(plan(&situation, Roles::ALL, false), []);
 		let done = RoundState { id: 6, own: Own::Revealed, ..round(Stage::Audit) };
 		let rounds = vec![done, round(Stage::Open)];
 		let situation = Situation { now: 105, rounds, ..Situation::default() };
-		assert_eq!(plan(&situation, Roles::ALL), [Task::Join { round: 7 }]);
+		assert_eq!(plan(&situation, Roles::ALL, false), [Task::Join { round: 7 }]);
 	}
 
 	#[test]
 	fn trainer_joins_one_of_several_open_rounds() {
 		let rounds = vec![round(Stage::Open), RoundState { id: 8, ..round(Stage::Open) }];
 		let situation = Situation { now: 105, rounds, ..Situation::default() };
-		assert_eq!(plan(&situation, Roles::ALL), [Task::Join { round: 7 }]);
+		assert_eq!(plan(&situation, Roles::ALL, false), [Task::Join { round: 7 }]);
 	}
 
 	#[test]
@@ -549,34 +554,32 @@ mod tests {
 				..round(Stage::Evaluate)
 			},
 		];
-		let full = Situation {
+		let situation = Situation {
 			now: 105,
 			rounds: owed.clone(),
 			audits: vec![AuditState { dataset: 1, reveals: false }],
 			unpublished: vec![(0, 16)],
-			is_full: true,
 			..Situation::default()
 		};
 		let publish = Task::Publish { model: 0, snapshot: 16 };
-		let tasks = plan(&full, Roles::ALL);
+		let tasks = plan(&situation, Roles::ALL, true);
 		assert_eq!(tasks.len(), owed.len() + 1);
-		let roomy = Situation { is_full: false, ..full };
-		let with_room = plan(&roomy, Roles::ALL);
+		let with_room = plan(&situation, Roles::ALL, false);
 		assert!(with_room.contains(&publish));
 		assert!(with_room.into_iter().filter(|task| *task != publish).eq(tasks));
 
 		let open = Situation { now: 105, rounds: vec![round(Stage::Open)], ..Situation::default() };
-		assert_eq!(plan(&open, Roles::ALL), [Task::Join { round: 7 }]);
+		assert_eq!(plan(&open, Roles::ALL, false), [Task::Join { round: 7 }]);
 		// Nothing is sent either, so that data can be renewed meanwhile.
-		let full = Situation { is_full: true, renewal_due: true, ..open };
-		assert_eq!(plan(&full, Roles::ALL), [Task::Renew]);
+		let renewing = Situation { renewal_due: true, ..open };
+		assert_eq!(plan(&renewing, Roles::ALL, true), [Task::Renew]);
 	}
 
 	#[test]
 	fn registration_that_was_taken_back_is_repeated_before_anything_else() {
 		let situation =
 			Situation { unregistered: true, heartbeat_due: true, ..Situation::default() };
-		assert_eq!(plan(&situation, Roles::ALL), [Task::Register, Task::Heartbeat]);
+		assert_eq!(plan(&situation, Roles::ALL, false), [Task::Register, Task::Heartbeat]);
 	}
 
 	#[test]
@@ -595,7 +598,7 @@ mod tests {
 		let state = RoundState { own: Own::Silent, ..round(Stage::Train) };
 		let situation =
 			Situation { now: 105, rounds: vec![state], unsettled: vec![6], ..Situation::default() };
-		assert_eq!(plan(&situation, Roles::ALL), [Task::Settle { round: 6 }]);
+		assert_eq!(plan(&situation, Roles::ALL, false), [Task::Settle { round: 6 }]);
 	}
 
 	#[test]
@@ -638,7 +641,7 @@ mod tests {
 		assert_eq!(tasks(state.clone(), 500), [Task::Remember { round: 7 }]);
 		assert_eq!(tasks(RoundState { remembered: true, ..state.clone() }, 500), []);
 		let situation = Situation { rounds: vec![state], ..Situation::default() };
-		assert_eq!(plan(&situation, Roles::of(&[Role::Auditor])), []);
+		assert_eq!(plan(&situation, Roles::of(&[Role::Auditor]), false), []);
 	}
 
 	#[test]
@@ -649,18 +652,18 @@ mod tests {
 		];
 		let situation = Situation { audits, ..Situation::default() };
 		let expected = [Task::RevealReport { dataset: 2 }, Task::Audit { dataset: 1 }];
-		assert_eq!(plan(&situation, Roles::of(&[Role::Auditor])), expected);
-		assert_eq!(plan(&situation, Roles::of(&[Role::Trainer])), []);
+		assert_eq!(plan(&situation, Roles::of(&[Role::Auditor]), false), expected);
+		assert_eq!(plan(&situation, Roles::of(&[Role::Trainer]), false), []);
 	}
 
 	#[test]
 	fn data_is_renewed_in_quiet_moments() {
 		let renewing = |rounds: Vec<RoundState>, now: u32| {
 			let situation = Situation { now, rounds, renewal_due: true, ..Situation::default() };
-			plan(&situation, Roles::ALL).contains(&Task::Renew)
+			plan(&situation, Roles::ALL, false).contains(&Task::Renew)
 		};
 		assert!(renewing(Vec::new(), 105));
-		assert_eq!(plan(&Situation::default(), Roles::ALL), []);
+		assert_eq!(plan(&Situation::default(), Roles::ALL, false), []);
 		// A round of others.
 		let others = round(Stage::Audit);
 		assert!(renewing(vec![others.clone()], 105) && renewing(vec![others.clone()], 119));
@@ -693,7 +696,7 @@ mod tests {
 			unsettled: vec![1],
 			..Situation::default()
 		};
-		let tasks = plan(&situation, Roles::ALL);
+		let tasks = plan(&situation, Roles::ALL, false);
 		assert_eq!(tasks.last(), Some(&Task::Renew));
 		assert_eq!(tasks.len(), 4);
 		for urgent in [
@@ -701,7 +704,7 @@ mod tests {
 			Situation { unregistered: true, ..situation.clone() },
 			Situation { audits: vec![AuditState { dataset: 1, reveals: false }], ..situation },
 		] {
-			assert!(!plan(&urgent, Roles::ALL).contains(&Task::Renew));
+			assert!(!plan(&urgent, Roles::ALL, false).contains(&Task::Renew));
 		}
 	}
 
@@ -724,7 +727,7 @@ mod tests {
 			Task::Train { round: 7 },
 			Task::Publish { model: 0, snapshot: 16 },
 		];
-		assert_eq!(plan(&situation, Roles::ALL), expected);
+		assert_eq!(plan(&situation, Roles::ALL, false), expected);
 	}
 
 	#[test]

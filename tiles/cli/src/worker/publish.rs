@@ -99,6 +99,21 @@ pub fn split(notes: Vec<Note>, kept: usize, current: Option<u32>) -> (Vec<Note>,
 	})
 }
 
+/// Splits notes into those that stay and those whose files were dropped: of a version that is
+/// offered one is missing, and of another one all, since what was fetched of it helps whoever goes
+/// on. The last one that is offered stays, since it is never dropped.
+fn split_dropped(notes: Vec<Note>, folder: &Path) -> (Vec<Note>, Vec<Note>) {
+	let last = notes.iter().rfind(|note| note.is_offered).map(|note| note.number);
+	let has = |root: &H256| tile_path(folder, root).is_file();
+	notes.into_iter().partition(|note| {
+		let is_there = match note.is_offered {
+			true => note.roots.iter().all(has),
+			false => note.roots.iter().any(has),
+		};
+		is_there || Some(note.number) == last
+	})
+}
+
 /// The roots of `old` notes that none of those which stay has.
 fn unused(stay: &[Note], old: &[Note]) -> Vec<H256> {
 	let used: HashSet<&H256> = stay.iter().flat_map(|note| &note.roots).collect();
@@ -211,24 +226,21 @@ fn share(
 	Ok(())
 }
 
-/// Removes from the node's folder the files that `old` notes have and those that `stay` do not; their
-/// roots. What is gone already is removed. If one cannot be removed the others are, all the same.
-pub fn remove_files(folder: &Path, stay: &[Note], old: &[Note]) -> Result<Vec<H256>> {
-	let unused = unused(stay, old);
+/// Removes from the node's folder the files that `old` notes have and those that `stay` do not. The
+/// roots of those that are gone then, some of them since before; and why one is not, if one is not.
+fn remove_files(folder: &Path, stay: &[Note], old: &[Note]) -> (Vec<H256>, Option<Error>) {
+	let mut gone = Vec::new();
 	let mut failure = None;
-	for root in &unused {
-		let path = tile_path(folder, root);
+	for root in unused(stay, old) {
+		let path = tile_path(folder, &root);
 		match fs::remove_file(&path) {
 			Err(error) if error.kind() != io::ErrorKind::NotFound => {
 				failure.get_or_insert(Error::io("remove", &path)(error));
 			}
-			_ => {}
+			_ => gone.push(root),
 		}
 	}
-	match failure {
-		None => Ok(unused),
-		Some(error) => Err(error),
-	}
+	(gone, failure)
 }
 
 /// Withdraws all but the newest `kept` published versions of a model and `current`, and removes
@@ -239,14 +251,29 @@ pub async fn withdraw(
 	kept: usize,
 	current: Option<u32>,
 ) -> Result<()> {
-	let Some(folder) = worker.config.storage.tiles_dir.as_deref() else { return Ok(()) };
 	let (stay, old) = split(noted(&worker.files, model)?, kept, current);
+	withdraw_old(worker, model, &stay, &old).await
+}
+
+/// Withdraws the published versions of a model whose files were dropped, and removes what is left
+/// of them. That it is to be done follows from the notes and the files, so whoever calls it again
+/// tries it again. Whoever calls it has `worker.sharing`.
+pub async fn withdraw_dropped(worker: &Worker, model: u32) -> Result<()> {
+	let Some(folder) = worker.config.storage.tiles_dir.as_deref() else { return Ok(()) };
+	let (stay, dropped) = split_dropped(noted(&worker.files, model)?, folder);
+	withdraw_old(worker, model, &stay, &dropped).await
+}
+
+/// Withdraws the versions of `old` notes, and removes those of their files that none of `stay` has.
+async fn withdraw_old(worker: &Worker, model: u32, stay: &[Note], old: &[Note]) -> Result<()> {
+	let Some(folder) = worker.config.storage.tiles_dir.as_deref() else { return Ok(()) };
 	if old.is_empty() {
 		return Ok(());
 	}
 	// Files first: the disk is needed whatever the node says, and the node offers again what is in
 	// its folder when it starts, so a file that stays is worse than one that it cannot read.
-	for root in &remove_files(folder, &stay, &old)? {
+	let (gone, failure) = remove_files(folder, stay, old);
+	for root in &gone {
 		match worker.chain.withdraw_tiles(root).await {
 			// It moves no tiles, or not any more: it offers nothing.
 			Err(ChainError::Tiles(said)) => tracing::debug!("{root:?} is not withdrawn: {said}"),
@@ -254,6 +281,9 @@ pub async fn withdraw(
 				done?;
 			}
 		}
+	}
+	if let Some(error) = failure {
+		return Err(error);
 	}
 	let numbers: Vec<u32> = old.iter().map(|note| note.number).collect();
 	// Last: until then it is known what remains to be removed.
@@ -322,6 +352,40 @@ mod tests {
 		}
 		assert!(note.is_whole(folder.path()));
 		assert!(!Note { is_offered: false, ..note }.is_whole(folder.path()));
+	}
+
+	#[test]
+	fn dropped_versions_are_told_from_those_that_are_still_fetched() {
+		let folder = tempfile::tempdir().unwrap();
+		for byte in [2, 3, 5] {
+			fs::write(tile_path(folder.path(), &H256([byte; 32])), "").unwrap();
+		}
+		let fetched =
+			|number: u32, roots: &[u8]| Note { is_offered: false, ..note_of(number, roots) };
+		let notes = vec![
+			note_of(1, &[1, 2]),
+			note_of(2, &[2, 3]),
+			fetched(3, &[4]),
+			// The last one that is offered.
+			note_of(4, &[6]),
+			fetched(5, &[4, 5]),
+		];
+		let (stay, dropped) = split_dropped(notes, folder.path());
+		let numbers = |notes: &[Note]| notes.iter().map(|note| note.number).collect::<Vec<u32>>();
+		assert_eq!((numbers(&stay), numbers(&dropped)), (vec![2, 4, 5], vec![1, 3]));
+	}
+
+	#[test]
+	fn file_that_cannot_be_removed_is_told_and_the_others_are_gone() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = |byte: u8| tile_path(folder.path(), &H256([byte; 32]));
+		fs::create_dir(path(1)).unwrap();
+		fs::write(path(2), "").unwrap();
+		let (gone, failure) = remove_files(folder.path(), &[], &[note_of(1, &[1, 2, 3])]);
+		assert_eq!(gone, [2, 3].map(|byte| H256([byte; 32])));
+		assert!(!path(2).exists());
+		let said = failure.unwrap().to_string();
+		assert!(said.contains("cannot remove") && said.contains(&path(1).display().to_string()));
 	}
 
 	#[test]

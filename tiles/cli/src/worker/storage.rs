@@ -2,34 +2,46 @@
 //!
 //! What counts is what lies in the worker's folder, and what the worker has put into its node's
 //! folder of tiles; a file with several names counts once. Every few blocks it is measured. When
-//! less than an eighth of `storage.max_mib` is left, what is worth least is dropped, until that much
-//! is free again: [`Worth`] says in which order.
+//! less than an eighth of `storage.max_mib` is left, what is worth least is dropped, until that
+//! much is free again: [`Worth`] says in which order.
 //!
 //! # What is never dropped
 //!
-//! What live rounds need: their folders, their bases, their records, the deltas and traces of their
-//! updates. The newest version of each model that is whole on this disk, from which everything newer
-//! can be reached; the last one that was published; and what is small: residuals, notes, audits; and
-//! what is of other chains.
+//! What live rounds need: their folders, their bases, their records, the deltas and traces of
+//! their updates. The newest version of each model that is whole on this disk, from which
+//! everything newer can be reached; the last one that was published; and what is small: residuals,
+//! notes, audits; and what is of other chains.
 //!
 //! # When nothing more may be dropped
 //!
-//! If the eighth cannot be freed, the worker is *full* ([`Usage::is_full`]): it says so, how much it
-//! takes and what to do, at each look, and takes on nothing new. It joins no round and publishes no
-//! snapshot. What it owes it does, since bonds hang on it: it trains in rounds that it has joined, and
-//! verifies, merges, measures and audits what it was drawn for. When there is room again it goes on by
-//! itself.
+//! If the eighth cannot be freed, the worker is *full* ([`Usage::is_full`]): it says so, how much
+//! it takes and what to do, at each look, and takes on nothing new. It joins no round and publishes
+//! no snapshot. What it owes it does, since bonds hang on it: it trains in rounds that it has
+//! joined, and verifies, merges, measures and audits what it was drawn for. When there is room
+//! again it goes on by itself.
+//!
+//! # When it cannot be measured
+//!
+//! If a folder cannot be listed, or the chain does not say what is needed, nobody knows how much
+//! more fits: [`tidy`] fails, and until it succeeds, which is tried in each block, the worker takes
+//! on as little as one that is full.
 //!
 //! # Bound
 //!
-//! Between two looks more may come: at most what the caches hold (`disk_limit_mib`), which drop their
-//! own oldest files, and versions of a model that are rebuilt or fetched, each of which takes as much
-//! as the newest one does: four of them, before the oldest is removed. The eighth that stays free is for
-//! that. A worker that is full grows by no more than this, for what it owes.
+//! Between two looks more may come: at most what the caches hold (`disk_limit_mib`), which drop
+//! their own oldest files, and versions of a model that are rebuilt or fetched, each of which takes
+//! as much as the newest one does: four of them, before the oldest is removed. The eighth that
+//! stays free is for that. A worker that is full grows by no more than this, for what it owes.
 //!
 //! # What cannot be removed
 //!
 //! It stays counted, and what is next is dropped in its place. It is tried again at the next look.
+//!
+//! # Published versions
+//!
+//! One of which a file was dropped serves nobody, so it is withdrawn, and the rest of it removed.
+//! If the node cannot be asked for that, it is asked again at the next look, whether or not the
+//! disk is full then.
 
 use super::{
 	data::hex,
@@ -70,7 +82,7 @@ pub enum Worth {
 	OldDelta,
 	/// Records that no live round needs.
 	Shard,
-	/// A published version that is not the last one.
+	/// A file of published versions that the last one does not have.
 	Published,
 	/// A version that is not the newest one.
 	Version,
@@ -85,8 +97,6 @@ pub enum What {
 	Folder(PathBuf),
 	/// A file.
 	File(PathBuf),
-	/// All published versions of a model but the last one.
-	Published(u32),
 }
 
 /// Something that may be dropped.
@@ -218,13 +228,14 @@ struct Dropped {
 	failures: Vec<Error>,
 }
 
-/// Drops what is worth least of `items`, by `remove`, until at most `limit` bytes are used or nothing
-/// is left that may be dropped. What cannot be removed stays counted.
+/// Drops what is worth least of `items`, until at most `limit` bytes are used or nothing is left
+/// that may be dropped. `remove` says which files of an item are gone then, and why others are not;
+/// these stay counted.
 fn drop_least(
 	measured: &mut Measured,
 	mut items: Vec<Item>,
 	limit: u64,
-	mut remove: impl FnMut(&Item) -> Result<()>,
+	mut remove: impl FnMut(&Item) -> (Vec<FileId>, Option<Error>),
 ) -> Dropped {
 	items.sort_by_key(|item| (item.worth, item.order));
 	let mut dropped = Dropped::default();
@@ -232,15 +243,35 @@ fn drop_least(
 		if measured.used() <= limit {
 			break;
 		}
-		match remove(&item) {
-			Ok(()) => {
-				item.files.iter().for_each(|file| measured.remove(file));
-				dropped.items.push(item);
-			}
-			Err(error) => dropped.failures.push(error),
+		let (gone, failure) = remove(&item);
+		gone.iter().for_each(|file| measured.remove(file));
+		match failure {
+			None => dropped.items.push(item),
+			Some(error) => dropped.failures.push(error),
 		}
 	}
 	dropped
+}
+
+/// Removes an item; its files that are gone then, and why others are not. What is gone already is
+/// removed.
+fn remove(item: &Item) -> (Vec<FileId>, Option<Error>) {
+	let (removed, path) = match &item.what {
+		What::Folder(path) => (fs::remove_dir_all(path), path),
+		What::File(path) => (fs::remove_file(path), path),
+	};
+	let mut gone = item.files.clone();
+	match removed {
+		Err(error) if error.kind() != io::ErrorKind::NotFound => {
+			// Of a folder that can still be listed, some may be gone.
+			match (&item.what, Measured::default().walk(path, MAX_DEPTH)) {
+				(What::Folder(_), Ok(left)) => gone.retain(|file| !left.contains(file)),
+				_ => gone.clear(),
+			}
+			(gone, Some(Error::io("remove", path)(error)))
+		}
+		_ => (gone, None),
+	}
 }
 
 /// What is not dropped.
@@ -263,9 +294,8 @@ impl Needed {
 		self.names.extend(cids.into_iter().map(|cid| hex(cid.as_bytes())));
 	}
 
-	/// Asks the chain. Rounds in `kept` are needed whatever it says.
-	async fn ask(worker: &Worker, view: &View, kept: &[u32]) -> Result<Self> {
-		let models = (0..view.model_count().await?).collect();
+	/// Asks the chain, which has these models. Rounds in `kept` are needed whatever it says.
+	async fn ask(worker: &Worker, view: &View, models: Vec<u32>, kept: &[u32]) -> Result<Self> {
 		let mut needed = Self { models, ..Self::default() };
 		for model in &needed.models {
 			if worker.store.snapshots(*model)?.is_empty() {
@@ -331,7 +361,7 @@ impl<'a> Folders<'a> {
 		}
 	}
 
-	/// Measures everything. For each model all published versions but the last one are an item.
+	/// Measures everything. The files of published versions that the last one lacks are items.
 	fn measure(&self, models: &[u32]) -> Result<(Measured, Vec<Item>)> {
 		let mut measured = Measured::default();
 		measured.walk(self.data, MAX_DEPTH)?;
@@ -344,15 +374,18 @@ impl<'a> Folders<'a> {
 			for root in &kept {
 				measured.look(&tile_path(folder, root));
 			}
-			let mut files = Vec::new();
-			for root in others.into_iter().flat_map(|note| note.roots) {
-				if !kept.contains(&root) && seen.insert(root) {
-					files.extend(measured.look(&tile_path(folder, &root)));
+			for note in others {
+				let (worth, order) = (Worth::Published, u64::from(note.number));
+				for root in note.roots {
+					if kept.contains(&root) || !seen.insert(root) {
+						continue;
+					}
+					let path = tile_path(folder, &root);
+					if let Some(file) = measured.look(&path) {
+						let (files, what) = (vec![file], What::File(path));
+						items.push(Item { worth, order, files, what });
+					}
 				}
-			}
-			if !files.is_empty() {
-				let (worth, order) = (Worth::Published, u64::from(*model));
-				items.push(Item { worth, order, files, what: What::Published(*model) });
 			}
 		}
 		Ok((measured, items))
@@ -391,32 +424,17 @@ impl<'a> Folders<'a> {
 		Ok(items)
 	}
 
-	/// Removes files. What is gone already is removed.
-	fn remove(&self, item: &Item) -> Result<()> {
-		let (removed, path) = match &item.what {
-			What::Folder(path) => (fs::remove_dir_all(path), path),
-			What::File(path) => (fs::remove_file(path), path),
-			What::Published(model) => {
-				let Some(folder) = self.tiles else { return Ok(()) };
-				let (stay, old) = publish::split(publish::noted(self.files, *model)?, 1, None);
-				return publish::remove_files(folder, &stay, &old).map(|_| ());
-			}
-		};
-		match removed {
-			Err(error) if error.kind() != io::ErrorKind::NotFound => {
-				Err(Error::io("remove", path)(error))
-			}
-			_ => Ok(()),
-		}
-	}
-
-	/// Drops what is worth least, until at most `limit` bytes are used or nothing is left that may be
-	/// dropped; how many bytes are used then is measured anew.
-	fn free(&self, needed: &Needed, limit: u64) -> Result<(Dropped, u64)> {
-		let (mut measured, mut items) = self.measure(&needed.models)?;
+	/// Drops what is worth least of what was measured, until at most `limit` bytes are used or
+	/// nothing is left that may be dropped; and how many bytes are used then.
+	fn free(
+		&self,
+		needed: &Needed,
+		(mut measured, mut items): (Measured, Vec<Item>),
+		limit: u64,
+	) -> Result<(Dropped, u64)> {
 		items.extend(self.droppable(needed)?);
-		let dropped = drop_least(&mut measured, items, limit, |item| self.remove(item));
-		Ok((dropped, self.measure(&needed.models)?.0.used()))
+		let dropped = drop_least(&mut measured, items, limit, remove);
+		Ok((dropped, measured.used()))
 	}
 }
 
@@ -480,46 +498,51 @@ fn cached(folder: &Path, needed: &Needed, worth: impl Fn(&str) -> Worth) -> Resu
 }
 
 /// Drops what is worth least if too little of the limit is left, and returns how much is used then;
-/// nothing if somebody is just getting to a version or publishing one, so that it must be tried again.
+/// nothing if somebody is just getting to a version or publishing one, so that it must be tried
+/// again. Published versions that were dropped are withdrawn.
 ///
-/// The folders of the rounds in `kept` are needed: those that were live when the worker looked last, and
-/// those that are over and whose update is not settled.
+/// The folders of the rounds in `kept` are needed: those that were live when the worker looked
+/// last, and those that are over and whose update is not settled.
 pub async fn tidy(worker: &Arc<Worker>, view: &View, kept: &[u32]) -> Result<Option<Usage>> {
-	// Whoever gets to a version must not lose the one that it begins with, and whoever publishes one
-	// notes what it does.
+	// Whoever gets to a version must not lose the one that it begins with, and whoever publishes
+	// one notes what it does.
 	let Ok(_building) = worker.building.try_lock() else { return Ok(None) };
 	let Ok(_sharing) = worker.sharing.try_lock() else { return Ok(None) };
 	let max = worker.config.max_disk();
 	let models: Vec<u32> = (0..view.model_count().await?).collect();
-	let used = blocking(worker, move |worker| Ok(Folders::of(worker).measure(&models)?.0.used()));
-	let before = Usage { used: used.await?, max };
-	if !before.is_full() {
-		return Ok(Some(before));
-	}
-	let needed = Needed::ask(worker, view, kept).await?;
-	let limit = before.limit();
-	let freed = blocking(worker, move |worker| Folders::of(worker).free(&needed, limit));
-	let (dropped, used) = freed.await?;
-	if let Some(error) = dropped.failures.first() {
-		let others = dropped.failures.len() - 1;
-		tracing::warn!("{error} ({others} others could not be dropped either)");
-	}
-	if !dropped.items.is_empty() {
-		let fields =
-			json!({ "dropped": dropped.items.len(), "used_bytes": used, "max_bytes": max });
-		worker.report.event("storage_tidied", fields);
-	}
-	for item in &dropped.items {
-		// Their files are gone; now nobody is told any more that they are there.
-		if let What::Published(model) = &item.what {
-			publish::withdraw(worker, *model, 1, None).await?;
+	let asked = models.clone();
+	let found = blocking(worker, move |worker| Folders::of(worker).measure(&asked)).await?;
+	let mut usage = Usage { used: found.0.used(), max };
+	if usage.is_full() {
+		let limit = usage.limit();
+		let needed = Needed::ask(worker, view, models.clone(), kept).await?;
+		let freed = blocking(worker, move |worker| Folders::of(worker).free(&needed, found, limit));
+		let (dropped, used) = freed.await?;
+		usage.used = used;
+		for error in &dropped.failures {
+			tracing::warn!("{error}");
+		}
+		if !dropped.items.is_empty() {
+			let fields =
+				json!({ "dropped": dropped.items.len(), "used_bytes": used, "max_bytes": max });
+			worker.report.event("storage_tidied", fields);
 		}
 	}
-	Ok(Some(Usage { used, max }))
+	for model in models {
+		// How much is used is known all the same.
+		if let Err(error) = publish::withdraw_dropped(worker, model).await {
+			tracing::warn!(
+				"versions of model {model} that were dropped are not withdrawn, which is tried \
+				 again: {error}"
+			);
+		}
+	}
+	Ok(Some(usage))
 }
 
-/// Tells that the worker is full, what that means and what to do about it; and when there is room again.
-pub fn tell(worker: &Worker, usage: &Usage, was_full: bool) {
+/// Tells at block `now` that the worker is full, what that means and what to do about it; and when
+/// there is room again.
+pub fn tell(worker: &Worker, usage: &Usage, was_full: bool, now: u32) {
 	let fields = json!({ "used_bytes": usage.used, "max_bytes": usage.max });
 	match (was_full, usage.is_full()) {
 		(false, true) => worker.report.event("storage_full", fields),
@@ -528,9 +551,10 @@ pub fn tell(worker: &Worker, usage: &Usage, was_full: bool) {
 	}
 	if usage.is_full() {
 		tracing::warn!(
-			"what must stay on this disk takes {} of the {} bytes of storage.max_mib, so the worker joins \
-			 no rounds and publishes no snapshots until there is room: set max_mib to {} or more in \
-			 worker.toml, name fewer models, or delete what you do not need of other chains in {}",
+			"block {now}: what must stay on this disk takes {} of the {} bytes of storage.max_mib, \
+			 so the worker joins no rounds and publishes no snapshots until there is room: set \
+			 max_mib to {} or more in worker.toml, name fewer models, or delete what you do not \
+			 need of other chains in {}",
 			usage.used,
 			usage.max,
 			usage.enough_mib(),
@@ -565,12 +589,12 @@ mod tests {
 
 	fn item(worth: Worth, order: u64, files: &[u64]) -> Item {
 		let files = files.iter().map(|file| (0, *file)).collect();
-		Item { worth, order, files, what: What::Published(0) }
+		Item { worth, order, files, what: What::File(PathBuf::from("any")) }
 	}
 
 	/// What is dropped where everything can be removed.
 	fn choose(measured: &mut Measured, items: Vec<Item>, limit: u64) -> Vec<Item> {
-		let dropped = drop_least(measured, items, limit, |_| Ok(()));
+		let dropped = drop_least(measured, items, limit, |item| (item.files.clone(), None));
 		assert!(dropped.failures.is_empty());
 		dropped.items
 	}
@@ -787,7 +811,9 @@ mod tests {
 		}
 
 		fn free(&self, limit: u64) -> (Dropped, u64) {
-			self.folders().free(&self.needed, limit).unwrap()
+			let folders = self.folders();
+			let found = folders.measure(&self.needed.models).unwrap();
+			folders.free(&self.needed, found, limit).unwrap()
 		}
 
 		/// All files.
@@ -827,7 +853,8 @@ mod tests {
 			vec![place.blob(1)],
 			vec![place.shard(4)],
 			vec![place.shard(3)],
-			vec![place.published(0x11), place.published(0x12)],
+			vec![place.published(0x11)],
+			vec![place.published(0x12)],
 			vec![weights(1, NAMES[0]), weights(1, NAMES[1])],
 			vec![weights(4, NAMES[0])],
 			vec![place.delta.clone()],
@@ -860,12 +887,13 @@ mod tests {
 		let mut is_done = false;
 		let dropped = drop_least(&mut measured, items, 0, |item| {
 			if !std::mem::replace(&mut is_done, true) {
-				// Somebody else is quicker with one file, and puts a folder in the place of another.
+				// Somebody else is quicker with one file, and puts a folder in the place of
+				// another.
 				fs::remove_file(place.blob(1)).unwrap();
 				fs::remove_file(place.shard(4)).unwrap();
 				fs::create_dir(place.shard(4)).unwrap();
 			}
-			folders.remove(item)
+			remove(item)
 		});
 		assert_eq!((dropped.items.len(), dropped.failures.len()), (count - 1, 1));
 		let failure = dropped.failures[0].to_string();
@@ -878,21 +906,49 @@ mod tests {
 	#[test]
 	fn published_file_that_cannot_be_removed_keeps_nothing_else() {
 		let place = Place::make(|| 1_000);
-		fs::remove_file(place.published(0x11)).unwrap();
-		fs::create_dir(place.published(0x11)).unwrap();
-		let (dropped, used) = place.free(0);
-		assert_eq!(dropped.failures.len(), 1);
-		assert!(dropped.items.iter().all(|item| item.what != What::Published(0)));
-		assert!(!place.published(0x12).exists() && !place.delta.exists());
-		assert_eq!(used, place.bytes());
-		assert!(place.has_what_it_needs());
+		let folders = place.folders();
+		let found = folders.measure(&place.needed.models).unwrap();
+		let path = place.published(0x11);
+		fs::remove_file(&path).unwrap();
+		fs::create_dir(&path).unwrap();
+		// What is worth less than published versions, and one of their two files.
+		let limit = found.0.used() - 5_000;
+		let (dropped, used) = folders.free(&place.needed, found, limit).unwrap();
+		assert_eq!((dropped.items.len(), used), (5, limit));
+		let said: Vec<String> = dropped.failures.iter().map(Error::to_string).collect();
+		assert!(said.len() == 1 && said[0].contains(&path.display().to_string()), "{said:?}");
+		assert!(!place.published(0x12).exists());
+		// Nothing that is worth more went in the place of what was removed.
+		assert!(NAMES.iter().all(|name| place.store.contains(0, 1, name).unwrap()));
+		assert!(place.delta.exists() && place.has_what_it_needs());
+	}
+
+	#[cfg(unix)]
+	#[test]
+	fn files_that_are_gone_of_a_folder_that_cannot_be_removed_count_no_more() {
+		let place = tempfile::tempdir().unwrap();
+		let file = place.path().join("file");
+		let item_of = |path: PathBuf| {
+			let files = vec![id_of(&file, &fs::metadata(&file).unwrap())];
+			Item { worth: Worth::EndedRound, order: 0, files, what: What::Folder(path) }
+		};
+		write_at(&file, 100, 1);
+		// It is no folder, and cannot be listed either.
+		let item = item_of(file.clone());
+		let (gone, failure) = remove(&item);
+		assert!(gone.is_empty() && failure.is_some() && file.exists());
+		// Nobody can remove a folder by this name, though all that is in it.
+		let item = item_of(place.path().join("."));
+		let (gone, failure) = remove(&item);
+		assert_eq!(gone, item.files);
+		assert!(failure.is_some() && !file.exists());
 	}
 
 	proptest! {
 		#![proptest_config(ProptestConfig::with_cases(16))]
 
-		/// However large files are: those that are left take no more than the limit, or than what must
-		/// stay.
+		/// However large files are: those that are left take no more than the limit, or than what
+		/// must stay.
 		#[test]
 		fn bytes_on_disk_end_within_the_limit(
 			sizes in proptest::collection::vec(1usize..20_000, 20),
@@ -939,17 +995,13 @@ mod tests {
 				}
 			}
 			for version in &self.published {
-				measured.add((1, u64::from(*version)), VERSION_BYTES);
-			}
-			let older: Vec<FileId> = self
-				.published
-				.iter()
-				.filter(|version| **version != last)
-				.map(|version| (1, u64::from(*version)))
-				.collect();
-			if !older.is_empty() {
-				let (worth, what) = (Worth::Published, What::Published(0));
-				items.push(Item { worth, order: 0, files: older, what });
+				let file = (1, u64::from(*version));
+				measured.add(file, VERSION_BYTES);
+				if *version != last {
+					let (worth, order) = (Worth::Published, u64::from(*version));
+					let what = What::File(PathBuf::from(version.to_string()));
+					items.push(Item { worth, order, files: vec![file], what });
+				}
 			}
 			for delta in &self.deltas {
 				let file = (2, u64::from(*delta));
@@ -963,23 +1015,18 @@ mod tests {
 
 		fn drop_items(&mut self, items: &[Item]) {
 			for item in items {
-				match &item.what {
-					What::Folder(path) => {
-						let number: u32 = path.to_string_lossy().parse().unwrap();
-						self.versions.remove(&number);
-					}
-					What::File(path) => {
-						let number: u32 = path.to_string_lossy().parse().unwrap();
-						self.deltas.remove(&number);
-					}
-					What::Published(_) => {
-						self.published.drain(..self.published.len() - 1);
-					}
+				let (What::Folder(path) | What::File(path)) = &item.what;
+				let number: u32 = path.to_string_lossy().parse().unwrap();
+				match item.worth {
+					Worth::Version => self.versions.retain(|version| *version != number),
+					Worth::Published => self.published.retain(|version| *version != number),
+					_ => self.deltas.retain(|delta| *delta != number),
 				}
 			}
 		}
 
-		/// Whether the head can be reached from this disk and from deltas that the chain still keeps.
+		/// Whether the head can be reached from this disk and from deltas that the chain still
+		/// keeps.
 		fn reaches_head(&self, chain_keeps_from: u32) -> bool {
 			let has = |delta: u32| self.deltas.contains(&delta) || delta >= chain_keeps_from;
 			self.versions.iter().any(|version| (*version + 1..=self.head).all(has))
