@@ -45,6 +45,14 @@ def mask(length, at):
 	return bytes(data)
 
 
+def rare(data, place, wanted):
+	"""The input with a byte such that the sum of all is, or is not, that of inputs about long leaves."""
+	data = bytearray(data)
+	data[place] = 0
+	data[place] = ((127 if wanted else 0) - sum(data)) % 128
+	return bytes(data)
+
+
 def proofs(leaf_mask):
 	"""The genuine proofs of each tree, and one change of everything that can be changed."""
 	for tree in range(TREES):
@@ -88,10 +96,11 @@ def multiproofs():
 
 def readers():
 	"""The short leaf, or several, in any pieces, and one change of everything that can be changed."""
-	def reader(leaves=0, rare=0, pairs=b"", proof=b"", flags=0, cut=0, damage=b"", pieces=b"", steps=()):
-		claim = bytes([leaves, rare, len(pairs)]) + pairs + bytes([len(proof)]) + proof
+	def reader(leaves=0, long=False, pairs=b"", proof=b"", flags=0, cut=0, damage=b"", pieces=b"", steps=()):
+		claim = bytes([leaves, 0, len(pairs)]) + pairs + bytes([len(proof)]) + proof
 		source = bytes([flags]) + struct.pack("<Q", cut) + damage + bytes([len(pieces)]) + pieces
-		return claim + source + bytes([len(steps)]) + b"".join(bytes([way]) + u16(size) for way, size in steps)
+		reads = bytes([len(steps)]) + b"".join(bytes([way]) + u16(size) for way, size in steps)
+		return rare(claim + source + reads, 1, long)
 
 	at = lambda place: struct.pack("<QB", place, 1)
 	every_way = [(0, 9), (1, 4), (2, 0), (1, 0), (0, 900)]
@@ -111,9 +120,9 @@ def readers():
 		yield reader(flags=2, damage=at(place), steps=every_way)
 	# The same with long leaves.
 	for leaves in (1, 9, 15):
-		yield reader(leaves, 127, steps=every_way)
-		yield reader(leaves, 127, flags=1, cut=7, steps=every_way[1:])
-		yield reader(leaves, 127, flags=2, damage=at(262_143), steps=every_way * 2)
+		yield reader(leaves, True, steps=every_way)
+		yield reader(leaves, True, flags=1, cut=7, steps=every_way[1:])
+		yield reader(leaves, True, flags=2, damage=at(262_143), steps=every_way * 2)
 
 
 def delta_leaves():
@@ -372,14 +381,15 @@ def evidence():
 
 def transfers():
 	"""The short leaf of the second tile, and one change of everything that can be changed."""
-	head = b"\0" + u16(1) + u16(1)
-	yield head + b"\0"
-	yield head + b"\1"
+	short = lambda data: rare(b"\0" + data, 0, False)
+	head = u16(1) + u16(1)
+	yield short(head + b"\0")
+	yield short(head + b"\1")
 	for at in (0, 1, 3, 40, 66, 67, 106):
-		yield head + b"\0" + mask(at + 1, at)
+		yield short(head + b"\0" + mask(at + 1, at))
 	# Busy; a leaf of the first tile; a request.
-	yield head + b"\0" + b"\2" + struct.pack("<I", 700)
-	yield b"\177" + u16(6) + u16(4) + b"\0"
+	yield short(head + b"\0" + b"\2" + struct.pack("<I", 700))
+	yield rare(b"\0" + u16(6) + u16(4) + b"\0", 0, True)
 	yield b"\2" * 32 + struct.pack("<QIH", 40, 0, 1)
 
 

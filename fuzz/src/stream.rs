@@ -1,6 +1,6 @@
 //! Leaves that come from a source that nobody trusts.
 
-use crate::input::{altered, Input};
+use crate::input::{altered, is_rare, Input};
 use blyan_primitives::{
 	tree::{leaf_hashes, Kind, Multiproof, Tree, LEAF_BYTES},
 	H256,
@@ -20,8 +20,6 @@ const LEAVES: usize = 4;
 const SHORT_BYTES: usize = 40;
 /// Bytes of the payload.
 const SIZE: usize = (LEAVES - 1) * LEAF_BYTES + SHORT_BYTES;
-/// One input of so many is about long leaves, which take a thousand times longer to hash.
-const RARE: u8 = 128;
 /// Bytes of a leaf's index and its hash.
 const PAIR_BYTES: usize = 8 + 32;
 
@@ -40,12 +38,13 @@ fn leaf(index: usize) -> &'static [u8] {
 	&bytes[index * LEAF_BYTES..SIZE.min((index + 1) * LEAF_BYTES)]
 }
 
-/// Which leaves are asked for: at least one, and rarely a long one.
-fn asked(input: &mut Input) -> Vec<usize> {
-	let (bits, seldom) = (input.u8(), input.u8());
+/// Which leaves are asked for: at least one, and rarely a long one, which takes long to hash.
+fn asked(input: &mut Input, is_rare: bool) -> Vec<usize> {
+	// The second byte is there to make the sum of all bytes anything.
+	let [bits, _] = input.array();
 	let last = LEAVES - 1;
 	let chosen: Vec<usize> = (0..LEAVES).filter(|leaf| (bits >> leaf) & 1 == 1).collect();
-	if chosen.is_empty() || seldom % RARE != RARE - 1 {
+	if chosen.is_empty() || !is_rare {
 		return vec![last];
 	}
 	chosen
@@ -195,8 +194,9 @@ fn step(
 /// The input is the leaves, masks of their hashes and of the proof, what is changed about the
 /// source's bytes, how they come, and how they are read.
 pub fn verified_reader(input: &[u8]) {
+	let is_rare = is_rare(input);
 	let mut input = Input::new(input);
-	let leaves = asked(&mut input);
+	let leaves = asked(&mut input, is_rare);
 	let Some(hashes) = claimed(&mut input, &leaves) else { return };
 	// Others than those that were asked for may have been proven.
 	let leaves: Vec<usize> = hashes.leaves().map(|leaf| leaf as usize).collect();

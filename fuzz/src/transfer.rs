@@ -1,6 +1,6 @@
 //! Messages that move leaves.
 
-use crate::input::{altered, Input};
+use crate::input::{altered, is_rare, Input};
 use blyan_primitives::{
 	transfer::{self, Leaf, Mask, Request, Response},
 	tree::{leaf_hashes, Kind, Tree, LEAF_BYTES, TILE_LEAVES},
@@ -10,8 +10,6 @@ use std::sync::OnceLock;
 /// Bytes of the payload: a tile and a short leaf, so that responses of the second tile are short
 /// enough to be altered everywhere.
 const SIZE: usize = TILE_LEAVES * LEAF_BYTES + 40;
-/// One input of so many is about the first tile, whose leaves take a thousand times longer to hash.
-const RARE: u8 = 128;
 
 fn sample() -> &'static (Vec<u8>, Tree) {
 	static SAMPLE: OnceLock<(Vec<u8>, Tree)> = OnceLock::new();
@@ -37,7 +35,7 @@ fn genuine(tile: u32, mask: Mask) -> Vec<u8> {
 /// Requests decode to what they were encoded from, and of all responses only genuine leaves are
 /// taken.
 ///
-/// The input is the tile, the mask that is asked for, the mask that is sent, how much is cut off,
+/// The sum of the input's bytes decides about the tile. The input is a byte for that, the mask that is asked for, the mask that is sent, how much is cut off,
 /// and a mask for the bytes of the response. Its rest is tried as a request and as a response as
 /// well.
 pub fn transfer(input: &[u8]) {
@@ -46,8 +44,11 @@ pub fn transfer(input: &[u8]) {
 		assert!(!request.mask.is_empty());
 	}
 	let (bytes, tree) = sample();
+	// Rarely the first tile, whose leaves take long to hash.
+	let tile = u32::from(!is_rare(input));
 	let mut input = Input::new(input);
-	let tile = u32::from(input.u8() % RARE != RARE - 1);
+	// There to make the sum of the bytes anything.
+	input.u8();
 	let there = Mask::of_tile(SIZE as u64, tile);
 	// Without an input, the only leaf of the last tile is asked for and sent. More than two at once
 	// tell nothing more.

@@ -10,7 +10,7 @@ use std::fmt::{self, Write as _};
 const WIDTH: f64 = 1_200.0;
 const HEIGHT: f64 = 1_120.0;
 /// Where the panels of a column begin and end, from the left.
-const LEFT: [f64; 2] = [70.0, 560.0];
+const LEFT: [f64; 2] = [90.0, 560.0];
 const RIGHT: [f64; 2] = [690.0, 1_160.0];
 /// Where the panels of a row end and begin, from the top.
 const UPPER: [f64; 2] = [340.0, 40.0];
