@@ -31,6 +31,9 @@ use tokio::{
 
 /// Blocks for which a transaction is valid. A power of two.
 const VALID_BLOCKS: u32 = 64;
+/// So many blocks before the one at which it is signed a transaction begins to be valid. The pool of a
+/// busy node may be some blocks behind the newest, and refuses what is valid from later ones on only.
+const BLOCKS_BEFORE: u32 = 4;
 /// How long it is waited for a transaction to get into a block.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How long it is waited before blocks are searched for a transaction whose trace was lost.
@@ -90,14 +93,19 @@ struct Sent {
 }
 
 impl View {
-	/// The last block that takes a transaction that is valid from this one on, see
+	/// The last block that takes a transaction that is signed at this one, see
 	/// [`Chain::submit_from`].
 	pub fn last_to_take(&self) -> BlockNumber {
-		last_of(self.number())
+		last_of(first_of(self.number()))
 	}
 }
 
-/// The last block of those for which a transaction is valid that is signed for `first`.
+/// The first block for which a transaction is valid that is signed at `number`.
+fn first_of(number: BlockNumber) -> BlockNumber {
+	number.saturating_sub(BLOCKS_BEFORE)
+}
+
+/// The last block of those for which a transaction is valid of which `first` is the first.
 fn last_of(first: BlockNumber) -> BlockNumber {
 	first.saturating_add(VALID_BLOCKS - 1)
 }
@@ -116,7 +124,7 @@ impl Chain {
 		Ok(self.outcome(sent).await?)
 	}
 
-	/// As [`Self::submit`], for a transaction that is valid from the view's block on, however long
+	/// As [`Self::submit`], for a transaction that is signed at the view's block, however long
 	/// it takes to send it: no block after [`View::last_to_take`] takes it. Where it does not do what
 	/// it should, the error says what is known of it.
 	pub async fn submit_from<C, S>(
@@ -143,7 +151,8 @@ impl Chain {
 	{
 		let view = self.view().await?;
 		// No number that the account can have makes it longer.
-		let transaction = signed(&view, call, signer, u64::from(u32::MAX))?;
+		let birth = (view.number(), view.hash());
+		let transaction = signed(&view, birth, call, signer, u64::from(u32::MAX))?;
 		transaction.partial_fee_estimate().await.map_err(|error| view.fail(error))
 	}
 
@@ -206,8 +215,15 @@ impl Chain {
 		Err(ChainError::NotStored(cid))
 	}
 
-	/// Signs a call and hands it to the node. The transaction is valid from the block of `first` on,
-	/// or from the newest.
+	/// The block from which on a transaction is valid that is signed at this view.
+	async fn birth(&self, view: &View) -> Result<(BlockNumber, H256), ChainError> {
+		let number = first_of(view.number());
+		let hash = self.block_hash(number).await?;
+		let unknown = || ChainError::Rpc(format!("the node does not know block {number}"));
+		Ok((number, hash.ok_or_else(unknown)?))
+	}
+
+	/// Signs a call at the block of `first`, or at the newest, and hands it to the node.
 	async fn send<C, S>(
 		&self,
 		call: &C,
@@ -229,7 +245,9 @@ impl Chain {
 			};
 			let known = self.next_number(&account).await.map_err(Unsuccessful::unsent)?;
 			let nonce = next.map_or(known, |next| next.max(known));
-			let transaction = signed(&view, call, signer, nonce).map_err(Unsuccessful::unsent)?;
+			let birth = self.birth(&view).await.map_err(Unsuccessful::unsent)?;
+			let transaction =
+				signed(&view, birth, call, signer, nonce).map_err(Unsuccessful::unsent)?;
 			match transaction.submit_and_watch().await {
 				Ok(progress) => {
 					*next = Some(nonce.saturating_add(1));
@@ -446,15 +464,21 @@ impl Chain {
 	}
 }
 
-/// A signed transaction with this number, valid from the view's block on.
-fn signed<C, S>(view: &View, call: &C, signer: &S, nonce: u64) -> Result<Transaction, ChainError>
+/// A signed transaction with this number, valid from the block `birth` on.
+fn signed<C, S>(
+	view: &View,
+	birth: (BlockNumber, H256),
+	call: &C,
+	signer: &S,
+	nonce: u64,
+) -> Result<Transaction, ChainError>
 where
 	C: Payload,
 	S: Signer<Config>,
 {
 	let params = DefaultExtrinsicParamsBuilder::<Config>::new()
 		.nonce(nonce)
-		.mortal_from_unchecked(u64::from(VALID_BLOCKS), u64::from(view.number()), view.hash())
+		.mortal_from_unchecked(u64::from(VALID_BLOCKS), u64::from(birth.0), birth.1)
 		.build();
 	let mut signable =
 		view.at().tx().create_signable_offline(call, params).map_err(|error| view.fail(error))?;
@@ -509,5 +533,6 @@ mod tests {
 		assert_eq!(last_of(0), 63);
 		assert_eq!(last_of(1_000), 1_063);
 		assert_eq!(last_of(u32::MAX - 1), u32::MAX);
+		assert_eq!([0, 3, 4, 1_000].map(first_of), [0, 0, 0, 996]);
 	}
 }
