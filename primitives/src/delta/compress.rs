@@ -95,8 +95,8 @@ pub struct Encoder {
 	spare: Vec<Key>,
 	/// One chunk after the other, its largest increments, largest first.
 	ranked: Vec<Key>,
-	/// Sums of the squares of a chunk's first 0, 1, 2, … ranked sizes.
-	energies: Vec<u128>,
+	/// Of a chunk's first 0, 1, 2, … ranked increments.
+	sums: Vec<Sums>,
 	/// For each chunk its plans.
 	planned: Vec<Planned>,
 	/// Indices and values of the chunk that is being written.
@@ -186,14 +186,14 @@ impl Encoder {
 			self.rank(number, increments, max_useful(weights, budget.max(share)));
 			let ranked = self.ranked.get(start..).unwrap_or_default();
 
-			let mut energy = 0u128;
-			self.energies.clear();
-			self.energies.push(energy);
-			self.energies.extend(ranked.iter().map(|key| {
-				energy += u128::from(key.size() * key.size());
-				energy
+			let mut sums = Sums::default();
+			self.sums.clear();
+			self.sums.push(sums);
+			self.sums.extend(ranked.iter().map(|key| {
+				sums = sums.and(*key);
+				sums
 			}));
-			let options = Options { ranked, energies: &self.energies, weights };
+			let options = Options { ranked, sums: &self.sums, weights };
 			let equal = options.best(budget);
 			let by_size = if share == budget { equal } else { options.best(share) };
 			unspent = share.saturating_sub(by_size.bytes);
@@ -570,6 +570,33 @@ impl Key {
 	}
 }
 
+/// What is known of some increments together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+	/// Of their squares.
+	squares: u128,
+	/// Of their sizes.
+	sizes: u64,
+	/// Of the sizes of negative ones.
+	negative_sizes: u64,
+	/// How many are negative.
+	negatives: u64,
+}
+
+impl Sums {
+	/// The same with one more. There are no more than a chunk has, so nothing need be checked.
+	fn and(self, key: Key) -> Self {
+		let size = key.size();
+		let is_negative = u64::from(key.is_negative());
+		Self {
+			squares: self.squares.wrapping_add(u128::from(size.wrapping_mul(size))),
+			sizes: self.sizes.wrapping_add(size),
+			negative_sizes: self.negative_sizes.wrapping_add(size.wrapping_mul(is_negative)),
+			negatives: self.negatives.wrapping_add(is_negative),
+		}
+	}
+}
+
 /// How the values of a chunk are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -631,8 +658,8 @@ struct Planned {
 struct Options<'a> {
 	/// Its largest increments, largest first: all that any plan could keep.
 	ranked: &'a [Key],
-	/// Sums of the squares of the first 0, 1, 2, … of them.
-	energies: &'a [u128],
+	/// Of the first 0, 1, 2, … of them.
+	sums: &'a [Sums],
 	weights: usize,
 }
 
@@ -651,26 +678,71 @@ impl Options<'_> {
 
 	/// Puts the best plan of a form that can keep `most` values in the place of one that it beats.
 	fn improve(&self, best: &mut Plan, form: Form, most: usize) {
-		let kept = most.min(self.ranked.len());
-		let keys = self.ranked.get(..kept).unwrap_or_default();
-		let energy = self.energies.get(kept).copied().unwrap_or(0);
+		let keys = self.ranked.get(..most).unwrap_or(self.ranked);
+		let energy = self.sum_of(keys.len()).squares;
 		for exp in (0..=fitting_exponent(form, keys)).rev() {
 			let quantiser = Quantiser::new(form, exp);
 			// The lower the exponent, the more is cut off.
-			if energy.saturating_sub(quantiser.cut_off(keys)) < best.gain {
+			if energy.saturating_sub(self.cut_off(&quantiser, keys)) < best.gain {
 				break;
 			}
-			// What rounds to zero is left out of the chunk.
-			let kept = keys.partition_point(|key| quantiser.round(key.size()) > 0);
+			let (kept, gain) = self.gain(&quantiser, keys);
 			let bytes = match form {
 				Form::Dense => DENSE_HEADER_BYTES + self.weights,
 				_ => chunk_bytes(kept, form.bits()),
 			};
-			let plan = Plan { form, exp, kept, gain: quantiser.gain(keys), bytes };
+			let plan = Plan { form, exp, kept, gain, bytes };
 			if plan.beats(best) {
 				*best = plan;
 			}
 		}
+	}
+
+	/// What is known of the first `count` of the ranked increments together.
+	fn sum_of(&self, count: usize) -> Sums {
+		self.sums.get(count).copied().unwrap_or_default()
+	}
+
+	/// How many of `keys`, the first ranked ones, have values that are not zero, and by how much
+	/// writing them lowers their squared error. What rounds to zero is left out of the chunk.
+	///
+	/// To write `d` for `x` lowers it by `x² − (x − d)² = d·(2x − d)`. Values rise one by one: from
+	/// `b` to `d` for all sizes that round to `d` or more, which come first, that lowers it by
+	/// `(d − b)·(2x − d − b)` each, which is not negative, for rounding does not more than double.
+	fn gain(&self, quantiser: &Quantiser, keys: &[Key]) -> (usize, u128) {
+		let (mut reaching, mut before, mut gain) = (keys, 0, 0u128);
+		let mut kept = None;
+		for value in 1..=quantiser.negative_limit {
+			let least = quantiser.least(value);
+			let count = reaching.partition_point(|key| key.size() >= least);
+			reaching = reaching.get(..count).unwrap_or_default();
+			kept.get_or_insert(count);
+			let sums = self.sum_of(count);
+			let (sizes, count) = match value > quantiser.positive_limit {
+				true => (sums.negative_sizes, sums.negatives),
+				false => (sums.sizes, count as u64),
+			};
+			if count == 0 {
+				break;
+			}
+			let decoded = quantiser.decoded(value);
+			// A chunk has fewer than 2^13 weights, of fewer than 2^32 units each.
+			let gains = (2 * sizes).wrapping_sub(count.wrapping_mul(decoded + before));
+			gain += u128::from(gains) * u128::from(decoded - before);
+			before = decoded;
+		}
+		(kept.unwrap_or(0), gain)
+	}
+
+	/// A part of the squared error of those of `keys`, the first ranked ones, that are beyond the
+	/// largest value: what positive ones would have if they reached as far as negative ones.
+	fn cut_off(&self, quantiser: &Quantiser, keys: &[Key]) -> u128 {
+		let limit = quantiser.negative_limit << quantiser.exp;
+		let count = keys.partition_point(|key| key.size() > limit);
+		let sums = self.sum_of(count);
+		// Σ (x − l)² = Σ x² − l·(2·Σ x − n·l); sizes are beyond the limit, so this is not negative.
+		let less = (2 * sums.sizes).wrapping_sub((count as u64).wrapping_mul(limit));
+		sums.squares.wrapping_sub(u128::from(limit) * u128::from(less))
 	}
 }
 
@@ -720,30 +792,14 @@ impl Quantiser {
 		self.round(size).min(limit)
 	}
 
-	/// By how much writing `keys` lowers their squared error.
-	fn gain(&self, keys: &[Key]) -> u128 {
-		let gains = keys.iter().map(|key| {
-			let size = key.size();
-			let value = self.value(size, key.is_negative());
-			let decoded = (value << self.exp).min(MAX_INCREMENT as u64);
-			// x² − (x − d)² = d·(2x − d). Rounding does not more than double, so this is not
-			// negative; and it is at most x², which is below 2^64.
-			u128::from(decoded.wrapping_mul((2 * size).wrapping_sub(decoded)))
-		});
-		// 4,096 of them stay far below the limit, so nothing need be checked.
-		gains.fold(0, u128::wrapping_add)
+	/// The smallest size that rounds to `value`, which is not zero, or more.
+	fn least(&self, value: u64) -> u64 {
+		(value << self.exp) - self.half.saturating_sub(1)
 	}
 
-	/// The squared error of those of `keys`, largest first, that are beyond the largest value.
-	fn cut_off(&self, keys: &[Key]) -> u128 {
-		let smaller_limit = self.positive_limit << self.exp;
-		let errors = keys.iter().take_while(|key| key.size() > smaller_limit).map(|key| {
-			let negative_limit = self.negative_limit << self.exp;
-			let limit = if key.is_negative() { negative_limit } else { smaller_limit };
-			let over = key.size().saturating_sub(limit);
-			u128::from(over.wrapping_mul(over))
-		});
-		errors.fold(0, u128::wrapping_add)
+	/// What `value` stands for.
+	fn decoded(&self, value: u64) -> u64 {
+		(value << self.exp).min(MAX_INCREMENT as u64)
 	}
 
 	/// Takes out of an increment what its value says, and returns the value.

@@ -17,9 +17,11 @@
 //! ```text
 //! cargo bench --package blyan-engine --bench delta
 //! cargo bench --package blyan-engine --bench delta --features no-avx512
+//! cargo bench --package blyan-engine --bench delta -- encode
 //! ```
 //!
-//! The second command measures what processors without AVX-512 do.
+//! The second command measures what processors without AVX-512 do, the third only lines in whose name
+//! the word is.
 
 use blyan_engine::{
 	delta::ComponentEncoder,
@@ -30,7 +32,7 @@ use blyan_primitives::delta::{
 	low_rank::{Factors, LowRank},
 	merge_deltas, merge_leaf, Encoder, Form, LeafDelta, Leaves, CHUNK, LEAF_CHUNKS, LEAF_WEIGHTS,
 };
-use std::{cell::RefCell, fmt, hint::black_box, time::Instant};
+use std::{cell::RefCell, env, fmt, hint::black_box, time::Instant};
 
 /// Leaves that are worked on in each run: 16 MiB of weights.
 const LEAVES: usize = 64;
@@ -314,7 +316,9 @@ fn main() {
 	let [a, b, c] = BUDGETS;
 	println!("| | {a} | {b} | {c} | goal | at {a} | at {b} |");
 	println!("|---|---|---|---|---|---|---|");
-	for row in rows {
+	// Cargo adds options.
+	let words: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+	for row in rows.iter().filter(|row| words.iter().all(|word| row.name.contains(word))) {
 		row.print();
 	}
 }
