@@ -544,6 +544,20 @@ impl Product<'_> {
 		increments
 	}
 
+	/// Takes the increment of every weight of the leaf out of what `left` has in its place, and returns
+	/// how many are not zero.
+	pub fn take_from(&self, left: &mut [i64]) -> usize {
+		let mut changes = 0;
+		weighted_sums(Kernel::best(), &[(1, self)], |run, of_run: &[i64]| {
+			let slots = left.get_mut(run).unwrap_or_default();
+			for (slot, increment) in slots.iter_mut().zip(of_run) {
+				*slot = slot.saturating_sub(*increment);
+				changes += usize::from(*increment != 0);
+			}
+		});
+		changes
+	}
+
 	/// The sum of the squares of the leaf's increments, in square units.
 	pub fn squared_norm(&self) -> u128 {
 		squared_norm(&self.increments())

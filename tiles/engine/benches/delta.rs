@@ -12,7 +12,10 @@
 //! first.
 //!
 //! *Encode as rounds do* is what trainers call: chunks, the search for a low-rank delta for as many
-//! bytes, its decoding, and the choice between the two.
+//! bytes, and the choice between the two. Here chunks are better, which the search finds out half-way.
+//! *Encode low rank as rounds do* is the same of increments of which low rank says more, so that it
+//! goes to its end, and what it found is decoded: the heavy tail, and sixteen directions with a fourth
+//! of its squares each.
 //!
 //! ```text
 //! cargo bench --package blyan-engine --bench delta
@@ -32,6 +35,7 @@ use blyan_primitives::delta::{
 	low_rank::{Factors, LowRank},
 	merge_deltas, merge_leaf, Encoder, Form, LeafDelta, Leaves, CHUNK, LEAF_CHUNKS, LEAF_WEIGHTS,
 };
+use blyan_primitives::update::DeltaKind;
 use std::{cell::RefCell, env, fmt, hint::black_box, time::Instant};
 
 /// Leaves that are worked on in each run: 16 MiB of weights.
@@ -47,7 +51,11 @@ const MAX_RANK: usize = 64;
 const BUDGETS: [u16; 3] = [112, 1_040, 4_098];
 /// So many of the budgets, the first ones, have goals.
 const GOAL_BUDGETS: usize = 2;
+/// The largest of these.
+const LARGEST_GOAL_BUDGET: u16 = BUDGETS[GOAL_BUDGETS - 1];
 const BYTES_PER_WEIGHT: f64 = 4.0;
+/// Directions in which a matrix moves as a whole.
+const DIRECTIONS: usize = 16;
 
 const _: () = assert!(SIDE * SIDE == LEAVES * LEAF_WEIGHTS);
 
@@ -158,17 +166,57 @@ fn encode(budget: u16) -> Speed {
 
 /// The same for a whole component, of which a delta of either kind is taken.
 fn encode_as_rounds_do(budget: u16) -> Speed {
+	encode_component(&increments(1), DeltaKind::Chunks, budget)
+}
+
+/// The same of what low rank says more of.
+fn encode_low_rank_as_rounds_do(budget: u16) -> Speed {
+	encode_component(&directed_increments(), DeltaKind::LowRank, budget)
+}
+
+/// The increments of one update, and some directions in which the matrix moves as a whole.
+fn directed_increments() -> Vec<i32> {
+	let mut increments = increments(1);
+	let square = |increment: &i32| f64::from(*increment).powi(2);
+	let mean = increments.iter().map(square).sum::<f64>() / increments.len() as f64;
+	// Of a product of signs all squares are one.
+	let size = (mean / 4.0).sqrt() as i32;
+	let mut state = 1u64;
+	let mut signs = || -> Vec<i32> {
+		let sign = |_| {
+			state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+			if state >> 63 == 0 {
+				1
+			} else {
+				-1
+			}
+		};
+		(0..SIDE).map(sign).collect()
+	};
+	for _ in 0..DIRECTIONS {
+		let (left, right) = (signs(), signs());
+		for (row, left) in increments.chunks_mut(SIDE).zip(left) {
+			for (increment, right) in row.iter_mut().zip(&right) {
+				*increment += left * right * size;
+			}
+		}
+	}
+	increments
+}
+
+fn encode_component(increments: &[i32], kind: DeltaKind, budget: u16) -> Speed {
 	let tensors = tensors();
-	let increments = increments(1);
 	let rest = RefCell::new(vec![0i64; increments.len()]);
 	let mut encoder = ComponentEncoder::new();
 	let work = || {
 		let mut rest = rest.borrow_mut();
-		for (rest, increment) in rest.iter_mut().zip(&increments) {
+		for (rest, increment) in rest.iter_mut().zip(increments) {
 			*rest = rest.saturating_add(i64::from(*increment));
 		}
 		let encoded = encoder.encode(&tensors, &mut rest, budget);
-		black_box(encoded.expect("there is an increment for each weight"));
+		let encoded = encoded.expect("there is an increment for each weight");
+		assert!(encoded.kind == kind || budget > LARGEST_GOAL_BUDGET, "the other kind is better");
+		black_box(encoded);
 	};
 	speed(|| rest.borrow_mut().fill(0), work)
 }
@@ -300,6 +348,7 @@ fn main() {
 	let rows = [
 		Row::new("encode, chunks alone", Some(1.0), encode),
 		Row::new("encode as rounds do", Some(1.0), encode_as_rounds_do),
+		Row::new("encode low rank as rounds do", Some(1.0), encode_low_rank_as_rounds_do),
 		Row::new("check", None, check),
 		Row::new("decode", None, decode),
 		Row::new("merge of 8", Some(1.0), merge),

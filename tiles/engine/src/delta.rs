@@ -332,9 +332,10 @@ pub fn squared_bound(increments: &[i32], growth: u32) -> u128 {
 #[derive(Debug, Default)]
 pub struct ComponentEncoder {
 	chunks: Encoder,
-	/// What is to be said, while chunks take it out of where it came from.
+	/// What is to be said, while chunks take it out of where it came from; then what low rank leaves
+	/// out.
 	wanted: Vec<i64>,
-	/// The same of one matrix.
+	/// The same for the search for low rank.
 	values: Vec<f32>,
 }
 
@@ -360,19 +361,9 @@ impl ComponentEncoder {
 		}
 		let bytes = rest.len().div_ceil(CHUNK) * usize::from(bytes_per_chunk);
 		let Self { wanted, values, .. } = self;
-		let fitted = low_rank::fit_below(tensors, wanted, bytes, chunks.squared_error, values)?;
-		let Some(fitted) = fitted else { return Ok(chunks) };
-		let leaves =
-			fitted.delta.encode(tensors).expect("what was decoded to count its error has leaves");
-		let mut changes = 0;
-		low_rank::for_each_said(tensors, &leaves, |leaf, said| {
-			let wanted = wanted.chunks(LEAF_WEIGHTS).nth(leaf).unwrap_or_default();
-			let rest = rest.chunks_mut(LEAF_WEIGHTS).nth(leaf).unwrap_or_default();
-			for ((rest, wanted), said) in rest.iter_mut().zip(wanted).zip(said) {
-				changes += usize::from(said != 0);
-				*rest = wanted.saturating_sub(said);
-			}
-		});
+		let found = low_rank::fit_below(tensors, wanted, bytes, chunks.squared_error, values)?;
+		let Some(low_rank::Found { fitted, leaves, changes }) = found else { return Ok(chunks) };
+		rest.copy_from_slice(wanted);
 		let (ranks, squared_error) = (fitted.ranks(), fitted.squared_error);
 		Ok(Encoded { kind: DeltaKind::LowRank, leaves, changes, ranks, squared_error })
 	}

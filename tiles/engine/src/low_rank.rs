@@ -13,9 +13,9 @@
 //!
 //! A randomised singular value decomposition. The increments `M`, `[rows, cols]`, are multiplied
 //! with some more vectors than the rank, whose entries are pseudo-random; what comes out spans
-//! nearly what the largest singular vectors span, and more nearly after each further product with
-//! `Mᵀ` and `M`. With an orthonormal base `Q` of it, the eigenvectors of `(QᵀM)(QᵀM)ᵀ` turn `Q`
-//! into the left singular vectors. Each factor takes the square root of the singular values, so
+//! nearly what the largest left singular vectors span, and its product with `Mᵀ` more nearly what
+//! the right ones span. With an orthonormal base `Q` of that, the eigenvectors of `(MQ)ᵀ(MQ)` turn
+//! `Q` into the right singular vectors, and `MQ` into the left ones. Each factor takes the square root of the singular values, so
 //! that both have entries of about the same size, and is rounded to 8 bits at the exponent at which
 //! its largest entry just fits. Of a tensor of one row, the left factor is one and the right one
 //! the row itself.
@@ -56,7 +56,7 @@ use blyan_primitives::delta::{
 	low_rank::{Factors, LowRank},
 	squared_norm, Form, LeafDelta, Leaves, LEAF_WEIGHTS, MAX_INCREMENT,
 };
-use singular::{Decomposition, Vectors};
+use singular::{Decomposition, Subspace, Vectors};
 
 /// Where the tensors of a component lie.
 pub use blyan_primitives::delta::low_rank::{Matrix, Tensors};
@@ -68,6 +68,9 @@ const EXPONENT_BYTES: usize = 2;
 const MAX_FITTED_RANK: usize = 64;
 /// Squares of singular values are found in `f32`, and may be off by this part of all squares.
 const SQUARES_OFF: f64 = 1e-3;
+/// No subspace is looked at again that would have to hold more than so many times the squares that
+/// were found on the way to it.
+const MOST_BETTER: f64 = 4.0;
 /// A singular value whose square is a smaller part of the tensor's largest is noise of rounding.
 const LEAST_PART: f64 = 1e-9;
 /// Below it, powers of two lose bits; increments are whole numbers and far above it.
@@ -99,66 +102,83 @@ impl Fitted {
 /// is one for each weight of the component, in units; nearly so, and up to rounding its factors to
 /// 8 bits. A rank of 0 leaves a tensor as it is.
 ///
-/// Takes about `4 · (rank + 8) · rows · cols` multiplications for each tensor.
+/// Takes about `3 · (rank + 8) · rows · cols` multiplications for each tensor.
 pub fn fit(tensors: &Tensors, increments: &[i64], ranks: &[usize]) -> Result<Fitted> {
 	check(tensors, increments)?;
 	let (expected, found) = (tensors.matrices().len(), ranks.len());
 	if expected != found {
 		return Err(Error::Ranks { expected, found });
 	}
-	let mut thin = Vec::with_capacity(expected);
-	for (matrix, rank) in tensors.matrices().iter().zip(ranks) {
-		let (rank, most) = (*rank, matrix.max_rank());
-		if rank > most {
-			return Err(Error::Rank { rank, most });
-		}
-		thin.push(Thin::new(matrix, increments, rank, &mut Vec::new()));
+	let pairs = tensors.matrices().iter().zip(ranks);
+	if let Some((matrix, rank)) = pairs.clone().find(|(matrix, rank)| **rank > matrix.max_rank()) {
+		return Err(Error::Rank { rank: *rank, most: matrix.max_rank() });
 	}
-	Ok(assemble(tensors, increments, &thin, ranks))
+	let mut values = Vec::new();
+	to_floats(increments, &mut values);
+	let thin = pairs.map(|(matrix, rank)| Sought::new(matrix, &values, *rank).found(&values));
+	let thin: Vec<Thin> = thin.collect();
+	Ok(assemble(tensors, &mut increments.to_vec(), &thin, ranks).fitted)
 }
 
 /// The delta that leaves the least out of `increments` in at most `bytes` bytes, all its leaves
 /// together, as far as this search finds it; none if nothing fits or nothing moves.
 ///
-/// Takes about `4 · (rank + 8) · rows · cols` multiplications for each tensor, with the largest
+/// Takes about `3 · (rank + 8) · rows · cols` multiplications for each tensor, with the largest
 /// rank that fits the bytes and is at most 64.
 pub fn fit_within(tensors: &Tensors, increments: &[i64], bytes: usize) -> Result<Option<Fitted>> {
-	fit_below(tensors, increments, bytes, u128::MAX, &mut Vec::new())
+	let (mut left, mut values) = (increments.to_vec(), Vec::new());
+	let found = fit_below(tensors, &mut left, bytes, u128::MAX, &mut values)?;
+	Ok(found.map(|found| found.fitted))
 }
 
-/// What [`fit_within`] finds, if it leaves out less than `squared_error`. Gives up before it rounds
-/// the factors where even exact ones would clearly leave out as much. `values` is memory for the
-/// largest matrix, which whoever calls it again saves.
+/// A low-rank delta with what whoever sends it needs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+	pub(crate) fitted: Fitted,
+	pub(crate) leaves: Vec<Vec<u8>>,
+	/// How many weights it moves.
+	pub(crate) changes: usize,
+}
+
+/// What [`fit_within`] finds, if it leaves out less than `squared_error`; then what it leaves out is
+/// in `left`, which had the increments. If it finds nothing, what is in `left` is unknown.
+///
+/// Gives up as soon as it is nearly certain that nothing is found: where the singular vectors that
+/// are found first would have to become several times as good as they are, and where even exact
+/// factors would clearly leave out as much. `values` is memory for as many numbers as there are
+/// increments, which whoever calls it again saves.
 pub(crate) fn fit_below(
 	tensors: &Tensors,
-	increments: &[i64],
+	left: &mut [i64],
 	bytes: usize,
 	squared_error: u128,
 	values: &mut Vec<f32>,
-) -> Result<Option<Fitted>> {
-	check(tensors, increments)?;
+) -> Result<Option<Found>> {
+	check(tensors, left)?;
 	let Some(room) = bytes.checked_sub(tensors.delta_bytes(&[])) else { return Ok(None) };
-	let thin: Vec<Thin> = tensors
-		.matrices()
-		.iter()
-		.map(|matrix| {
-			let alone = room.saturating_sub(EXPONENT_BYTES) / matrix.rank_bytes();
-			let most = alone.min(matrix.max_rank()).min(MAX_FITTED_RANK);
-			Thin::new(matrix, increments, most, values)
-		})
-		.collect();
+	to_floats(left, values);
+	let alone = |matrix: &Matrix| room.saturating_sub(EXPONENT_BYTES) / matrix.rank_bytes();
+	let most = |matrix: &Matrix| alone(matrix).min(matrix.max_rank()).min(MAX_FITTED_RANK);
+	let matrices = tensors.matrices().iter();
+	let sought: Vec<Sought> =
+		matrices.map(|matrix| Sought::new(matrix, values, most(matrix))).collect();
+	// What is cut off by clamping is left out in any case.
+	let whole = squares(values) * (1.0 - SQUARES_OFF);
+	let promised: f64 = sought.iter().map(|sought| sought.promised).sum();
+	if whole - promised >= squared_error as f64 {
+		return Ok(None);
+	}
+	let thin: Vec<Thin> = sought.iter().map(|sought| sought.found(values)).collect();
 	let ranks = choose_ranks(&thin, room);
 	if ranks.iter().all(|rank| *rank == 0) {
 		return Ok(None);
 	}
-	// What is cut off by clamping is left out in any case.
-	let whole = squares(increments);
 	let kept = thin.iter().zip(&ranks).flat_map(|(thin, rank)| &thin.found.squares[..*rank]);
-	if whole * (1.0 - SQUARES_OFF) - kept.sum::<f64>() >= squared_error as f64 {
+	if whole - kept.sum::<f64>() >= squared_error as f64 {
 		return Ok(None);
 	}
-	let fitted = assemble(tensors, increments, &thin, &ranks);
-	Ok((fitted.squared_error < squared_error).then_some(fitted))
+	let found = assemble(tensors, left, &thin, &ranks);
+	Ok((found.fitted.squared_error < squared_error).then_some(found))
 }
 
 fn check(tensors: &Tensors, increments: &[i64]) -> Result<()> {
@@ -166,6 +186,17 @@ fn check(tensors: &Tensors, increments: &[i64]) -> Result<()> {
 		true => Ok(()),
 		false => Err(Error::Matrix { weights: increments.len() as u64 }),
 	}
+}
+
+/// Increments as far as deltas can say them, up to rounding.
+fn to_floats(increments: &[i64], values: &mut Vec<f32>) {
+	values.clear();
+	values.extend(
+		increments
+			.iter()
+			.map(|inc| inc.clamp(&-MAX_INCREMENT, &MAX_INCREMENT))
+			.map(|inc| *inc as f32),
+	);
 }
 
 /// How many ranks each tensor gets if all of them together may take `room` bytes.
@@ -188,52 +219,76 @@ fn choose_ranks(thin: &[Thin], mut room: usize) -> Vec<usize> {
 	}
 }
 
-/// Rounds the first `ranks` vectors of each tensor to 8 bits, and counts what that leaves out.
-fn assemble(tensors: &Tensors, increments: &[i64], thin: &[Thin], ranks: &[usize]) -> Fitted {
+/// Rounds the first `ranks` vectors of each tensor to 8 bits, takes what they say out of `left`, and
+/// counts what that leaves there.
+fn assemble(tensors: &Tensors, left: &mut [i64], thin: &[Thin], ranks: &[usize]) -> Found {
 	let of_tensor = |(thin, rank): (&Thin, &usize)| (*rank > 0).then(|| thin.factors(*rank));
 	let delta = LowRank { factors: thin.iter().zip(ranks).map(of_tensor).collect() };
 	let leaves =
 		delta.encode(tensors).expect("the factors are as long as ranks, rows and columns say");
-	let mut squared_error = 0u128;
-	let mut left = Vec::with_capacity(LEAF_WEIGHTS.min(increments.len()));
-	for_each_said(tensors, &leaves, |leaf, decoded| {
-		let wanted = increments.chunks(LEAF_WEIGHTS).nth(leaf).unwrap_or_default();
-		left.clear();
-		left.extend(wanted.iter().zip(decoded).map(|(wanted, said)| wanted.saturating_sub(said)));
-		squared_error = squared_error.saturating_add(squared_norm(&left));
-	});
-	Fitted { delta, squared_error }
-}
-
-/// Hands out what leaves that [`LowRank::encode`] made say about each leaf of the component, in
-/// order.
-pub(crate) fn for_each_said(
-	tensors: &Tensors,
-	leaves: &[Vec<u8>],
-	mut take: impl FnMut(usize, Vec<i64>),
-) {
-	let opened = Leaves::open(Form::LowRank(tensors), leaves).expect("they were made by encoding");
-	let mut leaf = 0;
-	while let Some(LeafDelta::LowRank(product)) = opened.leaf(leaf) {
-		take(leaf, product.increments());
-		leaf += 1;
+	let opened = Leaves::open(Form::LowRank(tensors), &leaves).expect("they were made by encoding");
+	let (mut changes, mut squared_error) = (0, 0u128);
+	for (leaf, left) in left.chunks_mut(LEAF_WEIGHTS).enumerate() {
+		if let Some(LeafDelta::LowRank(product)) = opened.leaf(leaf) {
+			changes += product.take_from(left);
+		}
+		squared_error = squared_error.saturating_add(squared_norm(left));
 	}
+	Found { fitted: Fitted { delta, squared_error }, leaves, changes }
 }
 
-/// The sum of the squares of increments as far as deltas can say them, up to rounding.
-fn squares(increments: &[i64]) -> f64 {
+/// The sum of the squares of numbers.
+fn squares(values: &[f32]) -> f64 {
+	let (groups, rest) = values.as_chunks::<SUMS>();
 	let mut sums = [0.0; SUMS];
-	for group in increments.chunks(SUMS) {
-		for (sum, increment) in sums.iter_mut().zip(group) {
-			let increment = clamped(*increment) as f64;
-			*sum += increment * increment;
+	for group in groups {
+		for (sum, value) in sums.iter_mut().zip(group) {
+			*sum += f64::from(*value) * f64::from(*value);
 		}
 	}
-	sums.iter().sum()
+	let rest = rest.iter().map(|value| f64::from(*value) * f64::from(*value));
+	sums.iter().sum::<f64>() + rest.sum::<f64>()
 }
 
-fn clamped(increment: i64) -> i64 {
-	increment.clamp(-MAX_INCREMENT, MAX_INCREMENT)
+/// A tensor whose largest singular vectors are looked for.
+struct Sought<'a> {
+	matrix: &'a Matrix,
+	rank: usize,
+	/// What they nearly span; none if none is looked for, or the tensor is a row.
+	subspace: Option<Subspace>,
+	/// So many of its squares a delta may keep; most likely fewer.
+	promised: f64,
+}
+
+impl<'a> Sought<'a> {
+	/// The `rank` largest, of a matrix of the component that has these values.
+	fn new(matrix: &'a Matrix, values: &[f32], rank: usize) -> Self {
+		let values = inside(matrix, values);
+		let find = || Subspace::find(values, matrix.rows, rank);
+		let subspace = (rank > 0 && matrix.rows > 1).then(find);
+		let promised = match &subspace {
+			Some(subspace) => subspace.squares * MOST_BETTER,
+			None if rank > 0 => squares(values),
+			None => 0.0,
+		};
+		Self { matrix, rank, subspace, promised }
+	}
+
+	/// They, in the same component.
+	fn found(&self, values: &[f32]) -> Thin {
+		let values = inside(self.matrix, values);
+		let found = match &self.subspace {
+			Some(subspace) => subspace.decompose(values, self.matrix.rows, self.rank),
+			None if self.rank > 0 => Decomposition::of_row(values.to_vec()),
+			None => Decomposition::default(),
+		};
+		Thin { rank_bytes: self.matrix.rank_bytes(), found }
+	}
+}
+
+/// The values of a matrix among those of its component.
+fn inside<'a>(matrix: &Matrix, values: &'a [f32]) -> &'a [f32] {
+	&values[matrix.first..matrix.first + matrix.rows * matrix.cols]
 }
 
 /// The largest singular vectors of a tensor.
@@ -244,22 +299,6 @@ struct Thin {
 }
 
 impl Thin {
-	/// The `rank` largest of a matrix of the component that `increments` are of. `values` is
-	/// memory.
-	fn new(matrix: &Matrix, increments: &[i64], rank: usize, values: &mut Vec<f32>) -> Self {
-		let inside = &increments[matrix.first..matrix.first + matrix.rows * matrix.cols];
-		values.clear();
-		if rank > 0 {
-			values.extend(inside.iter().map(|inc| clamped(*inc) as f32));
-		}
-		let found = match (rank, matrix.rows) {
-			(0, _) => Decomposition::default(),
-			(_, 1) => Decomposition::of_row(values.clone()),
-			(_, rows) => Decomposition::new(values, rows, rank),
-		};
-		Self { rank_bytes: matrix.rank_bytes(), found }
-	}
-
 	/// The `rank` largest as factors of 8 bits. There are as many, and more than none.
 	fn factors(&self, rank: usize) -> Factors {
 		let (exp_a, left) = eight_bits(&self.found.left, rank);
@@ -518,8 +557,10 @@ mod tests {
 		for side in [2, 3, 5, 7] {
 			let tensors = several(&[(side, side)], 0);
 			let wanted = vec![1 << 20; side * side];
-			let fitted = fit_below(&tensors, &wanted, 100, 1, &mut Vec::new()).unwrap();
-			assert_eq!(fitted.map(|fitted| fitted.squared_error), Some(0), "{side}");
+			let mut left = wanted.clone();
+			let found = fit_below(&tensors, &mut left, 100, 1, &mut Vec::new()).unwrap();
+			assert_eq!(found.map(|found| found.fitted.squared_error), Some(0), "{side}");
+			assert_eq!(left, vec![0; side * side]);
 		}
 	}
 
@@ -532,12 +573,21 @@ mod tests {
 		let fitted = fit_within(&tensors, &wanted, 150).unwrap().unwrap();
 		// Memory that was used before for something else.
 		let mut values = vec![7.0; 9];
-		let mut below =
-			|squared_error| fit_below(&tensors, &wanted, 150, squared_error, &mut values).unwrap();
+		let mut left = Vec::new();
+		let mut below = |squared_error| {
+			left.clone_from(&wanted);
+			fit_below(&tensors, &mut left, 150, squared_error, &mut values).unwrap()
+		};
 		assert_eq!(below(fitted.squared_error), None);
 		assert_eq!(below(fitted.squared_error / 2), None);
 		assert_eq!(below(0), None);
-		assert_eq!(below(fitted.squared_error + 1), Some(fitted));
+		let found = below(fitted.squared_error + 1).unwrap();
+		assert_eq!(found.fitted, fitted);
+		assert_eq!(found.leaves, fitted.delta.encode(&tensors).unwrap());
+		let said = said(&tensors, &fitted);
+		assert_eq!(found.changes, said.iter().filter(|said| **said != 0).count());
+		let rest: Vec<i64> = wanted.iter().zip(&said).map(|(wanted, said)| wanted - said).collect();
+		assert_eq!(left, rest);
 	}
 
 	#[test]
