@@ -18,24 +18,29 @@ use crate::delta::{
 use alloc::vec::Vec;
 use core::arch::x86_64::{
 	__m128i, __m256i, __m512i, _mm256_add_epi32, _mm256_add_epi64, _mm256_and_si256,
-	_mm256_castsi256_si128, _mm256_cvtepi32_epi64, _mm256_cvtepi8_epi16, _mm256_extracti128_si256,
-	_mm256_hadd_epi32, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_epi32,
-	_mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_setzero_si256,
-	_mm256_sll_epi32, _mm256_sra_epi32, _mm256_storeu_si256, _mm512_abs_epi64, _mm512_add_epi32,
+	_mm256_andnot_si256, _mm256_blendv_epi8, _mm256_castsi256_si128, _mm256_cmpgt_epi64,
+	_mm256_cvtepi32_epi64, _mm256_cvtepi8_epi16, _mm256_extracti128_si256, _mm256_hadd_epi32,
+	_mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_epi32, _mm256_mul_epu32,
+	_mm256_permute4x64_epi64, _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_set1_epi64x,
+	_mm256_setr_epi32, _mm256_setzero_si256, _mm256_sll_epi32, _mm256_sra_epi32, _mm256_srli_epi64,
+	_mm256_storeu_si256, _mm256_sub_epi64, _mm256_xor_si256, _mm512_abs_epi64, _mm512_add_epi32,
 	_mm512_add_epi64, _mm512_and_si512, _mm512_castsi512_si256, _mm512_cmpge_epi64_mask,
 	_mm512_cmpgt_epi64_mask, _mm512_cmplt_epi64_mask, _mm512_cvtepi32_epi64,
 	_mm512_cvtsepi64_epi32, _mm512_dpbusd_epi32, _mm512_extracti64x4_epi64, _mm512_loadu_si512,
 	_mm512_mask_add_epi64, _mm512_mask_sub_epi64, _mm512_mul_epi32, _mm512_mul_epu32,
 	_mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_epi8, _mm512_setzero_si512, _mm512_sll_epi32,
 	_mm512_sra_epi32, _mm512_srli_epi64, _mm512_storeu_si512, _mm512_sub_epi64, _mm512_xor_si512,
-	_mm_cvtsi32_si128, _mm_loadu_si128, _mm_set1_epi32,
+	_mm_cvtepi8_epi16, _mm_cvtsi128_si64, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_storeu_si128,
 };
+
+/// The most ranks by fours.
+const QUADS: usize = MAX_RANK.div_ceil(RANKS);
 
 /// The most bytes that are read of rows of a left factor.
 const MOST_READ: usize = ROWS * MAX_RANK;
 
 // Whole quads are read, also of the last row.
-const _: () = assert!(MAX_RANK.div_ceil(RANKS) * RANKS == MAX_RANK);
+const _: () = assert!(QUADS * RANKS == MAX_RANK);
 
 /// Instructions that the processor was found to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,11 +124,12 @@ impl Vectors {
 
 	/// See [`super::Kernel::add_means`].
 	pub fn add_means(self, weights: &mut [i32], sums: &[i64], divisor: &Divisor) {
-		match self.0 {
-			// SAFETY: the processor has the instructions.
-			Set::Avx512 => unsafe { add_means_512(weights, sums, divisor) },
-			// AVX2 lacks most of these operations on 64 bits.
-			Set::Avx2 => sum::add_means(weights, sums, divisor),
+		// SAFETY: the processor has the instructions.
+		unsafe {
+			match self.0 {
+				Set::Avx512 => add_means_512(weights, sums, divisor),
+				Set::Avx2 => add_means_256(weights, sums, divisor),
+			}
 		}
 	}
 }
@@ -332,21 +338,35 @@ fn load_128<T: Integer, const N: usize>(values: &[T; N]) -> __m128i {
 	unsafe { _mm_loadu_si128(values.as_ptr().cast()) }
 }
 
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store_128<T: Integer, const N: usize>(values: &mut [T; N], vector: __m128i) {
+	const { assert!(size_of::<[T; N]>() == size_of::<__m128i>()) };
+	// SAFETY: there is room for as many bytes as are written, and it may lie anywhere.
+	unsafe { _mm_storeu_si128(values.as_mut_ptr().cast(), vector) };
+}
+
 #[target_feature(enable = "avx2")]
 fn products_256<const R: usize>(factors: &Factors<'_>, sums: &mut Tile<i32>) {
-	let rows = factors.rows::<R>();
+	// Values of the left factor are widened once for all columns.
+	let mut rows = [[0i64; QUADS]; R];
+	for (row, bytes) in rows.iter_mut().zip(factors.rows::<R>()) {
+		for (quad, bytes) in row.iter_mut().zip(bytes.iter().take(factors.quads.len())) {
+			let bytes = _mm_cvtsi32_si128(i32::from_le_bytes(*bytes));
+			*quad = _mm_cvtsi128_si64(_mm_cvtepi8_epi16(bytes));
+		}
+	}
 	// Eight columns at a time, four in each register, and of each column the sums of two pairs.
 	for group in 0..factors.columns.div_ceil(8) {
 		let mut totals = [[_mm256_setzero_si256(); 2]; R];
-		for (at, quad) in factors.quads.iter().enumerate() {
+		for (at, quad) in factors.quads.iter().enumerate().take(QUADS) {
 			let fours = quad.as_flattened().as_chunks::<16>().0;
 			let columns = [
 				_mm256_cvtepi8_epi16(load_128(&fours[2 * group])),
 				_mm256_cvtepi8_epi16(load_128(&fours[2 * group + 1])),
 			];
 			for (row, totals) in rows.iter().zip(&mut totals) {
-				let left = _mm_set1_epi32(i32::from_le_bytes(row[at]));
-				let left = _mm256_cvtepi8_epi16(left);
+				let left = _mm256_set1_epi64x(row[at]);
 				for (total, right) in totals.iter_mut().zip(&columns) {
 					*total = _mm256_add_epi32(*total, _mm256_madd_epi16(left, *right));
 				}
@@ -384,4 +404,67 @@ fn add_256(sums: &mut [i64], values: &[i32], shift: Shift, samples: i32) {
 		}
 	}
 	super::add(last_sums, last_values, shift, samples);
+}
+
+#[target_feature(enable = "avx2")]
+fn add_means_256(weights: &mut [i32], sums: &[i64], divisor: &Divisor) {
+	// Below 2^31.
+	let samples = _mm256_set1_epi64x(divisor.samples as i64);
+	let reciprocal = _mm256_set1_epi64x(divisor.reciprocal as i64);
+	let most = _mm256_set1_epi64x(i32::MAX.into());
+	let least = _mm256_set1_epi64x(i32::MIN.into());
+	let lower_halves = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
+	let (weights, last_weights) = weights.as_chunks_mut::<4>();
+	let (sums, last_sums) = sums.as_chunks::<4>();
+	for (weights, sums) in weights.iter_mut().zip(sums) {
+		let mean = mean_256(load_256(sums), samples, reciprocal);
+		let moved = _mm256_add_epi64(_mm256_cvtepi32_epi64(load_128(weights)), mean);
+		// What is no i32 becomes the nearest one that is.
+		let moved = _mm256_blendv_epi8(moved, most, _mm256_cmpgt_epi64(moved, most));
+		let moved = _mm256_blendv_epi8(moved, least, _mm256_cmpgt_epi64(least, moved));
+		let moved = _mm256_permutevar8x32_epi32(moved, lower_halves);
+		store_128(weights, _mm256_castsi256_si128(moved));
+	}
+	sum::add_means(last_weights, last_sums, divisor);
+}
+
+/// The steps of `mean` of an `i64`, see [`sum::Sum`]. What is compared is all ones if it is so.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn mean_256(sum: __m256i, samples: __m256i, reciprocal: __m256i) -> __m256i {
+	let (zero, one) = (_mm256_setzero_si256(), _mm256_set1_epi64x(1));
+	let negative = _mm256_cmpgt_epi64(zero, sum);
+	let size = negated_256(sum, negative);
+	let estimate = high_half_256(size, reciprocal);
+	// A mean is below 2^32, as an increment is, and so is what it is estimated at.
+	let rest = _mm256_sub_epi64(size, _mm256_mul_epu32(estimate, samples));
+	let part = _mm256_cmpgt_epi64(samples, rest);
+	let quotient = _mm256_add_epi64(_mm256_add_epi64(estimate, one), part);
+	let rest = _mm256_sub_epi64(rest, _mm256_andnot_si256(part, samples));
+	// Half of the samples moves an odd quotient up, and an even one not.
+	let twice = _mm256_add_epi64(_mm256_add_epi64(rest, rest), _mm256_and_si256(quotient, one));
+	let up = _mm256_cmpgt_epi64(twice, samples);
+	negated_256(_mm256_sub_epi64(quotient, up), negative)
+}
+
+/// Numbers of 64 bits, negated where all bits of the mask are set and none where no bit is.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn negated_256(numbers: __m256i, mask: __m256i) -> __m256i {
+	_mm256_sub_epi64(_mm256_xor_si256(numbers, mask), mask)
+}
+
+/// The upper 64 bits of products of unsigned 64 bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn high_half_256(a: __m256i, b: __m256i) -> __m256i {
+	let lower = _mm256_set1_epi64x(u32::MAX.into());
+	let (a_high, b_high) = (_mm256_srli_epi64::<32>(a), _mm256_srli_epi64::<32>(b));
+	// As `high_half_512` has it.
+	let low = _mm256_srli_epi64::<32>(_mm256_mul_epu32(a, b));
+	let first = _mm256_add_epi64(_mm256_mul_epu32(a, b_high), low);
+	let first_low = _mm256_and_si256(first, lower);
+	let second = _mm256_add_epi64(_mm256_mul_epu32(a_high, b), first_low);
+	let carried = _mm256_add_epi64(_mm256_srli_epi64::<32>(first), _mm256_srli_epi64::<32>(second));
+	_mm256_add_epi64(_mm256_mul_epu32(a_high, b_high), carried)
 }
