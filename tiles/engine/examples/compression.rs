@@ -21,16 +21,14 @@ use blyan_engine::{
 	batch,
 	delta::{ComponentEncoder, Encoded, LOW_RANK_KEEPS},
 	demo,
-	low_rank::Tensors,
+	low_rank::{fit_within, Tensors},
 	Batch, Device, FloatRecipe, Recipe as _, Weights,
 };
 use blyan_primitives::{
 	delta::{self, CHUNK},
 	hash::blake2b_256,
 	recipe::Recipe,
-	sampling,
-	update::DeltaKind,
-	H256,
+	sampling, H256,
 };
 use std::{
 	cmp::Reverse,
@@ -65,17 +63,10 @@ static METHODS: [Method; 12] = [
 	method("112 bytes, residual 0.95", Codec::Chunks(112), 950),
 	method("112 bytes, residual 0.5", Codec::Chunks(112), 500),
 	method("112 bytes, no residual", Codec::Chunks(112), 0),
-	method("112 bytes, either", Codec::Either(112), 1_000),
-	method("1,040 bytes, either", Codec::Either(1_040), 1_000),
-	// The same if all that low rank leaves out were kept.
-	Method {
-		low_rank_permille: 1_000,
-		..method("112 bytes, either, all kept", Codec::Either(112), 1_000)
-	},
-	Method {
-		low_rank_permille: 1_000,
-		..method("1,040 bytes, either, all kept", Codec::Either(1_040), 1_000)
-	},
+	method("112 bytes, either", Codec::Smaller(112), 1_000),
+	method("1,040 bytes, either", Codec::Smaller(1_040), 1_000),
+	method("112 bytes, as rounds do", Codec::Rounds(112), 1_000),
+	method("1,040 bytes, as rounds do", Codec::Rounds(1_040), 1_000),
 ];
 const DEFAULT_METHODS: usize = 5;
 
@@ -83,14 +74,12 @@ const DEFAULT_METHODS: usize = 5;
 struct Method {
 	name: &'static str,
 	codec: Codec,
-	/// How much of what was left out is added to the next update.
+	/// How much of what was kept is added to the next update.
 	residual_permille: i64,
-	/// The same, of that again, if it was left out by low rank.
-	low_rank_permille: i64,
 }
 
 const fn method(name: &'static str, codec: Codec, residual_permille: i64) -> Method {
-	Method { name, codec, residual_permille, low_rank_permille: PERMILLE / LOW_RANK_KEEPS }
+	Method { name, codec, residual_permille }
 }
 
 /// What becomes of increments on their way.
@@ -102,9 +91,11 @@ enum Codec {
 	Largest,
 	/// The reference encoder with so many bytes a chunk.
 	Chunks(u16),
-	/// Of chunks and products of two thin matrices, in as many bytes, what leaves less of a component:
-	/// what rounds send.
-	Either(u16),
+	/// Of chunks and products of two thin matrices, in as many bytes, what leaves less of a component.
+	/// Of what chunks leave out all is kept, of what low rank leaves out half.
+	Smaller(u16),
+	/// What rounds send, and keep: low rank only where it says most of a component.
+	Rounds(u16),
 }
 
 /// What arrives of a component's increments.
@@ -112,35 +103,65 @@ struct Sent {
 	increments: Vec<i64>,
 	/// How many bytes it took.
 	bytes: usize,
-	is_low_rank: bool,
+	/// What is kept of what does not arrive.
+	kept: Vec<i64>,
 }
 
 impl Codec {
 	fn send(self, tensors: &Tensors, wanted: &[i64]) -> blyan_engine::Result<Sent> {
-		let mut rest = wanted.to_vec();
-		let encoded = match self {
+		let mut encoder = ComponentEncoder::new();
+		let mut left = wanted.to_vec();
+		Ok(match self {
 			Self::Uncompressed => {
 				let bytes = BYTES_PER_WEIGHT * wanted.len();
-				return Ok(Sent { increments: rest, bytes, is_low_rank: false });
+				Sent { increments: left, bytes, kept: vec![0; wanted.len()] }
 			}
 			Self::Largest => {
 				let (increments, bytes) = send_largest(wanted);
-				return Ok(Sent { increments, bytes, is_low_rank: false });
+				let kept = difference(wanted, &increments);
+				Sent { increments, bytes, kept }
 			}
-			Self::Chunks(budget) => ComponentEncoder::new().in_chunks(&mut rest, budget),
-			Self::Either(budget) => ComponentEncoder::new().encode(tensors, &mut rest, budget)?,
-		};
-		Ok(sent(wanted, &rest, &encoded))
+			Self::Chunks(budget) => {
+				let encoded = encoder.in_chunks(&mut left, budget);
+				Sent {
+					increments: difference(wanted, &left),
+					bytes: bytes_of(&encoded),
+					kept: left,
+				}
+			}
+			Self::Smaller(budget) => {
+				let chunks = encoder.in_chunks(&mut left, budget);
+				let bytes = wanted.len().div_ceil(CHUNK) * usize::from(budget);
+				match fit_within(tensors, wanted, bytes)? {
+					Some(fitted) if fitted.squared_error < chunks.squared_error => {
+						let increments = fitted.delta.increments(tensors);
+						let increments = increments.expect("it was made of these tensors");
+						let left = difference(wanted, &increments);
+						let kept = left.iter().map(|left| left / LOW_RANK_KEEPS).collect();
+						Sent { increments, bytes: tensors.delta_bytes(&fitted.ranks()), kept }
+					}
+					_ => {
+						let increments = difference(wanted, &left);
+						Sent { increments, bytes: bytes_of(&chunks), kept: left }
+					}
+				}
+			}
+			Self::Rounds(budget) => {
+				let encoded = encoder.encode(tensors, &mut left, budget)?;
+				let increments = difference(wanted, &left);
+				let kept = left.iter().map(|left| encoded.kept(*left)).collect();
+				Sent { increments, bytes: bytes_of(&encoded), kept }
+			}
+		})
 	}
 }
 
-/// What arrives if `rest` is left out, and the bytes of all leaves.
-fn sent(wanted: &[i64], rest: &[i64], encoded: &Encoded) -> Sent {
-	Sent {
-		increments: wanted.iter().zip(rest).map(|(wanted, rest)| wanted - rest).collect(),
-		bytes: encoded.leaves.iter().map(Vec::len).sum(),
-		is_low_rank: encoded.kind == DeltaKind::LowRank,
-	}
+fn difference(all: &[i64], part: &[i64]) -> Vec<i64> {
+	all.iter().zip(part).map(|(all, part)| all - part).collect()
+}
+
+fn bytes_of(encoded: &Encoded) -> usize {
+	encoded.leaves.iter().map(Vec::len).sum()
 }
 
 fn send_largest(wanted: &[i64]) -> (Vec<i64>, usize) {
@@ -241,10 +262,7 @@ impl Bench {
 				*rest = i64::from(*increment) + *rest * method.residual_permille / PERMILLE;
 			}
 			let sent = method.codec.send(tensors, rest)?;
-			let kept = if sent.is_low_rank { method.low_rank_permille } else { PERMILLE };
-			for (rest, sent) in rest.iter_mut().zip(&sent.increments) {
-				*rest = (*rest - sent) * kept / PERMILLE;
-			}
+			rest.copy_from_slice(&sent.kept);
 			update.push(sent.increments);
 		}
 		Ok(update)
