@@ -13,7 +13,7 @@
 //! bits, or dense, each with any exponent. A sparse chunk keeps as many of the largest increments
 //! as the bytes hold. No other choice is better, for what writing an increment gains rises with its
 //! size. Exponents are tried downwards from the lowest at which no value is cut off, since a higher
-//! one has coarser values and nothing else, until what is cut off alone outweighs the best plan so
+//! one has coarser values and nothing else, until what is cut off at least outweighs the best plan so
 //! far. Ties go to the plan with fewer bytes, then to fewer bits, then to the higher exponent.
 //!
 //! Encoders are free to do better; decoders do not care.
@@ -26,7 +26,8 @@
 //! down to a bin at least, which tells how far down the largest sizes can reach at most; and where a
 //! peak does not reach, no size of its block does. So only a few blocks are looked at again: to
 //! count the sizes that decide how the budget is split, and to pick those that a chunk may keep.
-//! Only what was picked is sorted and tried. Nothing is allocated for a chunk: an [`Encoder`] keeps
+//! Only what was picked is sorted and tried: with sums over the first so many of what is sorted, a plan
+//! takes a search for each of its values instead of a look at each increment. Nothing is allocated for a chunk: an [`Encoder`] keeps
 //! its lists from leaf to leaf.
 
 use super::{
@@ -710,28 +711,30 @@ impl Options<'_> {
 	/// `b` to `d` for all sizes that round to `d` or more, which come first, that lowers it by
 	/// `(d − b)·(2x − d − b)` each, which is not negative, for rounding does not more than double.
 	fn gain(&self, quantiser: &Quantiser, keys: &[Key]) -> (usize, u128) {
-		let (mut reaching, mut before, mut gain) = (keys, 0, 0u128);
-		let mut kept = None;
-		for value in 1..=quantiser.negative_limit {
+		let reach = |keys: &[Key], value: u64| {
 			let least = quantiser.least(value);
-			let count = reaching.partition_point(|key| key.size() >= least);
-			reaching = reaching.get(..count).unwrap_or_default();
-			kept.get_or_insert(count);
+			keys.partition_point(|key| key.size() >= least)
+		};
+		let kept = reach(keys, 1);
+		let (mut count, mut before, mut gain) = (kept, 0u64, 0u128);
+		for value in 1..=quantiser.negative_limit {
+			count = reach(keys.get(..count).unwrap_or_default(), value);
 			let sums = self.sum_of(count);
-			let (sizes, count) = match value > quantiser.positive_limit {
+			let (sizes, written) = match value > quantiser.positive_limit {
 				true => (sums.negative_sizes, sums.negatives),
 				false => (sums.sizes, count as u64),
 			};
-			if count == 0 {
+			if written == 0 {
 				break;
 			}
 			let decoded = quantiser.decoded(value);
-			// A chunk has fewer than 2^13 weights, of fewer than 2^32 units each.
-			let gains = (2 * sizes).wrapping_sub(count.wrapping_mul(decoded + before));
+			// A chunk has fewer than 2^13 weights, of fewer than 2^32 units each: below 2^46. Both
+			// differences are of a larger number and a smaller one.
+			let gains = 2 * sizes - written * (decoded + before);
 			gain += u128::from(gains) * u128::from(decoded - before);
 			before = decoded;
 		}
-		(kept.unwrap_or(0), gain)
+		(kept, gain)
 	}
 
 	/// A part of the squared error of those of `keys`, the first ranked ones, that are beyond the
@@ -741,8 +744,8 @@ impl Options<'_> {
 		let count = keys.partition_point(|key| key.size() > limit);
 		let sums = self.sum_of(count);
 		// Σ (x − l)² = Σ x² − l·(2·Σ x − n·l); sizes are beyond the limit, so this is not negative.
-		let less = (2 * sums.sizes).wrapping_sub((count as u64).wrapping_mul(limit));
-		sums.squares.wrapping_sub(u128::from(limit) * u128::from(less))
+		let less = 2 * sums.sizes - count as u64 * limit;
+		sums.squares - u128::from(limit) * u128::from(less)
 	}
 }
 

@@ -544,8 +544,9 @@ impl Product<'_> {
 		increments
 	}
 
-	/// Takes the increment of every weight of the leaf out of what `left` has in its place, and returns
-	/// how many are not zero.
+	/// Takes the increment of every weight of the leaf out of what `left` has in its place, without going
+	/// beyond what an `i64` holds, and returns how many are not zero. Of a shorter list nothing is taken
+	/// where it has no room for a whole run of a tensor.
 	pub fn take_from(&self, left: &mut [i64]) -> usize {
 		let mut changes = 0;
 		weighted_sums(Kernel::best(), &[(1, self)], |run, of_run: &[i64]| {

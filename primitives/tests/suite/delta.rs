@@ -555,6 +555,17 @@ proptest! {
 			apply(&mut expected, own);
 			prop_assert_eq!(decoded, expected);
 			prop_assert_eq!(part.decode(&mut vec![0; weights + 1]), wrong);
+			let LeafDelta::LowRank(product) = part else { panic!("it is of low rank") };
+			let mut left: Vec<i64> = (0i64..).take(weights).collect();
+			left.iter_mut().zip(own).for_each(|(left, own)| *left += own);
+			let moved = own.iter().filter(|increment| **increment != 0).count();
+			prop_assert_eq!(product.take_from(&mut left), moved);
+			prop_assert!(left.into_iter().eq(0i64..weights as i64));
+			// What no i64 holds is not there to be taken away.
+			let mut least = vec![i64::MIN; weights];
+			product.take_from(&mut least);
+			let expected = own.iter().map(|own| i64::MIN.saturating_sub(*own));
+			prop_assert!(least.into_iter().eq(expected));
 		}
 		prop_assert!(opened.leaf(row_leaves.len()).is_none());
 	}

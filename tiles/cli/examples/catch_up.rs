@@ -4,8 +4,8 @@
 //! What is measured is what workers and `blyan model pull` run: [`catch_up`] chooses the way and
 //! verifies every version on it, [`merge`] merges rounds, [`load`] opens published files, and [`Rule`]
 //! says when a version is published, of which the newest [`KEPT`] stay. Only the chain is made up:
-//! versions come from the real encoder, two updates each, chunks or low rank for each component,
-//! whichever leaves less. Every second component learns something of low rank, the others increments
+//! versions come from the real encoder, two updates each, chunks or low rank for each component, as
+//! in rounds. Every second component learns something of low rank, the others increments
 //! with a heavy tail. Files lie in a temporary folder, about 0.6 MB a version.
 //!
 //! A newcomer with nothing reads everything from there. A rule is measured where it is worst: just

@@ -2,9 +2,9 @@
 //! to send what was learned.
 //!
 //! Two trainers train the demonstration's model on a text, in rounds of the demonstration's recipe, or
-//! of another number of steps, and their updates are merged. What a way leaves out of an update is, if
-//! it has a residual, added to the trainer's next one. The last sixteenth of the text is held out. Everything is done for
-//! several seeds, which decide the first weights and who sees which bytes.
+//! of another number of steps, and their updates are merged. What a way keeps of what it leaves out of
+//! an update is added to the trainer's next one. The last sixteenth of the text is held out. Everything
+//! is done for several seeds, which decide the first weights and who sees which bytes.
 //!
 //! Prints what is left of an update, then the losses; writes a plot of the losses. What was measured
 //! is kept beside the plot in a file `.csv`, and is not measured again for the same text, steps and
@@ -19,16 +19,18 @@
 
 use blyan_engine::{
 	batch,
-	delta::{ComponentEncoder, Encoded, LOW_RANK_KEEPS},
+	delta::{ComponentEncoder, Encoded},
 	demo,
-	low_rank::{fit_within, Tensors},
+	low_rank::Tensors,
 	Batch, Device, FloatRecipe, Recipe as _, Weights,
 };
 use blyan_primitives::{
 	delta::{self, CHUNK},
 	hash::blake2b_256,
 	recipe::Recipe,
-	sampling, H256,
+	sampling,
+	update::DeltaKind,
+	H256,
 };
 use std::{
 	cmp::Reverse,
@@ -63,8 +65,8 @@ static METHODS: [Method; 12] = [
 	method("112 bytes, residual 0.95", Codec::Chunks(112), 950),
 	method("112 bytes, residual 0.5", Codec::Chunks(112), 500),
 	method("112 bytes, no residual", Codec::Chunks(112), 0),
-	method("112 bytes, either", Codec::Smaller(112), 1_000),
-	method("1,040 bytes, either", Codec::Smaller(1_040), 1_000),
+	method("112 bytes, smaller error", Codec::Smaller(112), 1_000),
+	method("1,040 bytes, smaller error", Codec::Smaller(1_040), 1_000),
 	method("112 bytes, as rounds do", Codec::Rounds(112), 1_000),
 	method("1,040 bytes, as rounds do", Codec::Rounds(1_040), 1_000),
 ];
@@ -130,27 +132,18 @@ impl Codec {
 				}
 			}
 			Self::Smaller(budget) => {
-				let chunks = encoder.in_chunks(&mut left, budget);
-				let bytes = wanted.len().div_ceil(CHUNK) * usize::from(budget);
-				match fit_within(tensors, wanted, bytes)? {
-					Some(fitted) if fitted.squared_error < chunks.squared_error => {
-						let increments = fitted.delta.increments(tensors);
-						let increments = increments.expect("it was made of these tensors");
-						let left = difference(wanted, &increments);
-						let kept = left.iter().map(|left| left / LOW_RANK_KEEPS).collect();
-						Sent { increments, bytes: tensors.delta_bytes(&fitted.ranks()), kept }
-					}
-					_ => {
-						let increments = difference(wanted, &left);
-						Sent { increments, bytes: bytes_of(&chunks), kept: left }
-					}
+				let encoded = encoder.smaller(tensors, &mut left, budget)?;
+				let increments = difference(wanted, &left);
+				if encoded.kind == DeltaKind::LowRank {
+					encoded.keep(&mut left);
 				}
+				Sent { increments, bytes: bytes_of(&encoded), kept: left }
 			}
 			Self::Rounds(budget) => {
 				let encoded = encoder.encode(tensors, &mut left, budget)?;
 				let increments = difference(wanted, &left);
-				let kept = left.iter().map(|left| encoded.kept(*left)).collect();
-				Sent { increments, bytes: bytes_of(&encoded), kept }
+				encoded.keep(&mut left);
+				Sent { increments, bytes: bytes_of(&encoded), kept: left }
 			}
 		})
 	}

@@ -31,8 +31,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
 ///
 /// A demonstration has a few rounds, so each must carry most of what was learned: the budget is 16
 /// times smaller than f32. Long runs can do with 112 bytes, because error feedback makes up for what a
-/// round leaves out, given hundreds of them; in three rounds they learn hardly the frequencies of
-/// letters.
+/// round leaves out, given hundreds of them.
 pub const RECIPE: Recipe = Recipe {
 	numeric: Numeric::F32,
 	steps: 128,

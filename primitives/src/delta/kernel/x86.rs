@@ -348,10 +348,12 @@ fn store_128<T: Integer, const N: usize>(values: &mut [T; N], vector: __m128i) {
 
 #[target_feature(enable = "avx2")]
 fn products_256<const R: usize>(factors: &Factors<'_>, sums: &mut Tile<i32>) {
+	let quads = factors.quads;
+	assert!(quads.len() <= QUADS, "a rank is at most MAX_RANK");
 	// Values of the left factor are widened once for all columns.
 	let mut rows = [[0i64; QUADS]; R];
 	for (row, bytes) in rows.iter_mut().zip(factors.rows::<R>()) {
-		for (quad, bytes) in row.iter_mut().zip(bytes.iter().take(factors.quads.len())) {
+		for (quad, bytes) in row.iter_mut().zip(bytes.iter().take(quads.len())) {
 			let bytes = _mm_cvtsi32_si128(i32::from_le_bytes(*bytes));
 			*quad = _mm_cvtsi128_si64(_mm_cvtepi8_epi16(bytes));
 		}
@@ -359,7 +361,7 @@ fn products_256<const R: usize>(factors: &Factors<'_>, sums: &mut Tile<i32>) {
 	// Eight columns at a time, four in each register, and of each column the sums of two pairs.
 	for group in 0..factors.columns.div_ceil(8) {
 		let mut totals = [[_mm256_setzero_si256(); 2]; R];
-		for (at, quad) in factors.quads.iter().enumerate().take(QUADS) {
+		for (at, quad) in quads.iter().enumerate() {
 			let fours = quad.as_flattened().as_chunks::<16>().0;
 			let columns = [
 				_mm256_cvtepi8_epi16(load_128(&fours[2 * group])),
@@ -428,7 +430,7 @@ fn add_means_256(weights: &mut [i32], sums: &[i64], divisor: &Divisor) {
 	sum::add_means(last_weights, last_sums, divisor);
 }
 
-/// The steps of `mean` of an `i64`, see [`sum::Sum`]. What is compared is all ones if it is so.
+/// The steps of `mean` of an `i64`, see [`sum::Sum`]. A comparison gives -1 where it holds.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn mean_256(sum: __m256i, samples: __m256i, reciprocal: __m256i) -> __m256i {

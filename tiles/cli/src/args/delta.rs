@@ -32,7 +32,7 @@ pub struct DeltaEncodeArgs {
 	#[arg(long, value_name = "BYTES", default_value_t = 112)]
 	pub bytes_per_chunk: u16,
 	/// Whether the delta is a product of two thin matrices for each tensor instead: never, auto (if one
-	/// for as many bytes leaves a smaller error, as in rounds), or always with this rank, or the largest
+	/// for as many bytes leaves a smaller error), or always with this rank, or the largest
 	/// below it that the tensor can have, whatever it takes.
 	#[arg(long, value_name = "never|auto|RANK", default_value = "never")]
 	pub low_rank: LowRankChoice,

@@ -118,7 +118,7 @@ fn encoded(
 	match (choice, tensors) {
 		(LowRankChoice::Rank(rank), Some(tensors)) => in_low_rank(rest, tensors, rank),
 		(LowRankChoice::Auto, Some(tensors)) => {
-			Ok(ComponentEncoder::new().encode(tensors, rest, budget)?)
+			Ok(ComponentEncoder::new().smaller(tensors, rest, budget)?)
 		}
 		_ => Ok(ComponentEncoder::new().in_chunks(rest, budget)),
 	}

@@ -21,8 +21,8 @@
 //! Which bytes a trainer's encoder chooses is not checked, only what they say. A verifier decodes the
 //! claimed delta, which is exact on every machine whatever its kind, and compares it with chunks, which
 //! are integer arithmetic as well: the floats that find low-rank deltas decide nothing here, and a
-//! verifier spends no time on finding them. An encoder takes low rank where it leaves out less than
-//! chunks do. If chunks leave the part `e` of the squares, the squared cosine of a low-rank delta that
+//! verifier spends no time on finding them. An encoder takes low rank only where it leaves out less
+//! than chunks do. If chunks leave the part `e` of the squares, the squared cosine of a low-rank delta that
 //! was taken is above `1 - e`; that of chunks is at least as much and, since their values fit the
 //! increments well, hardly more. So an honest low-rank delta without a residual is near one million if
 //! it is hardly better than chunks, and reaches it otherwise. To be better than chunks is allowed, and

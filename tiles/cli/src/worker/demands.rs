@@ -16,7 +16,7 @@
 //! differ by the largest tolerance, as far as sketches tell drift. Up to their error no honest delta is
 //! beyond the bound, whatever the budget and however large the residual has grown.
 //!
-//! In the long run as much is sent as is trained, so a residual seldom makes a delta much longer than
+//! In the long run no more is sent than is trained, so a residual seldom makes a delta much longer than
 //! the training; it does if few bytes a chunk meet rounds that all move the same way.
 //!
 //! # Where they point

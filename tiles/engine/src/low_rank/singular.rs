@@ -84,7 +84,8 @@ impl Decomposition {
 #[derive(Debug, PartialEq)]
 pub(super) struct Subspace {
 	vectors: Vectors,
-	/// Of the squares of the matrix so many were found on the way. The subspace has more.
+	/// Of the squares of the matrix so many were found on the way. The subspace has at least as many, but
+	/// for rounding.
 	pub(super) squares: f64,
 }
 
@@ -343,7 +344,7 @@ fn products(vectors: &Vectors) -> Vec<Vec<f64>> {
 
 /// The sum of the products of entries, in eight partial sums, of which compilers make vectors.
 #[inline(always)]
-fn wide_dot(one: &[f32], other: &[f32]) -> f64 {
+pub(super) fn wide_dot(one: &[f32], other: &[f32]) -> f64 {
 	let ((ones, rest), (others, other_rest)) =
 		(one.as_chunks::<LANES>(), other.as_chunks::<LANES>());
 	let mut sums = [0.0; LANES];
