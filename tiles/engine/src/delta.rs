@@ -116,7 +116,7 @@ fn tensors_of(layout: &Layout, component: usize) -> Result<Tensors> {
 		.map_err(|source| Error::LowRank { component, source })
 }
 
-/// What compression left out so far, as far as it is kept ([`Encoded::kept`]), in units of 2^−24:
+/// What compression left out so far, as far as it is kept ([`Encoded::keep`]), in units of 2^−24:
 /// it is added to the next increments (error feedback).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Residual {

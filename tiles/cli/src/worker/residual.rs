@@ -20,7 +20,7 @@
 //!
 //! 1. Each component carries its whole residual, or halves of it until its delta is short enough. What
 //!    it does not carry waits, and what is left out now is added to it, as far as it is kept
-//!    ([`delta::Encoded::kept`]).
+//!    ([`delta::Encoded::keep`]).
 //! 2. If the whole update would not pass like that, each component carries an eighth at most.
 //! 3. If not even that passes, none is carried: the residual waits as it is, and what is left out now is
 //!    forgotten. Adding it would only make the residual grow until it never fits.
