@@ -27,8 +27,8 @@
 //! peak does not reach, no size of its block does. So only a few blocks are looked at again: to
 //! count the sizes that decide how the budget is split, and to pick those that a chunk may keep.
 //! Only what was picked is sorted and tried: with sums over the first so many of what is sorted, a plan
-//! takes a search for each of its values instead of a look at each increment. Nothing is allocated for a chunk: an [`Encoder`] keeps
-//! its lists from leaf to leaf.
+//! takes a search for each of its values instead of a look at each increment. Nothing is allocated for
+//! a chunk: an [`Encoder`] keeps its lists from leaf to leaf.
 
 use super::{
 	blob::max_chunk_bytes,

@@ -30,8 +30,8 @@ pub const ARCHITECTURE: Architecture = Architecture {
 /// of a quarter of the steps keeps it small. Other records are proven by the trace.
 ///
 /// A demonstration has a few rounds, so each must carry most of what was learned: the budget is 16
-/// times smaller than f32. Long runs can do with 112 bytes, because error feedback makes up for what a
-/// round leaves out, given hundreds of them.
+/// times smaller than f32. In long runs error feedback makes up for most of what a round leaves out: 112
+/// bytes cost some hundredths of a nat after 200 rounds (`docs/benchmarks.md`).
 pub const RECIPE: Recipe = Recipe {
 	numeric: Numeric::F32,
 	steps: 128,
