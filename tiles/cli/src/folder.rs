@@ -57,6 +57,9 @@ pub enum Error {
 	/// Another process puts a version into the folder.
 	#[error("another process is writing to {}; wait until it has ended, and try again", .0.display())]
 	Busy(PathBuf),
+	/// Another process has put a version into the folder since it was looked what was there.
+	#[error("another process has written to {} meanwhile; nothing was changed, try again", .0.display())]
+	Changed(PathBuf),
 	/// The operating system refused.
 	#[error("cannot {action} {}: {source}; check that this is the folder of a model", .path.display())]
 	Io {
@@ -191,6 +194,14 @@ impl ModelFolder {
 		Ok(Self { path: path.to_path_buf(), description })
 	}
 
+	/// Opens a folder as [`ModelFolder::open`] does, if it has a model.
+	pub fn find(path: &Path) -> Result<Option<Self>> {
+		match path.join(MODEL_FILE).exists() {
+			true => Self::open(path).map(Some),
+			false => Ok(None),
+		}
+	}
+
 	/// Puts a description into a folder whose components are there, or will be.
 	pub fn describe(path: &Path, description: Description) -> Result<Self> {
 		description.check(&path.join(MODEL_FILE))?;
@@ -203,9 +214,11 @@ impl ModelFolder {
 	/// returns how many components were written: what is right already stays.
 	///
 	/// Whatever happens, the folder has the old version or the new one. If writing fails, it is the
-	/// old one and nothing is beside it. `roots` are those of `weights`.
+	/// old one and nothing is beside it. `roots` are those of `weights`. `before` is what the caller
+	/// found in the folder when it decided on this; if there is something else by now, it stays.
 	pub fn replace(
 		path: &Path,
+		before: Option<&Description>,
 		weights: &Weights,
 		roots: &[H256],
 		snapshot: Snapshot,
@@ -214,6 +227,9 @@ impl ModelFolder {
 		let description = Description::new(architecture, None, Some(snapshot), roots.to_vec())?;
 		fs::create_dir_all(path).map_err(refused("create the folder", path))?;
 		let _lock = lock(path)?;
+		if Self::find(path)?.as_ref().map(Self::description) != before {
+			return Err(Error::Changed(path.to_path_buf()));
+		}
 		finish_interrupted(path)?;
 		let folder = Self { path: path.to_path_buf(), description };
 		let written = folder.prepare(weights).inspect_err(|_| {
@@ -400,9 +416,9 @@ fn lock(folder: &Path) -> Result<Option<File>> {
 
 /// Finishes what an attempt that was interrupted left to do, or removes what it left.
 fn finish_interrupted(folder: &Path) -> Result<()> {
-	match folder.join(MODEL_FILE).exists() {
-		true => ModelFolder::open(folder)?.settle(),
-		false => remove_next(folder),
+	match ModelFolder::find(folder)? {
+		Some(found) => found.settle(),
+		None => remove_next(folder),
 	}
 }
 
@@ -532,7 +548,9 @@ mod tests {
 	/// Puts a version into a folder, and returns how many components were written.
 	fn replace(path: &Path, version: usize) -> Result<usize> {
 		let weights = &VERSIONS[version];
-		ModelFolder::replace(path, weights, &weights.roots(), snapshot(version))
+		let found = ModelFolder::find(path)?;
+		let before = found.as_ref().map(ModelFolder::description);
+		ModelFolder::replace(path, before, weights, &weights.roots(), snapshot(version))
 	}
 
 	/// How many components of the two versions differ.
@@ -657,13 +675,33 @@ mod tests {
 		let new = &VERSIONS[1];
 		let mut roots = new.roots();
 		*roots.last_mut().unwrap() = H256::zero();
-		let refused = ModelFolder::replace(&path, new, &roots, snapshot(1));
+		let old = ModelFolder::open(&path).unwrap();
+		let before = Some(old.description());
+		let refused = ModelFolder::replace(&path, before, new, &roots, snapshot(1));
 		assert!(matches!(refused, Err(Error::Tile(blyan_tiles::Error::Root { .. }))));
 		assert_has(&path, 0);
 		assert_settled(&path);
-		let refused = ModelFolder::replace(&path, new, &roots[1..], snapshot(1));
+		let refused = ModelFolder::replace(&path, before, new, &roots[1..], snapshot(1));
 		assert!(matches!(refused, Err(Error::Description { .. })));
 		assert_has(&path, 0);
+	}
+
+	#[test]
+	fn version_that_another_process_has_put_there_meanwhile_stays() {
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("model");
+		let [old, new] = &*VERSIONS;
+		replace(&path, 1).unwrap();
+		// Decided on when the folder was empty, and when it had what is replaced before it comes.
+		let empty = ModelFolder::replace(&path, None, old, &old.roots(), snapshot(0));
+		assert!(matches!(empty, Err(Error::Changed(_))), "{empty:?}");
+		let found = ModelFolder::open(&path).unwrap();
+		replace(&path, 0).unwrap();
+		let before = Some(found.description());
+		let other = ModelFolder::replace(&path, before, new, &new.roots(), snapshot(1));
+		assert!(matches!(other, Err(Error::Changed(_))), "{other:?}");
+		assert_has(&path, 0);
+		assert_settled(&path);
 	}
 
 	#[test]

@@ -124,7 +124,9 @@ fn versions() -> [Weights; 2] {
 /// Puts a version into the folder of a model.
 fn replace(path: &Path, versions: &[Weights; 2], version: usize) {
 	let (weights, snapshot) = (&versions[version], Snapshot { model: 0, number: version as u32 });
-	ModelFolder::replace(path, weights, &weights.roots(), snapshot).unwrap();
+	let found = ModelFolder::find(path).unwrap();
+	let before = found.as_ref().map(ModelFolder::description);
+	ModelFolder::replace(path, before, weights, &weights.roots(), snapshot).unwrap();
 }
 
 /// The version that a folder has. Fails unless every component is of that version.

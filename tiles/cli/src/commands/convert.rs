@@ -3,7 +3,7 @@
 use crate::{
 	args::{FormatName, TileDiffArgs, TileExportArgs, TileImportArgs},
 	context::{usage, Context},
-	folder::{Description, ModelFolder, MODEL_FILE},
+	folder::{Description, ModelFolder},
 };
 use anyhow::{ensure, Context as _};
 use blyan_engine::burnpack::write_file as write_burnpack;
@@ -212,10 +212,9 @@ fn boxed<S: Source + 'static>(source: S) -> Box<dyn Source> {
 
 /// Components in a folder, by their list or by the architecture of a model.
 fn open_folder(path: &Path) -> anyhow::Result<Components> {
-	if !path.join(MODEL_FILE).exists() {
+	let Some(folder) = ModelFolder::find(path)? else {
 		return Ok(Components::open(path)?);
-	}
-	let folder = ModelFolder::open(path)?;
+	};
 	let architecture = folder.architecture();
 	let dimensions =
 		serde_json::to_string(architecture).context("the architecture does not serialise")?;

@@ -23,7 +23,7 @@ use crate::{
 		Chain, ChainError, View,
 	},
 	context::Context,
-	folder::{self, ModelFolder, MODEL_FILE},
+	folder::{self, ModelFolder},
 	output::bytes,
 	worker::{
 		merging::{join, merge, Accepted},
@@ -71,7 +71,11 @@ pub async fn model_pull(args: ModelPullArgs, context: &Context) -> anyhow::Resul
 		bail!("the chain keeps too little of model {} to tell the roots of snapshot {number}; pull a newer one", args.id);
 	}
 
-	let here = begun(&args, number, &architecture, &view).await?;
+	let found = ModelFolder::find(&args.out)?;
+	let here = match &found {
+		Some(found) => begun(found, &args, number, &architecture, &view).await?,
+		None => None,
+	};
 	let costs = Costs::new(&architecture, updates_of(&view, &target).await?);
 	let published = args.tiles_dir.clone().map(|folder| Published::new(chain.clone(), folder));
 	let (model_id, seed) = (args.id, first.definition.init_seed);
@@ -79,7 +83,9 @@ pub async fn model_pull(args: ModelPullArgs, context: &Context) -> anyhow::Resul
 	let reached = catch_up(&pull, number, costs).await?;
 	name_difference(reached.found.weights(), &roots)?;
 	let snapshot = folder::Snapshot { model: args.id, number };
-	let written = ModelFolder::replace(&args.out, reached.found.weights(), &roots, snapshot)?;
+	let before = found.as_ref().map(ModelFolder::description);
+	let weights = reached.found.weights();
+	let written = ModelFolder::replace(&args.out, before, weights, &roots, snapshot)?;
 	let size = architecture.components().iter().map(|component| component.bytes).sum();
 	context.output.record(&PulledRow {
 		model: args.id,
@@ -207,15 +213,12 @@ impl Sources for Pull<'_> {
 /// Fails if the folder belongs to something else, or has a newer snapshot and nobody asked for an
 /// older one.
 async fn begun(
+	here: &ModelFolder,
 	args: &ModelPullArgs,
 	number: u32,
 	architecture: &Architecture,
 	view: &View,
 ) -> anyhow::Result<Option<(Weights, u32)>> {
-	if !args.out.join(MODEL_FILE).exists() {
-		return Ok(None);
-	}
-	let here = ModelFolder::open(&args.out)?;
 	let shown = args.out.display();
 	let Some(snapshot) = here.description().snapshot else {
 		bail!("{shown} has weights that are of no snapshot; name another folder");
