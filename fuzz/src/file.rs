@@ -199,7 +199,9 @@ pub fn eeb(input: &[u8]) {
 	assert_eq!(executable.encode(), input);
 	let (tensors, nodes) = (executable.tensors(), executable.nodes());
 	assert!((1..=MAX_TENSORS).contains(&tensors.len()) && (1..=MAX_NODES).contains(&nodes.len()));
-	assert!(executable.widest() <= MAX_EXTENT);
+	let least = executable.input().width + executable.output().width;
+	let most = (nodes.len() as u32 + 1) * MAX_EXTENT;
+	assert!((least..=most).contains(&executable.row_columns()));
 	let mut end = 0;
 	for tensor in tensors {
 		assert!(tensor.offset_bytes >= end && tensor.offset_bytes.is_multiple_of(ALIGNMENT_BYTES));

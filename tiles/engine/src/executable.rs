@@ -37,7 +37,8 @@ pub const HIGHER_ORDER: f64 = 17.0 / 16.0;
 /// Below the smallest normal number rounding is not relative any more. What that can add up to is less
 /// than this.
 pub const UNDERFLOW: f64 = 2.0 * f32::MIN_POSITIVE as f64;
-/// The most numbers that one value of a graph may have while it runs, 1 GiB.
+/// The most numbers that all rows of a graph may have together in one run, 1 GiB. The weights come
+/// on top, which are as large as the graph says, and what a product needs while it is computed.
 pub const MAX_ROW_NUMBERS: usize = 1 << 28;
 
 /// What the runtime knows the weights as; it wants a name that ends like this.
@@ -52,7 +53,7 @@ pub struct Runner {
 	model: Model,
 	input: usize,
 	output: usize,
-	widest: usize,
+	row_columns: usize,
 }
 
 impl Runner {
@@ -76,14 +77,14 @@ impl Runner {
 			model,
 			input: executable.input().width as usize,
 			output: executable.output().width as usize,
-			widest: executable.widest() as usize,
+			row_columns: executable.row_columns() as usize,
 		})
 	}
 
 	/// Runs the graph on rows of finite numbers, `[tokens, input width]`, one after the other, and
 	/// returns `[tokens, output width]`.
 	pub fn run(&self, input: &[f32]) -> Result<Vec<f32>> {
-		let tokens = rows(input, self.input, self.widest)?;
+		let tokens = rows(input, self.input, self.row_columns)?;
 		let value = ValueView::from_shape([tokens, self.input], input)
 			.map_err(|error| runtime("give the input to", &self.component, &error))?;
 		let output = self
@@ -107,9 +108,10 @@ fn runtime(action: &'static str, component: &str, error: &dyn std::error::Error)
 	Error::Runtime { action, component: component.to_owned(), message: error.to_string() }
 }
 
-/// The number of rows of an input. Fails if it is not made of rows, or not finite.
-fn rows(input: &[f32], width: usize, widest: usize) -> Result<usize> {
-	let most = MAX_ROW_NUMBERS / widest.max(1);
+/// The number of rows of an input. `row_columns` are those of all rows of the graph. Fails if the
+/// input is not made of rows, has too many of them, or is not finite.
+fn rows(input: &[f32], width: usize, row_columns: usize) -> Result<usize> {
+	let most = MAX_ROW_NUMBERS / row_columns.max(1);
 	let (count, found) = (input.len() / width.max(1), input.len());
 	if count == 0 || count > most || count.checked_mul(width) != Some(found) {
 		return Err(Error::Rows { width, found, most });
@@ -191,7 +193,7 @@ pub fn compare(
 pub fn by_engine(bound: &Bound<'_>, input: &[f32], device: &Device) -> Result<Vec<f32>> {
 	let [w1, w2] = matrices(bound.executable())?;
 	let [inner, width] = w1.shape.map(|extent| extent as usize);
-	let tokens = rows(input, width, inner.max(width))?;
+	let tokens = rows(input, width, bound.executable().row_columns() as usize)?;
 	let device = device.tensors();
 	let matrix = |tensor: &Reference, shape: [usize; 2]| {
 		let weights = bound.tensor(tensor).iter().map(|weight| float(*weight)).collect();
@@ -209,7 +211,7 @@ pub fn by_engine(bound: &Bound<'_>, input: &[f32], device: &Device) -> Result<Ve
 pub fn tolerances(bound: &Bound<'_>, input: &[f32]) -> Result<Vec<f64>> {
 	let [w1, w2] = matrices(bound.executable())?;
 	let [inner, width] = w1.shape.map(|extent| extent as usize);
-	rows(input, width, inner.max(width))?;
+	rows(input, width, bound.executable().row_columns() as usize)?;
 	let sizes = |tensor: &Reference| -> Vec<f64> {
 		bound.tensor(tensor).iter().map(|weight| f64::from(float(*weight)).abs()).collect()
 	};
@@ -409,6 +411,28 @@ mod tests {
 			assert!(matches!(refused, Err(Error::NotFinite { what: "input" })));
 		}
 		assert!(matches!(runner.run(&[1e30; 24]), Err(Error::NotFinite { what: "output" })));
+	}
+
+	#[test]
+	fn rows_of_all_values_are_bounded_together() {
+		let folder = tempfile::tempdir().unwrap();
+		let architecture = Architecture { d_model: 1, heads: 1, d_ff: u16::MAX, ..small() };
+		let layout = Layout::new(&architecture).unwrap();
+		let index = layout.expert(0, 0);
+		let weights = vec![0; layout.weights(index)];
+		let (executable, file) = exported(&folder, &layout.components()[index], &weights);
+		let bound = executable.bind(&file).unwrap();
+		// Input and output, and the inner rows three times.
+		let fits = MAX_ROW_NUMBERS / (2 + 3 * usize::from(u16::MAX));
+		let input = vec![1f32; fits + 1];
+		let ran = Runner::load(&bound).unwrap().run(&input);
+		let computed = by_engine(&bound, &input, &Device::named("cpu").unwrap());
+		for refused in [ran, computed, tolerances(&bound, &input).map(|_| Vec::new())] {
+			let Err(Error::Rows { width: 1, found, most }) = refused else {
+				panic!("more rows than fit together were not refused");
+			};
+			assert_eq!((found, most), (fits + 1, fits));
+		}
 	}
 
 	#[test]

@@ -14,7 +14,7 @@
 //! | [`delta`] | increments to compressed deltas, deltas to merged weights |
 //! | [`low_rank`] | increments of a matrix to a product of two thin ones |
 //! | [`mapped`] | [`Mapped`]: a model that is run from its tile files, and [`Model`]: what is run |
-//! | [`payload`] | tile files as tensors, without a copy or in one upload |
+//! | [`payload`] | tile files as tensors, without a copy, or in one buffer of a card |
 //! | [`product`] | products of matrices that are larger than memory |
 //! | [`burnpack`] | weights to files of burn's own format |
 //! | [`batch`] | windows of bytes cut out of records |

@@ -7,9 +7,10 @@
 //! [`Payload`](crate::payload::Payload). [`Model`] is what measuring and generating take: such a
 //! model, or [`Weights`], which whoever trains, merges or moves weights needs.
 //!
-//! Files of master weights give the bits of the same weights in memory. Components of any other
-//! element type, as `blyan_tiles::interchange::components` writes them, are run as well; the type
-//! may differ from component to component.
+//! Files of master weights give the bits of the same weights in memory. Components of other element
+//! types, as `blyan_tiles::interchange::components` writes them, are run as well, on every device
+//! that computes with the type: `wgpu` does neither with `i8` nor with `bf16`, see
+//! [`payload`](crate::payload). The type may differ from component to component.
 //!
 //! # Memory
 //!
@@ -72,7 +73,7 @@ impl Mapped {
 	/// verified their roots.
 	///
 	/// Fails if a component is missing, or if one of master weights has the wrong length; of other
-	/// element types that shows when the model is run.
+	/// element types that shows when the model is run, and so does whether the device has the type.
 	pub fn new(architecture: &Architecture, files: Vec<TileFile>) -> Result<Self> {
 		let layout = Layout::new(architecture)?;
 		let (expected, found) = (layout.components().len(), files.len());

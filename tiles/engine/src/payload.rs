@@ -1,14 +1,28 @@
-//! Tile files as tensors: shared with the mapping on the processor, in one upload on a card.
+//! Tile files as tensors: shared with the mapping on the processor, in one buffer on a card.
 //!
 //! # Overview
 //!
 //! [`Payload::of`] makes one tensor of all numbers of a component. On the processor it is the
 //! mapping of the file itself: nothing is copied, and pages come from the disk when they are read.
-//! On a card it is one buffer, which one write fills from the mapping, by way of memory that the
-//! driver keeps for that. The scales of `i8` are a second tensor, and a second write.
+//! On a card it is one buffer. burn is handed the mapping for it as a whole, without a copy; by way
+//! of what memory the driver fills the buffer, and in how many writes, is up to the driver. The
+//! scales of `i8` are a second tensor, and a second buffer.
 //! [`Payload::floats`] makes floats of the numbers where they are, and [`matrix`] is a tensor of the
 //! component as a view of them; [`Payload::matrices`] makes all tensors of a component.
 //! [`Mapped`](crate::Mapped) is a model whose components are such files.
+//!
+//! # What devices compute with
+//!
+//! | element type | `cpu` | `wgpu` | `cuda` |
+//! |---|---|---|---|
+//! | `i32`, `f32` | yes | yes | yes |
+//! | `f16` | yes | if the card and its driver have it | yes |
+//! | `bf16`, `i8` | yes | no | yes |
+//!
+//! `wgpu` compiles to WGSL, the shading language of WebGPU, which has neither `bf16` nor integers
+//! of 8 bits. [`Payload::of`] refuses what a device does not compute with, and so no model with such a
+//! component runs there. The tests hold the first two columns; the third is what burn 0.22 says of
+//! NVIDIA's cards, on none of which the tests have run yet.
 //!
 //! # What is copied
 //!

@@ -102,7 +102,17 @@ fn multiply_rows<L: Leaves>(
 	leaves: impl Fn() -> Result<L> + Sync,
 ) -> Result<Vec<f32>> {
 	let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-	let threads = cores.min(MAX_THREADS).min(matrix.rows);
+	multiply_rows_on(cores.min(MAX_THREADS), matrix, x, leaves)
+}
+
+/// The same product, computed on at most so many threads, one at least.
+fn multiply_rows_on<L: Leaves>(
+	most_threads: usize,
+	matrix: &Matrix,
+	x: &[f32],
+	leaves: impl Fn() -> Result<L> + Sync,
+) -> Result<Vec<f32>> {
+	let threads = most_threads.min(matrix.rows);
 	let run = matrix.rows.div_ceil(threads);
 	let leaves = &leaves;
 	thread::scope(|scope| {
@@ -233,6 +243,25 @@ mod tests {
 			assert_eq!(bits(&streamed), expected, "{matrix:?}");
 			let mapped = multiply_mapped(&file, &matrix, &x).unwrap();
 			assert_eq!(bits(&mapped), expected, "{matrix:?}");
+		}
+	}
+
+	#[test]
+	fn products_do_not_depend_on_the_number_of_threads() {
+		let count = LEAF_WEIGHTS + 64;
+		let weights = weights(count, 1);
+		let (_folder, file, stream) = both(&weights);
+		// The last thread has fewer rows than the others, or there are more threads than rows.
+		for (first, rows, cols) in [(5, 50, 1_311), (LEAF_WEIGHTS - 9, 3, 20)] {
+			let matrix = Matrix { weights: count, first, rows, cols };
+			let x = vector(cols, 2);
+			let expected = bits(&naive(&weights, &matrix, &x));
+			for threads in 1..=17 {
+				let streamed = multiply_rows_on(threads, &matrix, &x, || Ok(stream.reader()?));
+				assert_eq!(bits(&streamed.unwrap()), expected, "{threads} threads");
+				let mapped = multiply_rows_on(threads, &matrix, &x, || Ok(&file));
+				assert_eq!(bits(&mapped.unwrap()), expected, "{threads} threads");
+			}
 		}
 	}
 

@@ -12,11 +12,16 @@ use std::{num::NonZeroUsize, panic, thread};
 
 /// The hashes of a payload's leaves, in order.
 pub fn leaf_hashes(payload: &[u8]) -> Vec<H256> {
-	let leaves = payload.len().div_ceil(LEAF_BYTES);
 	let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+	leaf_hashes_on(cores, payload)
+}
+
+/// The same hashes, computed on at most so many threads.
+fn leaf_hashes_on(most_threads: usize, payload: &[u8]) -> Vec<H256> {
+	let leaves = payload.len().div_ceil(LEAF_BYTES);
 	// A thread that does not fill the lanes once is not worth starting.
 	let lanes = hash::lanes();
-	let threads = cores.min(leaves / lanes);
+	let threads = most_threads.min(leaves / lanes);
 	if threads < 2 {
 		return tree::leaf_hashes(payload);
 	}
@@ -58,6 +63,20 @@ mod tests {
 
 	#[test]
 	fn hashes_do_not_depend_on_the_number_of_threads() {
+		// Each of 17 threads has as many leaves as it hashes at once, the last of them a short one.
+		// Fewer threads have parts of other lengths.
+		let bytes = (17 * hash::lanes() - 1) * LEAF_BYTES + 5;
+		let pattern: Vec<u8> = (0..251).collect();
+		let mut payload = pattern.repeat(bytes.div_ceil(pattern.len()));
+		payload.truncate(bytes);
+		let expected = tree::leaf_hashes(&payload);
+		for threads in 1..=17 {
+			assert!(leaf_hashes_on(threads, &payload) == expected, "{threads} threads");
+		}
+	}
+
+	#[test]
+	fn hashes_of_any_length_are_those_of_one_thread() {
 		let bytes: Vec<u8> = (0..23 * LEAF_BYTES + 5).map(|i| (i % 251) as u8).collect();
 		for leaves in [0, 1, 3, 4, 7, 8, 9, 16, 23] {
 			for extra in [0, 1, 5] {

@@ -140,8 +140,8 @@ fn read_input(args: &ModelRunExpertArgs, graph: &Executable) -> anyhow::Result<V
 	if let Some(path) = &args.input {
 		return read_numbers(path, most);
 	}
-	// The widest rows are those that count.
-	let (rows, most_rows) = (args.tokens as usize, most / (graph.widest() as usize).max(1));
+	// The rows of all values count.
+	let (rows, most_rows) = (args.tokens as usize, most / (graph.row_columns() as usize).max(1));
 	if rows == 0 || rows > most_rows {
 		return Err(usage(format!("--tokens: give 1 to {most_rows}")));
 	}

@@ -41,10 +41,11 @@ pub(super) enum Place {
 	Output,
 }
 
-/// Checks that every value is given once and used, and that operators fit their inputs.
+/// Checks that every value is given once and used, and that operators fit their inputs. Returns the
+/// columns of all rows together.
 ///
 /// There are at most a few dozen values, so looking through all of them is quick.
-pub(super) fn check(executable: &Executable) -> Result<(), (Place, ErrorKind)> {
+pub(super) fn check(executable: &Executable) -> Result<u32, (Place, ErrorKind)> {
 	let mut values = Vec::new();
 	add(&mut values, super::UNIT, Kind::Unit, Place::Unit)?;
 	let input = &executable.input;
@@ -65,7 +66,13 @@ pub(super) fn check(executable: &Executable) -> Result<(), (Place, ErrorKind)> {
 		let kind = result(node.operator, &operands).ok_or((place, ErrorKind::Operands))?;
 		add(&mut values, &node.output, kind, place)?;
 	}
-	check_uses(executable, &values)
+	check_uses(executable, &values)?;
+	let columns = values.iter().map(|value| match value.kind {
+		Kind::Rows(columns) => columns,
+		_ => 0,
+	});
+	// No overflow: at most 65 values are rows, each of fewer than 2^16 columns.
+	Ok(columns.sum())
 }
 
 fn add<'a>(

@@ -54,8 +54,9 @@
 //! | `MatMul` | rows `[tokens, n]` and a matrix `[n, m]` | rows `[tokens, m]` |
 //! | `Relu` | rows | what is above zero of them |
 //!
-//! There are no others, so a graph has no loops, and what it takes to run it follows from its shapes.
-//! Every value is used, matrices once, and the output is what the last node gives.
+//! There are no others, so a graph has no loops, and what it takes to run it follows from its
+//! shapes: [`Executable::row_columns`] numbers for each token, beside the weights. Every value is
+//! used, matrices once, and the output is what the last node gives.
 //!
 //! # Example
 //!
@@ -429,11 +430,12 @@ impl Executable {
 		&self.output
 	}
 
-	/// The widest rows that come up when it runs, in columns.
-	pub fn widest(&self) -> u32 {
-		// Rows are the input, or what a product with a matrix gives.
-		let extents = self.tensors.iter().flat_map(|tensor| tensor.shape);
-		extents.fold(self.input.width, u32::max)
+	/// The columns of all rows that come up when it runs, those of the input included: so many
+	/// numbers for each token. No order of the nodes holds more at once, nor does a runtime that
+	/// keeps what it does not need any more.
+	pub fn row_columns(&self) -> u32 {
+		// It was checked when it was made. If it were not, there would be no room for any token.
+		check::check(self).unwrap_or(u32::MAX)
 	}
 
 	fn header(&self, payload: &[u8], path: &Path) -> crate::Result<Header> {

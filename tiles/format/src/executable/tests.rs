@@ -69,7 +69,7 @@ fn golden_files_are_written_and_read_as_they_are() {
 	assert_eq!(bound.tensor(w1), &weights.weights().unwrap()[..96]);
 	assert_eq!(bound.tensor(w2), &weights.weights().unwrap()[128..224]);
 	assert_eq!(bound.payload(), weights.payload());
-	assert_eq!((executable.component(), executable.widest()), ("layer.1.expert.2", 12));
+	assert_eq!(executable.component(), "layer.1.expert.2");
 }
 
 #[test]
@@ -213,6 +213,40 @@ fn every_rule_of_the_graph_is_kept() {
 	assert_eq!(refused(matrices_again), ErrorKind::Uses);
 	let overlapping = |graph: &mut Executable| graph.tensors[1].offset_bytes = 0;
 	assert_eq!(refused(overlapping), ErrorKind::Offset);
+}
+
+#[test]
+fn columns_of_all_rows_are_counted_together() {
+	// Input and output, and the inner rows as a product, above zero and squared.
+	assert_eq!(expert().row_columns(), 2 * 8 + 3 * 12);
+
+	// In this order 29 copies of wide rows are held at once.
+	let (wide, copies) = (60_000, 29);
+	let mut nodes = vec![
+		node(Operator::Cast, &["w"], "w.unscaled"),
+		node(Operator::Mul, &["w.unscaled", UNIT], "w.float"),
+		node(Operator::MatMul, &["input", "w.float"], "wide"),
+	];
+	for copy in 0..copies {
+		nodes.push(node(Operator::Relu, &["wide"], &format!("copy.{copy}")));
+	}
+	let mut output = String::from("copy.0");
+	for copy in 1..copies {
+		let product = format!("product.{copy}");
+		nodes.push(node(Operator::Mul, &[&output, &format!("copy.{copy}")], &product));
+		output = product;
+	}
+	let tensor = Reference { name: String::from("w"), shape: [1, wide], offset_bytes: 0 };
+	let hostile = Executable {
+		tensors: vec![tensor],
+		nodes,
+		input: Port { name: String::from("input"), width: 1 },
+		output: Port { name: output, width: wide },
+		..expert()
+	};
+	let hostile = Executable::decode(&hostile.encode()).unwrap();
+	// The input, the product with the matrix, its copies, and their products.
+	assert_eq!(hostile.row_columns(), 1 + wide * (1 + copies + copies - 1));
 }
 
 #[test]

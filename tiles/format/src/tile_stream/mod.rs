@@ -207,11 +207,16 @@ impl TileStream {
 	/// The hashes of all leaves, computed from what is stored: on all cores, four or eight
 	/// leaves at a time.
 	pub fn leaf_hashes(&self) -> Result<Vec<H256>> {
-		let leaves = self.leaf_count();
 		let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
+		self.leaf_hashes_on(cores.min(MAX_THREADS))
+	}
+
+	/// The same hashes, computed on at most so many threads.
+	fn leaf_hashes_on(&self, most_threads: u64) -> Result<Vec<H256>> {
+		let leaves = self.leaf_count();
 		// A thread that does not fill the lanes once is not worth starting.
 		let lanes = hash::lanes() as u64;
-		let threads = cores.min(MAX_THREADS).min(leaves / lanes).max(1);
+		let threads = most_threads.min(leaves / lanes).max(1);
 		let run = leaves.div_ceil(threads).next_multiple_of(lanes);
 		thread::scope(|scope| {
 			let workers: Vec<_> = (0..leaves)
@@ -605,4 +610,33 @@ fn read_at(file: &File, target: &mut [u8], offset: u64) -> io::Result<()> {
 		}
 	}
 	Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn hashes_do_not_depend_on_the_number_of_threads() {
+		let most_threads = MAX_THREADS + 1;
+		// Each of so many threads has as many leaves as it hashes at once, the last of them a short
+		// one. Fewer threads have parts of other lengths.
+		let bytes = (most_threads as usize * hash::lanes() - 1) * LEAF_BYTES + 1_280;
+		let pattern: Vec<u8> = (0..251).collect();
+		let mut payload = pattern.repeat(bytes.div_ceil(pattern.len()));
+		payload.truncate(bytes);
+
+		let folder = tempfile::tempdir().unwrap();
+		let path = folder.path().join("a.blys");
+		let header = Header::weights(bytes as u64, H256::zero()).unwrap();
+		let mut writer = TileStreamWriter::new(&path, &header).unwrap();
+		writer.write_from(&mut &payload[..]).unwrap();
+		writer.finish().unwrap();
+		let stream = TileStream::open(&path).unwrap();
+		let expected = tree::leaf_hashes(&payload);
+		for threads in 1..=most_threads {
+			let hashes = stream.leaf_hashes_on(threads).unwrap();
+			assert!(hashes == expected, "{threads} threads");
+		}
+	}
 }
