@@ -342,17 +342,19 @@ def safetensors_files():
 
 
 def lists():
-	"""Lists of the two components that the target has: weights 0, 1, 2 and so on, 128 and 64 of them."""
+	"""Lists of the two components that the target has: weights 1, 2, 3 and so on, then zeros."""
 	roots = {}
-	for name, weights in (("layer.0", 128), ("head", 64)):
-		file = tiles.file_of(list(range(weights)))
+	for name, count, held in (("layer.0", 128, 67), ("head", 64, 1)):
+		file = tiles.file_of(list(range(1, held + 1)) + [0] * (count - held))
 		roots[name] = "0x" + tiles.Header.decode(file[: tiles.HEADER_BYTES]).root.hex()
 	tensor = lambda name, shape, offset: {"name": name, "shape": shape, "offset": offset, "source": "f32"}
-	first = {"name": "layer.0", "root": roots["layer.0"]}
-	first["tensors"] = [tensor("a", [8, 8], 0), tensor("b", [3], 256)]
-	second = {"name": "head", "root": roots["head"], "tensors": [tensor("c", [], 0)]}
+	component = lambda name, tensors: {
+		"name": name, "root": roots[name], "dtype": "i32", "fraction_bits": 24, "tensors": tensors,
+	}
+	first = component("layer.0", [tensor("a", [8, 8], 0), tensor("b", [3], 256)])
+	second = component("head", [tensor("c", [], 0)])
 	for components in ([first, second], [second], []):
-		yield json.dumps({"version": 1, "components": components}).encode()
+		yield json.dumps({"version": 2, "components": components}).encode()
 
 
 def records():

@@ -85,7 +85,8 @@ fn file_of(input: &[u8]) -> Vec<u8> {
 }
 
 /// A file that is opened is what its header says; it is verified if and only if its payload has the
-/// root that its header states; and it gives away no bytes but those of its payload.
+/// root that its header states and zeros where the shape has nothing; and it gives away no bytes but
+/// those of its payload.
 pub fn tile_file(input: &[u8]) {
 	SCRATCH.with(|scratch| check_file(&scratch.0, &file_of(input)));
 }
@@ -98,8 +99,10 @@ fn check_file(path: &Path, bytes: &[u8]) {
 	assert_eq!(file.payload(), payload);
 
 	let root = bytes_root(payload).expect("no header is for an empty payload");
-	assert_eq!(file.verify(&root).is_ok(), root == file.root());
-	assert_eq!(file.verify(&file.root()).is_ok(), root == file.root());
+	let genuine = root == file.root() && file.header().check_padding(payload).is_ok();
+	assert_eq!(file.verify(&root).is_ok(), genuine);
+	assert_eq!(file.verify(&file.root()).is_ok(), genuine);
+	assert_eq!(file.header().verify(payload).is_ok(), genuine);
 	assert_eq!(file.damaged_leaves(&file.leaf_hashes()).ok(), Some(Vec::new()));
 
 	let leaves = (0..file.leaf_count()).map(|leaf| file.leaf_bytes(leaf).expect("it is there"));

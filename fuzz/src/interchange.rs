@@ -56,8 +56,9 @@ pub fn safetensors(input: &[u8]) {
 	}
 }
 
-/// The tile files that the list of an input may be about.
-const COMPONENTS: [(&str, usize); 2] = [("layer.0.blyt", 128), ("head.blyt", 64)];
+/// The tile files that the list of an input may be about: their weights, and how many of them are
+/// not zero, so that lists of fewer have padding.
+const COMPONENTS: [(&str, usize, usize); 2] = [("layer.0.blyt", 128, 67), ("head.blyt", 64, 1)];
 
 /// The folder of this thread, in the folder for temporary files.
 struct Scratch(PathBuf);
@@ -67,8 +68,9 @@ impl Scratch {
 		static COUNTER: AtomicU32 = AtomicU32::new(0);
 		let count = COUNTER.fetch_add(1, Ordering::Relaxed);
 		let folder = env::temp_dir().join(format!("blyan-fuzz-list-{}-{count}", process::id()));
-		for (name, weights) in COMPONENTS {
-			let weights: Vec<i32> = (0..weights).map(|weight| weight as i32).collect();
+		for (name, count, held) in COMPONENTS {
+			let mut weights: Vec<i32> = (1..=held as i32).collect();
+			weights.resize(count, 0);
 			TileFile::create(folder.join(name), &weights)
 				.expect("the folder for temporary files can be written");
 		}
@@ -104,7 +106,7 @@ pub fn components(input: &[u8]) {
 		fs::write(scratch.0.join(LIST_FILE), input)
 			.expect("the folder for temporary files can be written");
 		if let Ok(components) = Components::open(&scratch.0) {
-			let weights: usize = COMPONENTS.iter().map(|(_, weights)| weights).sum();
+			let weights: usize = COMPONENTS.iter().map(|(_, count, _)| count).sum();
 			check(&components, 4 * weights, 32);
 		}
 	});

@@ -30,7 +30,8 @@
 //!
 //! - Numbers are little-endian. There is one valid encoding per value.
 //! - Decoders check every limit before they allocate, refuse trailing bytes, non-zero padding and
-//!   unknown versions, and name the offset of what they refuse.
+//!   unknown versions, and name the offset of what they refuse. Of the payload of a [`tensor`] block
+//!   padding is checked where its shapes are known and all of it is there.
 //! - No panic, no floating point, no unbounded loop. No unsafe code but for the instructions of a
 //!   processor with which [`hash`] and [`delta`] are fast; there is none of it in WASM.
 //!

@@ -23,10 +23,18 @@
 //!
 //! A tensor block's payload is as long as its shape says, padded with zeros to
 //! [`ALIGNMENT_BYTES`]. A component of several tensors is one payload, in the order and at the
-//! offsets that [`crate::model`] gives; its shape is then `[payload bytes / bytes of an element]`.
-//! With `i8`, one little-endian `f32` scale for each index of the first dimension follows at the
-//! offset of the scales, padded likewise. In a component of several `i8` tensors, the scales of each
-//! tensor follow in their order, one for each row of its last dimension, each tensor's padded.
+//! offsets that [`crate::model`] gives; its shape has then one dimension, the bytes of all elements
+//! with their padding, divided by the bytes of one.
+//!
+//! With `i8`, one little-endian `f32` scale for each row follows at the offset of the scales,
+//! padded likewise. A *row* is a run along the last dimension, so there are as many as the other
+//! dimensions multiply to. In a component of several `i8` tensors, the scales of each tensor follow
+//! in their order, each tensor's padded. A header of one dimension does not say how many rows there
+//! are: it may be that of a component, whose scales are at most one for each element.
+//!
+//! Padding that is not zero is refused where it is known what is padding: in a tensor by
+//! [`Header::verify`], between tensors by whoever knows their shapes, with [`check_padding`]. Who
+//! reads leaf by leaf, as streams are read, sees the bytes of the root and checks no padding.
 //!
 //! # Tile streams
 //!
@@ -56,7 +64,7 @@ use crate::{
 };
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use core::{fmt, ops::Range};
+use core::{fmt, iter, ops::Range};
 use scale_info::TypeInfo;
 
 /// Bytes in a header.
@@ -69,6 +77,8 @@ pub const VERSION: u8 = 1;
 pub const MAX_RANK: u32 = 4;
 /// Every tensor and every block of scales is padded with zeros to a multiple of this.
 pub const ALIGNMENT_BYTES: u64 = 256;
+/// Bytes of the scale of a row of `i8`.
+pub const SCALE_BYTES: u64 = 4;
 /// The longest payload, 1 TiB.
 pub const MAX_PAYLOAD_BYTES: u64 = 1 << 40;
 /// Fraction bits of master weights unless a spec says otherwise: value = `q · 2^−24`.
@@ -157,11 +167,12 @@ impl PayloadType {
 	TypeInfo,
 )]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum DType {
 	/// `i32` fixed point: value = `q · 2^−fraction_bits`. Master weights are this.
 	#[codec(index = 0)]
 	I32,
-	/// `i8` with one `f32` scale for each index of the first dimension.
+	/// `i8` with one `f32` scale for each row, which is a run along the last dimension.
 	#[codec(index = 1)]
 	I8,
 	/// IEEE 754 binary16.
@@ -297,6 +308,11 @@ pub enum ErrorKind {
 	},
 	/// The offset of the scales does not fit the element type, the shape or the payload.
 	ScalesOffset(u64),
+	/// A byte of the payload is not zero, though neither elements nor scales hold it.
+	Padding {
+		/// Its offset in the payload.
+		found: u64,
+	},
 	/// The payload hashes to another root.
 	Root,
 }
@@ -309,7 +325,10 @@ impl Error {
 
 impl fmt::Display for Error {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-		write!(f, "at byte {} of the header: ", self.offset)?;
+		// Padding has its own place, in the payload.
+		if !matches!(self.kind, ErrorKind::Padding { .. }) {
+			write!(f, "at byte {} of the header: ", self.offset)?;
+		}
 		match self.kind {
 			ErrorKind::HeaderLength { found } => {
 				write!(f, "a header has {HEADER_BYTES} bytes, found {found}")
@@ -336,6 +355,9 @@ impl fmt::Display for Error {
 			}
 			ErrorKind::ScalesOffset(found) => {
 				write!(f, "scales at byte {found} do not fit the rest of the header")
+			}
+			ErrorKind::Padding { found } => {
+				write!(f, "byte {found} of the payload is beside its tensors and must be zero")
 			}
 			ErrorKind::Root => write!(f, "the payload does not hash to this root"),
 		}
@@ -456,16 +478,38 @@ impl Header {
 		Ok(header)
 	}
 
-	/// Checks that `payload` is the payload of this header: its length and its root.
+	/// Checks that `payload` is the payload of this header: its length, its root and, in a tensor
+	/// block, the padding that the shape tells of.
 	pub fn verify(&self, payload: &[u8]) -> Result<(), Error> {
 		let found = payload.len() as u64;
 		if found != self.payload_bytes {
 			return Err(Error::new(PAYLOAD_BYTES_OFFSET, ErrorKind::PayloadBytes { found }));
 		}
 		match tree::bytes_root(payload) {
-			Ok(root) if root == self.root => Ok(()),
+			Ok(root) if root == self.root => self.check_padding(payload),
 			_ => Err(Error::new(ROOT_OFFSET, ErrorKind::Root)),
 		}
+	}
+
+	/// Checks that a tensor block's payload of the right length is zero where the shape has neither
+	/// elements nor scales. Another payload has no padding of its own.
+	///
+	/// A component of several tensors has padding between them, which its shape does not tell of:
+	/// see [`check_padding`].
+	pub fn check_padding(&self, payload: &[u8]) -> Result<(), Error> {
+		if self.payload_type != PayloadType::TensorBlock {
+			return Ok(());
+		}
+		let elements = 0..self.elements_length()?;
+		let scales = match (self.dtype, self.rows()) {
+			(DType::I8, Some(rows)) => {
+				let end = self.scales_offset.saturating_add(rows.saturating_mul(SCALE_BYTES));
+				self.scales_offset..end
+			}
+			(DType::I8, None) => self.scales_offset..self.payload_bytes,
+			_ => elements.end..elements.end,
+		};
+		check_padding(payload, [elements, scales])
 	}
 
 	/// The relations between the fields, in the order of their offsets.
@@ -517,23 +561,74 @@ impl Header {
 		if self.scales_offset != elements_bytes {
 			return Err(wrong_scales);
 		}
-		if !found.is_multiple_of(ALIGNMENT_BYTES) {
-			return Err(wrong_bytes);
+		// The offset is less than the payload's bytes. Neither product overflows, since there are
+		// at most as many rows as elements, and these have at most 2^40 bytes.
+		let scales_bytes = found.saturating_sub(self.scales_offset);
+		let fits = match self.rows() {
+			Some(rows) => {
+				let exact = rows.saturating_mul(SCALE_BYTES);
+				exact.checked_next_multiple_of(ALIGNMENT_BYTES) == Some(scales_bytes)
+			}
+			None => {
+				scales_bytes.is_multiple_of(ALIGNMENT_BYTES)
+					&& scales_bytes <= elements_bytes.saturating_mul(SCALE_BYTES)
+			}
+		};
+		if fits {
+			Ok(())
+		} else {
+			Err(wrong_bytes)
 		}
-		Ok(())
+	}
+
+	/// Rows of the tensor, if the shape says how many: of one dimension it may be a component's.
+	fn rows(&self) -> Option<u64> {
+		match self.shape.split_last() {
+			Some((_, outer)) if !outer.is_empty() => {
+				outer.iter().try_fold(1u64, |rows, extent| rows.checked_mul(u64::from(*extent)))
+			}
+			_ => None,
+		}
 	}
 
 	/// Bytes of the elements, padded.
 	fn elements_bytes(&self) -> Result<u64, Error> {
+		self.elements_length()?
+			.checked_next_multiple_of(ALIGNMENT_BYTES)
+			.filter(|bytes| *bytes <= MAX_PAYLOAD_BYTES)
+			.ok_or(Error::new(SHAPE_OFFSET, ErrorKind::Shape))
+	}
+
+	/// Bytes of the elements, without padding.
+	fn elements_length(&self) -> Result<u64, Error> {
 		self.shape
 			.iter()
 			.try_fold(self.dtype.element_bytes(), |bytes, extent| {
 				bytes.checked_mul(u64::from(*extent))
 			})
-			.and_then(|bytes| bytes.checked_next_multiple_of(ALIGNMENT_BYTES))
-			.filter(|bytes| *bytes <= MAX_PAYLOAD_BYTES)
 			.ok_or(Error::new(SHAPE_OFFSET, ErrorKind::Shape))
 	}
+}
+
+/// Checks that `payload` is zero everywhere but in `parts`, which are in ascending order and apart.
+/// What is refused is named by its offset in the payload.
+pub fn check_padding(
+	payload: &[u8],
+	parts: impl IntoIterator<Item = Range<u64>>,
+) -> Result<(), Error> {
+	let bytes = payload.len() as u64;
+	let mut end = 0;
+	for part in parts.into_iter().chain(iter::once(bytes..bytes)) {
+		// Both are at most the length of the payload, which is in memory.
+		let [start, stop] = [end, part.start].map(|offset| offset.min(bytes) as usize);
+		let gap = payload.get(start..stop).unwrap_or_default();
+		if let Some(place) = gap.iter().position(|byte| *byte != 0) {
+			let found = end.saturating_add(place as u64);
+			return Err(Error::new(SHAPE_OFFSET, ErrorKind::Padding { found }));
+		}
+		end = part.end;
+	}
+	Ok(())
 }
 
 struct Reader<'a> {

@@ -192,6 +192,7 @@ def tensor_vectors():
 		("f16", 0, 2, [128, 1], 0, 0, 256, 0),
 		("bf16 with padding", 0, 3, [129], 0, 0, 512, 0),
 		("an executable expert block", 1, 1, [7, 7, 7], 0, 0, 1000, 256),
+		("i8 with a scale for each of 105 rows", 0, 1, [3, 5, 7, 11], 0, 0, 1792, 1280),
 		("a compressed stream", 2, 0, [1 << 20, 1 << 10], 31, 1, 2**32, 0),
 		("the longest payload", 2, 4, [1], 0, 0, 2**40, 0),
 	]:

@@ -42,6 +42,9 @@
 //! - One encoding per list of chunks: if a [`Decoder`] accepts some bytes, `encode_leaf` of what it
 //!   read gives the same bytes. In particular a sparse value is never zero, for leaving its index
 //!   out says the same; and a dense chunk has a value that is not, for kind 0 says the same.
+//! - Chunks do not know of tensors, so they may move the padding of a component; [`low_rank`] cannot.
+//!   The chain sees roots and single leaves, and to find where tensors end in each of them would cost
+//!   more than it is worth: no tensor holds padding, so no model computes with it.
 //! - Nothing is allocated for a chunk, neither when it is encoded nor when it is decoded, applied
 //!   or merged.
 //! - Everything is integer arithmetic, so an encoder gives the same bytes everywhere as well. The

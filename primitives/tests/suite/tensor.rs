@@ -2,21 +2,29 @@
 
 use blyan_primitives::{
 	tensor::{
-		decode_weights, encode_weights, leaf_count, leaf_range, tile_count, tile_leaves,
-		tile_range, Compression, DType, Error, ErrorKind, Header, PayloadType, Shape, HEADER_BYTES,
-		MAX_PAYLOAD_BYTES,
+		check_padding, decode_weights, encode_weights, leaf_count, leaf_range, tile_count,
+		tile_leaves, tile_range, Compression, DType, Error, ErrorKind, Header, PayloadType, Shape,
+		HEADER_BYTES, MAX_PAYLOAD_BYTES,
 	},
 	tree::{bytes_root, LEAF_BYTES, TILE_BYTES, TILE_LEAVES},
 	H256,
 };
 use proptest::{collection::vec, prelude::*};
+use std::iter;
 
 fn shape(dimensions: &[u32]) -> Shape {
 	dimensions.to_vec().try_into().unwrap()
 }
 
+/// Bytes of 5 × 60 numbers of 4 bytes, and what they are padded to.
+const LENGTH: usize = 5 * 60 * 4;
+const PADDED: usize = 5 * 256;
+
+/// No byte but those of the padding is zero.
 fn payload() -> Vec<u8> {
-	(0..5 * 256u32).map(|index| index as u8).collect()
+	let mut payload: Vec<u8> = (0..LENGTH).map(|index| (index % 255) as u8 + 1).collect();
+	payload.resize(PADDED, 0);
+	payload
 }
 
 /// A header of `i32` weights, 5 × 60, that fits [`payload`].
@@ -173,12 +181,48 @@ fn fields_that_contradict_each_other_are_refused() {
 	assert_eq!(refused(Header { payload_bytes: 1200, ..weights() }), bytes(1200));
 	assert_eq!(refused(Header { payload_bytes: 1536, ..weights() }), bytes(1536));
 	assert_eq!(refused(Header { payload_bytes: 800, ..quantised() }), bytes(800));
+	// 5 scales have one block of 256 bytes, and no more.
+	for blocks in [2, 4_096] {
+		let found = 512 + 256 * blocks;
+		assert_eq!(refused(Header { payload_bytes: found, ..quantised() }), bytes(found));
+	}
 
 	assert_eq!(refused(Header { scales_offset: 256, ..weights() }), scales(256));
 	assert_eq!(refused(Header { scales_offset: 0, ..quantised() }), scales(0));
 	assert_eq!(refused(Header { scales_offset: 256, ..quantised() }), scales(256));
 	assert_eq!(refused(Header { scales_offset: 300, ..quantised() }), scales(300));
 	assert_eq!(refused(Header { scales_offset: 768, ..quantised() }), scales(768));
+}
+
+#[test]
+fn scales_are_as_many_as_the_rows_of_the_last_dimension() {
+	let header = |dimensions: &[u32], blocks: u64| {
+		let elements: u64 = dimensions.iter().map(|extent| u64::from(*extent)).product();
+		let scales_offset = elements.next_multiple_of(256);
+		let payload_bytes = scales_offset + 256 * blocks;
+		let shape = shape(dimensions);
+		Header { shape, payload_bytes, scales_offset, ..quantised() }
+	};
+	let cases: [(&[u32], u64); 7] = [
+		(&[1, 60], 1),
+		(&[64, 60], 1),
+		(&[65, 60], 2),
+		(&[60, 65], 1),
+		(&[64, 2, 1], 2),
+		(&[3, 5, 7, 11], 2),
+		(&[u32::MAX, 1], 1 << 26),
+	];
+	for (dimensions, blocks) in cases {
+		let fits = header(dimensions, blocks);
+		assert_eq!(Header::decode(&fits.encode().unwrap()), Ok(fits), "{dimensions:?}");
+		for wrong in [blocks - 1, blocks + 1] {
+			assert!(header(dimensions, wrong).encode().is_err(), "{dimensions:?}, {wrong} blocks");
+		}
+	}
+	// One dimension may be of a component, whose tensors have at most a row for each element.
+	for (blocks, fits) in [(0, false), (1, true), (8, true), (9, false)] {
+		assert_eq!(header(&[300], blocks).encode().is_ok(), fits, "{blocks} blocks");
+	}
 }
 
 #[test]
@@ -238,6 +282,59 @@ fn another_payload_is_refused() {
 	assert_eq!(header.verify(&other), Err(error(32, ErrorKind::PayloadBytes { found })));
 }
 
+/// What verifying says of a payload that the header states the root of.
+fn verified(header: Header, payload: &[u8]) -> Result<(), Error> {
+	let payload_bytes = payload.len() as u64;
+	Header { payload_bytes, root: bytes_root(payload).unwrap(), ..header }.verify(payload)
+}
+
+#[test]
+fn padding_that_is_not_zero_is_refused() {
+	let refused = |found: usize| {
+		let found = found as u64;
+		Err(error(12, ErrorKind::Padding { found }))
+	};
+	for at in LENGTH..PADDED {
+		let mut payload = payload();
+		payload[at] = 1;
+		assert_eq!(verified(weights(), &payload), refused(at));
+	}
+	// 300 elements and 5 scales, each with padding behind them.
+	let held = |at: usize| at < 300 || (512..532).contains(&at);
+	let genuine: Vec<u8> = (0..768).map(|at| u8::from(held(at))).collect();
+	assert_eq!(verified(quantised(), &genuine), Ok(()));
+	for at in (0..768).filter(|at| !held(*at)) {
+		let mut payload = genuine.clone();
+		payload[at] = 0x80;
+		assert_eq!(verified(quantised(), &payload), refused(at));
+	}
+	// Of one dimension it is not known where rows end, but where elements do.
+	let flat = || Header { shape: shape(&[300]), ..quantised() };
+	let mut payload = vec![1; 768];
+	assert_eq!(verified(flat(), &payload), refused(300));
+	payload[300..512].fill(0);
+	assert_eq!(verified(flat(), &payload), Ok(()));
+	// What is no tensor block has no padding.
+	let opaque = Header { payload_type: PayloadType::Eeb, ..weights() };
+	assert_eq!(verified(opaque, &[1; PADDED]), Ok(()));
+}
+
+#[test]
+fn bytes_beside_parts_are_refused_wherever_they_are() {
+	let parts = || [2..4, 4..5, 8..9];
+	assert_eq!(check_padding(&[0, 0, 1, 1, 1, 0, 0, 0, 1, 0], parts()), Ok(()));
+	for at in [0, 1, 5, 6, 7, 9] {
+		let mut payload = [0; 10];
+		payload[at] = 1;
+		let found = at as u64;
+		let expected = error(12, ErrorKind::Padding { found });
+		assert_eq!(check_padding(&payload, parts()), Err(expected));
+	}
+	// Parts that end behind the payload hold all of it.
+	assert_eq!(check_padding(&[1; 3], iter::once(0..9)), Ok(()));
+	assert_eq!(check_padding(&[], []), Ok(()));
+}
+
 #[test]
 fn leaves_and_tiles_cover_a_payload() {
 	let leaf = LEAF_BYTES as u64;
@@ -291,8 +388,13 @@ proptest! {
 		dtype in 0u8..5,
 		fraction_bits in 0u8..32,
 		root in any::<[u8; 32]>(),
+		blocks in 1u64..=4,
 	) {
 		let dtype = DType::from_byte(dtype).unwrap();
+		let rows: u64 = dimensions.iter().rev().skip(1).map(|extent| u64::from(*extent)).product();
+		// One dimension may be of a component, with more rows than one.
+		let many = dimensions.len() == 1;
+		let scales = if many { 256 * blocks } else { (4 * rows).next_multiple_of(256) };
 		let elements: u64 = dimensions.iter().map(|extent| u64::from(*extent)).product();
 		let end = (elements * dtype.element_bytes()).next_multiple_of(256);
 		let scaled = dtype == DType::I8;
@@ -302,7 +404,7 @@ proptest! {
 			shape: shape(&dimensions),
 			fraction_bits: if dtype == DType::I32 { fraction_bits } else { 0 },
 			compression: Compression::None,
-			payload_bytes: if scaled { end + 256 } else { end },
+			payload_bytes: if scaled { end + scales } else { end },
 			scales_offset: if scaled { end } else { 0 },
 			root: H256(root),
 		};

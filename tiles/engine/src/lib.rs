@@ -53,7 +53,8 @@
 //!   That is about 10⁻⁷ a step, until a token near the border of two experts goes to the other one:
 //!   from there on runs drift apart, the further the more steps there are. The recipe's tolerance
 //!   must leave room for it, so longer rounds need a larger one.
-//! - Padding between tensors is zero and stays zero.
+//! - Padding between tensors begins as zero, and training and low-rank deltas leave it alone. Chunks
+//!   of somebody else's delta may move it; no tensor holds it, so no model computes with it.
 //! - Merging and applying deltas is integer arithmetic of `blyan_primitives::delta`, so its bits
 //!   are the same everywhere.
 //!

@@ -1,7 +1,11 @@
 //! Weights to burn-pack and back, and files of it that are damaged on purpose.
 
 use blyan_engine::{burnpack::write_file, demo, Weights};
-use blyan_primitives::{model::Architecture, tensor::DType, H256};
+use blyan_primitives::{
+	model::Architecture,
+	tensor::{DType, FRACTION_BITS},
+	H256,
+};
 use blyan_tiles::{
 	convert::{Overflow, Values},
 	interchange::{
@@ -41,6 +45,8 @@ fn components(folder: &Path) -> Components {
 		});
 		Component {
 			root: TileFile::create(file, weights).unwrap(),
+			dtype: DType::I32,
+			fraction_bits: FRACTION_BITS,
 			tensors: tensors.collect(),
 			name: component.name.clone(),
 		}

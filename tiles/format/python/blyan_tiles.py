@@ -240,6 +240,7 @@ def verify_many(kind, root, size, leaves, hashes):
 HEADER_BYTES = 4_096
 MAGIC = b"BLYTILE\x01"
 ALIGNMENT_BYTES = 256
+SCALE_BYTES = 4
 MAX_PAYLOAD_BYTES = 1 << 40
 WEIGHT_BYTES = 4
 FRACTION_BITS = 24
@@ -323,17 +324,48 @@ class Header(
 			self._check_lengths()
 
 	def _check_lengths(self):
-		length = ELEMENT_BYTES[self.dtype]
-		for extent in self.shape:
-			length *= extent
-		length = -(-length // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+		length = padded(ELEMENT_BYTES[self.dtype] * math.prod(self.shape))
 		refuse_unless(length <= MAX_PAYLOAD_BYTES, 12, "the shape has too many elements")
-		if self.dtype == I8:
-			refuse_unless(self.scales_offset == length, 40, "the scales do not follow the elements")
-			whole = self.payload_bytes % ALIGNMENT_BYTES == 0
-			refuse_unless(whole, 32, "the scales are not padded")
-		else:
+		if self.dtype != I8:
 			refuse_unless(self.payload_bytes == length, 32, "the payload does not fit the shape")
+			return
+		refuse_unless(self.scales_offset == length, 40, "the scales do not follow the elements")
+		scales, rows = self.payload_bytes - length, self.rows()
+		if rows is None:
+			fits = scales % ALIGNMENT_BYTES == 0 and scales <= SCALE_BYTES * length
+		else:
+			fits = scales == padded(SCALE_BYTES * rows)
+		refuse_unless(fits, 32, "the scales are not as many as the rows, or not padded")
+
+	def rows(self):
+		"""How many runs there are along the last dimension; of one dimension it may be a component's."""
+		return math.prod(self.shape[:-1]) if len(self.shape) > 1 else None
+
+	def check_padding(self, payload):
+		"""Checks that a tensor block is zero where its shape has neither elements nor scales."""
+		if self.payload_type != TENSOR_BLOCK:
+			return
+		elements = 0, ELEMENT_BYTES[self.dtype] * math.prod(self.shape)
+		scales = self.scales_offset, len(payload)
+		if self.dtype != I8:
+			scales = elements
+		elif self.rows() is not None:
+			scales = self.scales_offset, self.scales_offset + SCALE_BYTES * self.rows()
+		check_padding(payload, [elements, scales])
+
+
+def padded(length):
+	"""A length with its padding."""
+	return -(-length // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+
+
+def check_padding(payload, parts):
+	"""Checks that a payload is zero beside its parts, which are pairs of start and end."""
+	before = 0
+	for start, end in [*sorted(parts), (len(payload), len(payload))]:
+		rest = payload[before:start].lstrip(b"\0")
+		refuse_unless(not rest, HEADER_BYTES + start - len(rest), "this byte is padding and must be zero")
+		before = max(before, end)
 
 
 def refuse_unless(condition, offset, reason):
@@ -388,8 +420,13 @@ class TileFile:
 		"""The values of the tensors of these shapes, which are all that the payload holds."""
 		header, values = self.header, []
 		refuse_unless(header.payload_type == TENSOR_BLOCK, 8, "the file does not hold tensors")
-		places, _, size = layout(header.dtype, shapes)
+		places, middle, size = layout(header.dtype, shapes)
 		refuse_unless(size == header.payload_bytes, 32, "the tensors have another length")
+		# One dimension, or those of the only tensor.
+		forms = [(middle // ELEMENT_BYTES[header.dtype],), *(map(tuple, shapes) if len(shapes) == 1 else ())]
+		refuse_unless(header.shape in forms, 12, "the header is of other tensors")
+		parts = [part for place in places for part in place if part[0] < part[1]]
+		check_padding(self._map[HEADER_BYTES:], parts)
 		for shape, place in zip(shapes, places):
 			elements, scales = (self._map[HEADER_BYTES + at : HEADER_BYTES + end] for at, end in place)
 			row = shape[-1] if shape else 1
@@ -406,6 +443,7 @@ class TileFile:
 		tree = self.tree()
 		refuse_unless(self.header.root == root, 48, "the header states another root")
 		refuse_unless(tree.root() == root, HEADER_BYTES, "the payload hashes to another root")
+		self.header.check_padding(self._map[HEADER_BYTES:])
 		return tree
 
 
@@ -426,7 +464,6 @@ def file_of(weights):
 
 # ---- element types --------------------------------------------------------------------------
 
-SCALE_BYTES = 4
 # The least normal float, below which no scale lies, and the largest integer that a value becomes.
 LEAST_SCALE, LARGEST_SMALL = 2.0**-126, 127
 
@@ -442,7 +479,7 @@ def layout(dtype, shapes):
 
 	def reserve(length):
 		start = ends[-1]
-		ends.append(start + -(-length // ALIGNMENT_BYTES) * ALIGNMENT_BYTES)
+		ends.append(start + padded(length))
 		return start, start + length
 
 	elements = [reserve(math.prod(shape) * ELEMENT_BYTES[dtype]) for shape in shapes]

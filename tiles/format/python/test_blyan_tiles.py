@@ -5,6 +5,7 @@
 """
 
 import json
+import math
 import pathlib
 import struct
 import sys
@@ -251,6 +252,67 @@ class Files(unittest.TestCase):
 		scale = tiles.single((1 + 2**-8) / 127)
 		self.assertEqual(found["i8"][2], [0, 0, 0, 0, 127 * scale, 127 * scale, 0, -127 * scale])
 		self.assertEqual(found["i8"][1], [127 * tiles.single(1.5 / 127)])
+
+	def test_padding_that_is_not_zero_is_refused(self):
+		shapes = [shape for _, shape, _ in vectors.tensors()]
+		for name, dtype in vectors.ELEMENTS.items():
+			whole = (vectors.FOLDER / f"{name}.blyt").read_bytes()
+			places, _, size = tiles.layout(dtype, shapes)
+			held = {at for place in places for start, end in place for at in range(start, end)}
+			for at in range(size):
+				damaged = bytearray(whole)
+				damaged[tiles.HEADER_BYTES + at] = 7
+				with tiles.TileFile(self.write(damaged)) as file:
+					if at in held:
+						file.tensors(shapes)
+					else:
+						with self.assertRaises(FormatError) as refused:
+							file.tensors(shapes)
+						self.assertEqual(refused.exception.offset, tiles.HEADER_BYTES + at)
+		# A single tensor's shape tells its padding: 3 x 20 numbers of one byte, and 3 scales.
+		elements, payload = 60, bytearray([1] * 60 + [0] * 196 + [2] * 12 + [0] * 244)
+		for at in range(512):
+			data = payload[:at] + b"\7" + payload[at + 1 :]
+			root = tiles.bytes_root(data)
+			header = tiles.Header(
+				tiles.TENSOR_BLOCK, tiles.I8, (3, 20), 0, tiles.NOT_COMPRESSED, 512, 256, root
+			)
+			with tiles.TileFile(self.write(header.encode() + data)) as file:
+				if at < elements or 256 <= at < 268:
+					file.verify(root)
+					self.assertEqual(len(file.tensors([(3, 20)])[0]), elements)
+					self.assertRaises(FormatError, file.tensors, [(3, 21)])
+				else:
+					self.assertRaises(FormatError, file.verify, root)
+
+	def test_scales_are_as_many_as_the_rows(self):
+		for shape, blocks in [
+			((1, 60), 1), ((64, 60), 1), ((65, 60), 2), ((60, 65), 1), ((64, 2, 1), 2), ((3, 5, 7, 11), 2),
+		]:
+			middle = tiles.padded(math.prod(shape))
+			for found in (blocks - 1, blocks, blocks + 1):
+				size = middle + 256 * found
+				header = tiles.Header(
+					tiles.TENSOR_BLOCK, tiles.I8, shape, 0, tiles.NOT_COMPRESSED, size, middle, bytes(32)
+				)
+				if found == blocks:
+					self.assertEqual(tiles.Header.decode(header.encode()), header)
+				else:
+					self.assertRaises(FormatError, header.encode)
+
+	def test_scales_that_begin_elsewhere_than_behind_the_tensors_are_refused(self):
+		tensors = [((1, 256), [1.0] * 256), ((1, 256), [2.0] * 256)]
+		shapes = [shape for shape, _ in tensors]
+		whole = tiles.file_of_tensors(tiles.I8, tensors)
+		header = tiles.Header.decode(whole[: tiles.HEADER_BYTES])
+		other = header._replace(shape=(256,), scales_offset=256)
+		for found, fits in ((header, True), (other, False)):
+			path = self.write(found.encode() + whole[tiles.HEADER_BYTES :])
+			with tiles.TileFile(path) as file:
+				if fits:
+					self.assertEqual(len(file.tensors(shapes)), 2)
+				else:
+					self.assertRaises(FormatError, file.tensors, shapes)
 
 	def test_values_are_half_a_step_away_at_most(self):
 		(_, shape, values), relative = list(vectors.tensors())[3], {tiles.F16: 2**-11, tiles.BF16: 2**-8}

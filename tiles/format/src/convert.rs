@@ -33,8 +33,6 @@ use half::{bf16, f16};
 
 /// The largest `i8` that a weight becomes. −128 is not used, so that both signs reach equally far.
 const LARGEST_I8: f64 = 127.0;
-/// Bytes of a scale.
-pub(crate) const SCALE_BYTES: u64 = 4;
 
 /// What becomes of a finite value that is too large for its new type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

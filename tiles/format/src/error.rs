@@ -56,6 +56,14 @@ pub enum Error {
 		/// The root of the file's payload, or the one in its header.
 		found: H256,
 	},
+	/// The payload is the one that was committed to, but has something beside its tensors.
+	#[error("{} is refused: {source}; have it written again by whoever made it", .path.display())]
+	TensorPadding {
+		/// The file.
+		path: PathBuf,
+		/// Where in the payload.
+		source: tensor::Error,
+	},
 	/// The file has no such leaf.
 	#[error("{} has {count} leaves, so there is no leaf {leaf}; ask for a smaller index", .path.display())]
 	Leaf {

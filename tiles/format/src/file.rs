@@ -148,6 +148,7 @@ impl TileFile {
 	}
 
 	/// Hashes the whole payload and checks that `root` commits to it, and that the header says so.
+	/// Where the shape is of a single tensor, the padding behind it must be zero.
 	///
 	/// Returns the tree, from which proofs of leaves and tiles come.
 	pub fn verify(&self, root: &H256) -> Result<Tree> {
@@ -157,6 +158,9 @@ impl TileFile {
 				return Err(Error::Root { path: self.path.clone(), expected: *root, found });
 			}
 		}
+		self.header
+			.check_padding(self.payload())
+			.map_err(|source| Error::TensorPadding { path: self.path.clone(), source })?;
 		Ok(tree)
 	}
 

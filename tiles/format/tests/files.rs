@@ -33,6 +33,26 @@ fn file_of(count: usize) -> (TempDir, PathBuf, Vec<i32>, H256) {
 }
 
 #[test]
+fn padding_behind_a_tensor_must_be_zero() {
+	let folder = folder();
+	let path = folder.path().join("a.blyt");
+	let open = |payload: &[u8]| {
+		let root = tree::bytes_root(payload).unwrap();
+		// 60 numbers of 4 bytes.
+		let shape = vec![3u32, 20].try_into().unwrap();
+		let header = Header { shape, ..Header::weights(256, root).unwrap() };
+		fs::write(&path, [header.encode().unwrap(), payload.to_vec()].concat()).unwrap();
+		TileFile::open_verified(&path, &root).map(|_| ())
+	};
+	let mut payload = vec![1; 256];
+	let refused = open(&payload).unwrap_err();
+	assert!(matches!(refused, Error::TensorPadding { .. }), "{refused}");
+	assert!(refused.to_string().contains("byte 240 of the payload"), "{refused}");
+	payload[240..].fill(0);
+	open(&payload).unwrap();
+}
+
+#[test]
 fn created_file_gives_back_its_weights_leaf_by_leaf() {
 	let (_folder, path, weights, root) = file_of(2 * LEAF_WEIGHTS + 64);
 	let file = TileFile::open(&path).unwrap();

@@ -11,10 +11,13 @@ use blyan_tiles::{
 		Entry, Error, Export, Result, Source, Stored, COMPONENTS_KEY, FRACTION_BITS_KEY,
 		MAX_NAME_BYTES,
 	},
-	primitives::tensor::DType,
+	primitives::{
+		tensor::{DType, Header, HEADER_BYTES},
+		tree::bytes_root,
+	},
 	TileFile,
 };
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, ops::Range, path::Path};
 use tempfile::TempDir;
 
 const GGUF: &[u8] = include_bytes!("vectors/interchange/blocks.gguf");
@@ -576,7 +579,12 @@ fn lists_that_lie_are_refused() {
 	let whole = fs::read_to_string(folder.join(LIST_FILE)).unwrap();
 	assert!(with_list(folder, &whole).is_ok());
 	for (from, to, complaint) in [
-		("\"version\": 1", "\"version\": 2", "version 2"),
+		("\"version\": 2", "\"version\": 1", "version 1 of the list is unknown"),
+		("\"version\": 2", "\"version\": 3", "version 3 of the list is unknown"),
+		("\"dtype\": \"i32\"", "\"dtype\": \"f32\"", "the header of its file"),
+		("\"dtype\": \"i32\"", "\"dtype\": \"q4_0\"", "q4_0"),
+		("\"fraction_bits\": 24", "\"fraction_bits\": 25", "with 25 fraction bits"),
+		("      \"dtype\": \"i32\",\n", "", "missing field `dtype`"),
 		("\"layer.0\"", "\"../layer.0\"", "no name of a component"),
 		("\"c\",\n      \"root\"", "\"layer.0\",\n      \"root\"", "listed twice"),
 		("\"layers.0.b\"", "\"layers.0.a\"", "occurs twice"),
@@ -608,23 +616,105 @@ fn lists_that_lie_are_refused() {
 }
 
 #[test]
+fn lists_of_the_first_version_are_to_be_imported_again() {
+	let folder = tempfile::tempdir().unwrap();
+	let list = r#"{"version":1,"components":[{"name":"w","root":"0x00","tensors":[]}]}"#;
+	let message = problem(with_list(folder.path(), list));
+	assert!(message.contains("version 1 of the list is unknown"), "{message}");
+	assert!(message.ends_with("import them again"), "{message}");
+}
+
+#[test]
 fn damaged_components_are_refused() {
 	let source = Memory::new(&[("w", &[1.0; 64])]);
-	let (folder, _) = imported(&source, options(DType::I8));
-	let path = folder.path().join("w.blyt");
+	for dtype in [DType::I32, DType::I8, DType::F16, DType::Bf16, DType::F32] {
+		let (folder, _) = imported(&source, options(dtype));
+		let path = folder.path().join("w.blyt");
+		let whole = fs::read(&path).unwrap();
+		// Every bit of the fields, of which no root but the list tells what they must be.
+		let fields = (0..80).flat_map(|offset| (0..8).map(move |bit| (offset, bit)));
+		let others = (80..100).chain(4_090..whole.len()).map(|offset| (offset, offset % 8));
+		for (offset, bit) in fields.chain(others) {
+			let mut damaged = whole.clone();
+			damaged[offset] ^= 1 << bit;
+			fs::write(&path, &damaged).unwrap();
+			let refused = Components::open(folder.path()).is_err();
+			assert!(refused, "{dtype:?}, bit {bit} of byte {offset}");
+		}
+		for length in [0, 79, 4_095, 4_096, whole.len() - 1] {
+			fs::write(&path, &whole[..length]).unwrap();
+			assert!(Components::open(folder.path()).is_err(), "{dtype:?}, cut to {length}");
+		}
+		fs::remove_file(&path).unwrap();
+		assert!(problem(Components::open(folder.path())).contains("w.blyt"));
+	}
+}
+
+/// Writes other bytes at a place of a component's payload, with the root that it then has, and names
+/// that in the list as well.
+fn rewritten(folder: &Path, name: &str, at: usize, byte: u8) -> Result<Components> {
+	let path = folder.join(format!("{name}.blyt"));
 	let whole = fs::read(&path).unwrap();
-	for offset in (0..100).chain(4_090..whole.len()) {
-		let mut damaged = whole.clone();
-		damaged[offset] ^= 1;
-		fs::write(&path, &damaged).unwrap();
-		assert!(Components::open(folder.path()).is_err(), "byte {offset}");
+	let (head, payload) = whole.split_at(HEADER_BYTES);
+	let mut payload = payload.to_vec();
+	payload[at] = byte;
+	let mut header = Header::decode(head).unwrap();
+	let before = header.root;
+	header.root = bytes_root(&payload).unwrap();
+	fs::write(&path, [header.encode().unwrap(), payload].concat()).unwrap();
+	let list = fs::read_to_string(folder.join(LIST_FILE)).unwrap();
+	let [before, after] = [before, header.root].map(|root| format!("{root:?}"));
+	assert!(list.contains(&before));
+	let opened = with_list(folder, &list.replace(&before, &after));
+	fs::write(&path, &whole).unwrap();
+	fs::write(folder.join(LIST_FILE), list).unwrap();
+	opened
+}
+
+#[test]
+fn padding_that_is_not_zero_is_refused() {
+	let tensors: [(&str, &[f32]); 3] =
+		[("layers.0.a", &[1.0; 65]), ("layers.0.b", &[2.0; 3]), ("layers.0.c", &[3.0; 64])];
+	for (dtype, held) in [
+		(DType::I32, vec![0..260, 512..524, 768..1_024]),
+		(DType::F16, vec![0..130, 256..262, 512..640]),
+		(DType::I8, vec![0..65, 256..259, 512..576, 768..772, 1_024..1_028, 1_280..1_284]),
+	] {
+		let (folder, components) = imported(&Memory::new(&tensors), options(dtype));
+		let (folder, list) = (folder.path(), components.list().clone());
+		// The file is about to change, so nobody may have it mapped.
+		drop(components);
+		let payload = TileFile::open(folder.join("layer.0.blyt")).unwrap().payload().len();
+		for at in 0..payload {
+			let refused = rewritten(folder, "layer.0", at, 7);
+			if held.iter().any(|range: &Range<usize>| range.contains(&at)) {
+				assert!(refused.is_ok(), "{dtype:?}, byte {at}");
+			} else {
+				let expected = format!("byte {at} of the payload is beside its tensors");
+				let message = problem(refused);
+				assert!(message.contains("layer.0.blyt is refused"), "{dtype:?}: {message}");
+				assert!(message.contains(&expected), "{dtype:?}: {message}");
+			}
+		}
+		assert_eq!(Components::open(folder).unwrap().list(), &list);
 	}
-	for length in [0, 79, 4_095, 4_096, whole.len() - 1] {
-		fs::write(&path, &whole[..length]).unwrap();
-		assert!(Components::open(folder.path()).is_err(), "cut to {length}");
-	}
-	fs::remove_file(&path).unwrap();
-	assert!(problem(Components::open(folder.path())).contains("w.blyt"));
+}
+
+#[test]
+fn scales_that_begin_elsewhere_than_behind_the_tensors_are_refused() {
+	// 512 bytes of elements and 512 of scales, or 256 and 768: the bytes are as many.
+	let tensors: [(&str, &[f32]); 2] = [("layers.0.a", &[1.0; 256]), ("layers.0.b", &[2.0; 256])];
+	let (folder, _) = imported(&Memory::new(&tensors), options(DType::I8));
+	let path = folder.path().join("layer.0.blyt");
+	let whole = fs::read(&path).unwrap();
+	let (head, payload) = whole.split_at(HEADER_BYTES);
+	let header = Header::decode(head).unwrap();
+	assert_eq!((header.scales_offset, header.payload_bytes), (512, 1_024));
+	let shape = vec![256u32].try_into().unwrap();
+	let other = Header { shape, scales_offset: 256, ..header };
+	fs::write(&path, [&other.encode().unwrap()[..], payload].concat()).unwrap();
+	let message = problem(Components::open(folder.path()));
+	assert!(message.contains("the header of its file is not that of these tensors"), "{message}");
 }
 
 #[test]

@@ -235,6 +235,8 @@ fn open_folder(path: &Path) -> anyhow::Result<Components> {
 			.collect(),
 		name: component.name,
 		root: *root,
+		dtype: DType::I32,
+		fraction_bits: FRACTION_BITS,
 	});
 	let opened = Components::with_files(path, List::new(parts.collect()), |component| {
 		folder.tile(&component.name, &component.root)

@@ -4,16 +4,23 @@
 //! # The list
 //!
 //! ```json
-//! { "version": 1, "components": [
-//!   { "name": "layer.0", "root": "0x…", "tensors": [
+//! { "version": 2, "components": [
+//!   { "name": "layer.0", "root": "0x…", "dtype": "i32", "fraction_bits": 24, "tensors": [
 //!     { "name": "blk.0.attn_q.weight", "shape": [576, 576], "offset": 0, "source": "q4_1" } ] } ] }
 //! ```
 //!
-//! `offset` is where the tensor begins in the payload; there is one right value for it, since tensors
-//! lie in this order, each padded to 256 bytes. Type and fraction bits are in the header of the
-//! tile file. With `i8`, the scales of all tensors follow behind the last tensor, in the same order
-//! and padded likewise, one for each row. `source` is what the elements were before they were
-//! imported.
+//! `dtype` and `fraction_bits` are those of the component's elements; the latter is 0 but for
+//! `i32`. They are in the header of the tile file as well, but no root commits to that: the whole
+//! header must be the one that follows from the list. Version 1 had neither, and is refused.
+//!
+//! `offset` is where the tensor begins in the payload; there is one right value for it, since
+//! tensors lie in this order, each padded with zeros to 256 bytes. With `i8`, the scales of all
+//! tensors follow behind the last tensor, in the same order and padded likewise, one for each row.
+//! `source` is what the elements were before they were imported.
+//!
+//! Padding that is not zero is refused in a folder that has a list. Components of a model are taken
+//! as they are, see [`Components::with_files`]: deltas of rounds may have moved their padding,
+//! which no tensor holds.
 //!
 //! # Which tensors belong together
 //!
@@ -55,13 +62,13 @@ use super::{
 };
 use crate::{
 	atomic,
-	convert::{Overflow, Values, SCALE_BYTES},
+	convert::{Overflow, Values},
 	store, TileFile,
 };
 use blyan_primitives::{
 	tensor::{
-		Compression, DType, Header, PayloadType, Shape, ALIGNMENT_BYTES, FRACTION_BITS,
-		MAX_PAYLOAD_BYTES,
+		self, Compression, DType, Header, PayloadType, Shape, ALIGNMENT_BYTES, FRACTION_BITS,
+		MAX_PAYLOAD_BYTES, SCALE_BYTES,
 	},
 	H256,
 };
@@ -79,7 +86,7 @@ pub const LIST_FILE: &str = "components.json";
 /// The most components of a folder.
 pub const MAX_COMPONENTS: usize = 4_096;
 /// The only version of the list.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// What stands for a part of a name of which nothing is left.
 const UNNAMED: &str = "x";
 /// Parts of names that mean a layer.
@@ -97,6 +104,12 @@ pub struct List {
 	components: Vec<Component>,
 }
 
+/// What is looked at first, since lists of other versions have other fields.
+#[derive(Deserialize)]
+struct Version {
+	version: u8,
+}
+
 /// A component of a list.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +118,10 @@ pub struct Component {
 	pub name: String,
 	/// The root of its payload.
 	pub root: H256,
+	/// The type of its elements.
+	pub dtype: DType,
+	/// Fraction bits of `i32` elements, else 0.
+	pub fraction_bits: u8,
 	/// Its tensors, in the order in which they lie in the payload.
 	pub tensors: Vec<Tensor>,
 }
@@ -147,8 +164,13 @@ impl List {
 			let problem = format!("the list is longer than {MAX_HEADER_BYTES} bytes");
 			return Err(Error::Components { path, problem });
 		}
-		serde_json::from_slice(&text)
-			.map_err(|error| Error::Components { path, problem: error.to_string() })
+		let damaged = |error: serde_json::Error| Error::Components {
+			path: path.clone(),
+			problem: error.to_string(),
+		};
+		let Version { version } = serde_json::from_slice(&text).map_err(damaged)?;
+		check_version(version, &path)?;
+		serde_json::from_slice(&text).map_err(damaged)
 	}
 
 	fn write(&self, folder: &Path) -> Result<()> {
@@ -160,6 +182,16 @@ impl List {
 		text.push(b'\n');
 		Ok(atomic::write(&path, |file| file.write_all(&text))?)
 	}
+}
+
+/// Fails for a list of another version.
+fn check_version(version: u8, path: &Path) -> Result<()> {
+	if version == VERSION {
+		return Ok(());
+	}
+	let problem =
+		format!("version {version} of the list is unknown, this program reads version {VERSION}");
+	Err(Error::Components { path: path.to_path_buf(), problem })
 }
 
 /// Where the parts of a payload lie.
@@ -201,7 +233,7 @@ impl Layout {
 			payload_type: PayloadType::TensorBlock,
 			dtype,
 			shape,
-			fraction_bits: if dtype == DType::I32 { fraction_bits } else { 0 },
+			fraction_bits,
 			compression: Compression::None,
 			payload_bytes: self.bytes,
 			scales_offset: if dtype == DType::I8 { self.elements } else { 0 },
@@ -275,8 +307,10 @@ fn import_component(
 		Error::Components { path: path.clone(), problem }
 	};
 	let shapes = entries.iter().map(|entry| entry.shape.as_slice());
-	let layout = Layout::new(options.dtype, shapes).ok_or_else(too_long)?;
-	let header = layout.header(options.dtype, options.fraction_bits).ok_or_else(too_long)?;
+	let dtype = options.dtype;
+	let fraction_bits = if dtype == DType::I32 { options.fraction_bits } else { 0 };
+	let layout = Layout::new(dtype, shapes).ok_or_else(too_long)?;
+	let header = layout.header(dtype, fraction_bits).ok_or_else(too_long)?;
 	let root = payload::create(&path, header, |payload| {
 		write_tensors(source, places, options, &layout, payload)
 	})?;
@@ -286,7 +320,7 @@ fn import_component(
 		offset: elements.start,
 		source: entry.stored,
 	});
-	Ok(Component { tensors: tensors.collect(), name, root })
+	Ok(Component { tensors: tensors.collect(), name, root, dtype, fraction_bits })
 }
 
 fn write_tensors(
@@ -421,27 +455,29 @@ impl Components {
 		Self::with_list(folder, List::read(folder)?)
 	}
 
-	/// Opens a folder whose list comes from elsewhere, and hashes everything in it.
+	/// Opens a folder whose list comes from elsewhere, and hashes everything in it. Padding that is
+	/// not zero is refused.
 	pub fn with_list(folder: &Path, list: List) -> Result<Self> {
 		let open = |component: &Component| {
 			let name = store::file_name(&component.name)?;
 			TileFile::open(folder.join(name))
 		};
-		Self::with_files(folder, list, open)
+		let components = Self::with_files(folder, list, open)?;
+		components.check_padding()?;
+		Ok(components)
 	}
 
 	/// Takes the components that `open` finds for a list, and hashes everything in them. Errors
 	/// name the folder that they belong to.
+	///
+	/// Padding between tensors may be anything: it may be a model's, which rounds have changed.
 	pub fn with_files(
 		folder: &Path,
 		list: List,
 		open: impl Fn(&Component) -> crate::Result<TileFile>,
 	) -> Result<Self> {
 		let path = folder.to_path_buf();
-		if list.version != VERSION {
-			let problem = format!("version {} of the list is unknown", list.version);
-			return Err(Error::Components { path, problem });
-		}
+		check_version(list.version, folder)?;
 		if list.components.is_empty() || list.components.len() > MAX_COMPONENTS {
 			let problem = format!("there are {} components", list.components.len());
 			return Err(Error::Components { path, problem });
@@ -495,14 +531,26 @@ impl Components {
 			check_tensor(&tensor.name, &tensor.shape)?;
 		}
 		let file = open(component)?;
-		let Header { dtype, fraction_bits, payload_type, .. } = *file.header();
+		let Component { dtype, fraction_bits, .. } = *component;
 		let shapes = component.tensors.iter().map(|tensor| tensor.shape.as_slice());
-		let layout = Layout::new(dtype, shapes)
+		let (layout, header) = Layout::new(dtype, shapes)
 			.filter(|layout| !layout.places.is_empty())
+			.and_then(|layout| {
+				let header = layout.header(dtype, fraction_bits)?;
+				Some((layout, header))
+			})
 			.ok_or_else(|| refused(String::from("its tensors are none or too long")))?;
 		let found = file.header().payload_bytes;
-		if payload_type != PayloadType::TensorBlock || layout.bytes != found {
+		if layout.bytes != found {
 			let problem = format!("its tensors take {} bytes, not {found}", layout.bytes);
+			return Err(refused(problem));
+		}
+		// Verifying compares the roots.
+		if (Header { root: file.root(), ..header }) != *file.header() {
+			let problem = format!(
+				"the header of its file is not that of these tensors in {dtype:?} with \
+				{fraction_bits} fraction bits"
+			);
 			return Err(refused(problem));
 		}
 		let place = self.files.len();
@@ -526,6 +574,23 @@ impl Components {
 			fraction_bits,
 		}));
 		self.files.push(file);
+		Ok(())
+	}
+
+	/// Refuses a component that has anything but zeros beside its tensors and their scales.
+	fn check_padding(&self) -> Result<()> {
+		// Every component has a tensor.
+		let components = self.places.chunk_by(|first, second| first.0 == second.0);
+		for (places, file) in components.zip(&self.files) {
+			let elements = places.iter().map(|(_, elements, _)| elements);
+			// Only i8 has any; the others are empty, and not in order.
+			let scales = places.iter().map(|(_, _, scales)| scales);
+			let scales = scales.filter(|range| !range.is_empty());
+			let parts = elements.chain(scales).map(|range| range.start as u64..range.end as u64);
+			tensor::check_padding(file.payload(), parts).map_err(|source| {
+				crate::Error::TensorPadding { path: file.path().to_path_buf(), source }
+			})?;
+		}
 		Ok(())
 	}
 }

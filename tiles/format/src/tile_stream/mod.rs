@@ -473,6 +473,7 @@ impl VerifiedStream {
 	}
 
 	/// Writes the payload to a tile file, atomically. Fails if the header's shape does not fit it.
+	/// Padding is written as it is; verifying the file checks it.
 	pub fn expand(&self, target: impl AsRef<Path>) -> Result<()> {
 		let target = target.as_ref();
 		let header = Header {
