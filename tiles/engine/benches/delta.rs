@@ -27,7 +27,7 @@
 //! all given words are.
 
 use blyan_engine::{
-	delta::ComponentEncoder,
+	delta::{keep, ComponentEncoder},
 	low_rank::{fit_within, Matrix, Tensors},
 };
 use blyan_primitives::delta::{
@@ -215,7 +215,7 @@ fn encode_component(increments: &[i32], kind: DeltaKind, budget: u16) -> Speed {
 		}
 		let encoded = encoder.encode(&tensors, &mut rest, budget);
 		let encoded = encoded.expect("there is an increment for each weight");
-		encoded.keep(&mut rest);
+		keep(&mut rest);
 		assert!(encoded.kind == kind || budget > LARGEST_GOAL_BUDGET, "the other kind is better");
 		black_box(encoded);
 	};

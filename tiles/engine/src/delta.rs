@@ -20,8 +20,7 @@
 //! moves a matrix in few directions at first, which low rank says in few bytes; single weights are
 //! what chunks are for. What low rank leaves out once, it is likely to leave out again, while
 //! chunks come to everything in time: so they are taken where neither says most of an update. Of
-//! what chunks leave out, [nearly all](CHUNKS_DROP) waits for the next update; of what low rank
-//! leaves out, [half](LOW_RANK_KEEPS).
+//! what is left out, [nearly all](DROPS) waits for the next update.
 //!
 //! An update need not change every component. In the merge of a component that it does not change
 //! it counts with its samples and with increments of zero.
@@ -38,13 +37,9 @@ use blyan_primitives::{
 };
 use std::path::Path;
 
-/// Of what a low-rank delta leaves out, the next one carries one part in so many. The other part
-/// training learns again, before it would arrive: carried as well, it would be said twice.
-pub const LOW_RANK_KEEPS: i64 = 2;
-
-/// Of what chunks leave out, the next update does not carry one part in so many: what was left out in
+/// Of what a delta leaves out, the next one does not carry one part in so many: what was left out in
 /// many rounds is out of date. What an update does not even try to carry ([`encode_within`]) stays whole.
-pub const CHUNKS_DROP: i64 = 20;
+pub const DROPS: i64 = 100;
 
 /// The part of the squares that a low-rank delta may leave out, and of how many. The border was found by
 /// training (`docs/benchmarks.md`): from two to three fifths it makes hardly a difference in many rounds,
@@ -116,7 +111,7 @@ fn tensors_of(layout: &Layout, component: usize) -> Result<Tensors> {
 		.map_err(|source| Error::LowRank { component, source })
 }
 
-/// What compression left out so far, as far as it is kept ([`Encoded::keep`]), in units of 2^−24:
+/// What compression left out so far, as far as it is kept ([`keep`]), in units of 2^−24:
 /// it is added to the next increments (error feedback).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Residual {
@@ -181,17 +176,10 @@ pub struct Encoded {
 	pub squared_error: u128,
 }
 
-impl Encoded {
-	/// What of `left`, which this delta leaves out of a weight, the next one should carry: of
-	/// chunks all but one part in [`CHUNKS_DROP`], of a low-rank delta one part in
-	/// [`LOW_RANK_KEEPS`].
-	pub fn keep(&self, left: &mut [i64]) {
-		let kept = match self.kind {
-			DeltaKind::Chunks => |left: i64| left - left / CHUNKS_DROP,
-			DeltaKind::LowRank => |left: i64| left / LOW_RANK_KEEPS,
-		};
-		left.iter_mut().for_each(|left| *left = kept(*left));
-	}
+/// What the next update should carry of what this one leaves out of each weight: all but one part in
+/// [`DROPS`].
+pub fn keep(left: &mut [i64]) {
+	left.iter_mut().for_each(|left| *left -= *left / DROPS);
 }
 
 /// Compresses increments, and what was left out before, to at most `bytes_per_chunk` bytes for each
@@ -209,7 +197,7 @@ pub fn encode(
 	encode_with(increments, residual, |tensors, increments, rest| {
 		add(rest, increments);
 		let encoded = encoder.encode(tensors, rest, bytes_per_chunk)?;
-		encoded.keep(rest);
+		keep(rest);
 		Ok(encoded)
 	})
 }
@@ -303,7 +291,7 @@ fn component_within(
 			continue;
 		}
 		let mut is_whole = true;
-		encoded.keep(&mut left);
+		keep(&mut left);
 		for (rest, left) in rest.iter_mut().zip(left) {
 			// A part is never larger than the whole, and has its sign.
 			let waits = *rest - part(*rest, halved);

@@ -20,7 +20,7 @@
 //!
 //! 1. Each component carries its whole residual, or halves of it until its delta is short enough. What
 //!    it does not carry waits, and what is left out now is added to it, as far as it is kept
-//!    ([`delta::Encoded::keep`]).
+//!    ([`delta::keep`]).
 //! 2. If the whole update would not pass like that, each component carries an eighth at most.
 //! 3. If not even that passes, none is carried: the residual waits as it is, and what is left out now is
 //!    forgotten. Adding it would only make the residual grow until it never fits.
@@ -273,9 +273,9 @@ mod tests {
 		let sums = said.iter().flatten().zip(made.proposed.components().iter().flatten());
 		let asked = trained.iter().flatten().zip(current.components().iter().flatten());
 		let sum = |(increment, rest): (&i32, &i64)| i64::from(*increment) + rest;
-		// Of what was encoded and left out, a twentieth is dropped.
+		// Of what was encoded and left out, a hundredth is dropped.
 		for ((increment, rest), sums) in asked.zip(sums.map(sum)) {
-			let most = (rest.abs() + i64::from(increment.abs())) / delta::CHUNKS_DROP;
+			let most = (rest.abs() + i64::from(increment.abs())) / delta::DROPS;
 			assert!((sum((increment, rest)) - sums).abs() <= most);
 		}
 	}

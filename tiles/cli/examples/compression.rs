@@ -3,7 +3,8 @@
 //!
 //! Two trainers train the demonstration's model on a text, in rounds of the demonstration's recipe, or
 //! of another number of steps, and their updates are merged. What a way keeps of what it leaves out of
-//! an update is added to the trainer's next one. The last sixteenth of the text is held out. Everything
+//! an update is added to the trainer's next one. *As rounds do* is the workers' own module, which carries
+//! no more of that than verifiers take. The last sixteenth of the text is held out. Everything
 //! is done for several seeds, which decide the first weights and who sees which bytes.
 //!
 //! Prints what is left of an update, then the losses; writes a plot of the losses. What was measured
@@ -11,26 +12,27 @@
 //! device: begun again, it goes on with the first seed of a method that is not in it.
 //!
 //! ```text
-//! cargo run --example compression -- [--steps STEPS] [--device DEVICE] TEXT ROUNDS SVG [METHOD...]
+//! cargo run --example compression -- [--steps STEPS] [--last PERMILLE] [--device DEVICE] \
+//!     TEXT ROUNDS SVG [METHOD...]
 //! ```
+//!
+//! `--last` lets the rounds' learning rate fall, by the same amount from round to round, to so many
+//! thousandths of the first round's: each round of a real model names a recipe of its own.
 //!
 //! Methods are numbers from 1, in the order of `METHODS`; without any, the first five. A round has as
 //! many steps as the demonstration's unless told otherwise, a quarter of which are its warm-up.
 
+use blyan_cli::worker::residual::compress;
 use blyan_engine::{
 	batch,
-	delta::{ComponentEncoder, Encoded},
-	demo,
-	low_rank::Tensors,
-	Batch, Device, FloatRecipe, Recipe as _, Weights,
+	delta::{self as deltas, ComponentEncoder, Residual},
+	demo, Batch, Device, FloatRecipe, Recipe as _, Weights,
 };
 use blyan_primitives::{
 	delta::{self, CHUNK},
 	hash::blake2b_256,
 	recipe::Recipe,
-	sampling,
-	update::DeltaKind,
-	H256,
+	sampling, H256,
 };
 use std::{
 	cmp::Reverse,
@@ -52,39 +54,44 @@ const HELD_OUT_PARTS: usize = 16;
 /// How many of 4,096 increments `Codec::Largest` sends: 1.56 %.
 const LARGEST: usize = 64;
 const BYTES_PER_WEIGHT: usize = 4;
-const PERMILLE: i64 = 1_000;
+const PERMILLE: u32 = 1_000;
 const USAGE: &str = "say what to do: \
-	compression [--steps STEPS] [--device DEVICE] TEXT ROUNDS SVG [METHOD...]";
+	compression [--steps STEPS] [--last PERMILLE] [--device DEVICE] TEXT ROUNDS SVG [METHOD...]";
 
-static METHODS: [Method; 12] = [
-	method("uncompressed", Codec::Uncompressed, 0),
-	method("4,098 bytes (8 bits)", Codec::Chunks(4_098), 1_000),
-	method("largest 64, 2 bits", Codec::Largest, 1_000),
-	method("112 bytes", Codec::Chunks(112), 1_000),
-	method("1,040 bytes", Codec::Chunks(1_040), 1_000),
-	method("112 bytes, residual 0.95", Codec::Chunks(112), 950),
-	method("112 bytes, residual 0.5", Codec::Chunks(112), 500),
-	method("112 bytes, no residual", Codec::Chunks(112), 0),
-	method("112 bytes, smaller error", Codec::Smaller(112), 1_000),
-	method("1,040 bytes, smaller error", Codec::Smaller(1_040), 1_000),
-	method("112 bytes, as rounds do", Codec::Rounds(112), 1_000),
-	method("1,040 bytes, as rounds do", Codec::Rounds(1_040), 1_000),
+static METHODS: [Method; 10] = [
+	method("uncompressed", Way::Components(Codec::Uncompressed, 0)),
+	method("4,098 bytes (8 bits)", Way::Components(Codec::Chunks(4_098), 1_000)),
+	method("largest 64, 2 bits", Way::Components(Codec::Largest, 1_000)),
+	method("112 bytes", Way::Components(Codec::Chunks(112), 1_000)),
+	method("1,040 bytes", Way::Components(Codec::Chunks(1_040), 1_000)),
+	method("112 bytes, residual 0.95", Way::Components(Codec::Chunks(112), 950)),
+	method("112 bytes, residual 0.5", Way::Components(Codec::Chunks(112), 500)),
+	method("112 bytes, no residual", Way::Components(Codec::Chunks(112), 0)),
+	method("112 bytes, as rounds do", Way::Rounds(112)),
+	method("1,040 bytes, as rounds do", Way::Rounds(1_040)),
 ];
 const DEFAULT_METHODS: usize = 5;
 
-/// A way to send what was learned.
+/// A way to send what was learned, and its name.
 struct Method {
 	name: &'static str,
-	codec: Codec,
-	/// How much of what was kept is added to the next update.
-	residual_permille: i64,
+	way: Way,
 }
 
-const fn method(name: &'static str, codec: Codec, residual_permille: i64) -> Method {
-	Method { name, codec, residual_permille }
+const fn method(name: &'static str, way: Way) -> Method {
+	Method { name, way }
 }
 
-/// What becomes of increments on their way.
+/// A way to send what was learned.
+#[derive(Clone, Copy)]
+enum Way {
+	/// Each component like this. So many thousandths of what is left out are added to the next update.
+	Components(Codec, i64),
+	/// What trainers send in rounds of so many bytes a chunk, and keep.
+	Rounds(u16),
+}
+
+/// What becomes of a component's increments on their way.
 #[derive(Clone, Copy)]
 enum Codec {
 	Uncompressed,
@@ -93,68 +100,59 @@ enum Codec {
 	Largest,
 	/// The reference encoder with so many bytes a chunk.
 	Chunks(u16),
-	/// Of chunks and products of two thin matrices, in as many bytes, what leaves less of a component.
-	/// Of what chunks leave out all is kept, of what low rank leaves out half.
-	Smaller(u16),
-	/// What rounds send, and keep: low rank only where it says most of a component.
-	Rounds(u16),
 }
 
-/// What arrives of a component's increments.
+/// What arrives of an update.
 struct Sent {
-	increments: Vec<i64>,
+	/// The increments of each component.
+	increments: Vec<Vec<i64>>,
 	/// How many bytes it took.
 	bytes: usize,
-	/// What is kept of what does not arrive.
-	kept: Vec<i64>,
+	/// In how many components a part of what was kept waits for another round.
+	in_part: usize,
 }
 
-impl Codec {
-	fn send(self, tensors: &Tensors, wanted: &[i64]) -> blyan_engine::Result<Sent> {
-		let mut encoder = ComponentEncoder::new();
-		let mut left = wanted.to_vec();
-		Ok(match self {
-			Self::Uncompressed => {
-				let bytes = BYTES_PER_WEIGHT * wanted.len();
-				Sent { increments: left, bytes, kept: vec![0; wanted.len()] }
-			}
-			Self::Largest => {
-				let (increments, bytes) = send_largest(wanted);
-				let kept = difference(wanted, &increments);
-				Sent { increments, bytes, kept }
-			}
-			Self::Chunks(budget) => {
-				let encoded = encoder.in_chunks(&mut left, budget);
-				Sent {
-					increments: difference(wanted, &left),
-					bytes: bytes_of(&encoded),
-					kept: left,
-				}
-			}
-			Self::Smaller(budget) => {
-				let encoded = encoder.smaller(tensors, &mut left, budget)?;
-				let increments = difference(wanted, &left);
-				if encoded.kind == DeltaKind::LowRank {
-					encoded.keep(&mut left);
-				}
-				Sent { increments, bytes: bytes_of(&encoded), kept: left }
-			}
-			Self::Rounds(budget) => {
-				let encoded = encoder.encode(tensors, &mut left, budget)?;
-				let increments = difference(wanted, &left);
-				encoded.keep(&mut left);
-				Sent { increments, bytes: bytes_of(&encoded), kept: left }
-			}
-		})
+/// What a trainer keeps from round to round.
+struct Kept {
+	/// Of [`Way::Rounds`].
+	residual: Residual,
+	/// Of [`Way::Components`].
+	rest: Vec<Vec<i64>>,
+}
+
+impl Kept {
+	fn nothing() -> blyan_engine::Result<Self> {
+		let residual = Residual::zero(&demo::ARCHITECTURE)?;
+		let rest = residual.components().to_vec();
+		Ok(Self { residual, rest })
+	}
+}
+
+/// Sends a component's increments: returns what arrives and how many bytes that takes, and leaves what
+/// does not arrive.
+fn send(codec: Codec, wanted: &mut Vec<i64>) -> (Vec<i64>, usize) {
+	let whole = wanted.clone();
+	match codec {
+		Codec::Uncompressed => {
+			wanted.fill(0);
+			let bytes = BYTES_PER_WEIGHT * whole.len();
+			(whole, bytes)
+		}
+		Codec::Largest => {
+			let (increments, bytes) = send_largest(&whole);
+			*wanted = difference(&whole, &increments);
+			(increments, bytes)
+		}
+		Codec::Chunks(budget) => {
+			let encoded = ComponentEncoder::new().in_chunks(wanted, budget);
+			let bytes = encoded.leaves.iter().map(Vec::len).sum();
+			(difference(&whole, wanted), bytes)
+		}
 	}
 }
 
 fn difference(all: &[i64], part: &[i64]) -> Vec<i64> {
 	all.iter().zip(part).map(|(all, part)| all - part).collect()
-}
-
-fn bytes_of(encoded: &Encoded) -> usize {
-	encoded.leaves.iter().map(Vec::len).sum()
 }
 
 fn send_largest(wanted: &[i64]) -> (Vec<i64>, usize) {
@@ -180,12 +178,19 @@ fn send_largest(wanted: &[i64]) -> (Vec<i64>, usize) {
 struct Bench {
 	text: Vec<u8>,
 	held_out: Batch,
+	/// The first round's.
 	recipe: FloatRecipe,
-	components: Vec<Tensors>,
+	/// How much of its learning rate the last round has.
+	last_permille: u32,
 }
 
 impl Bench {
-	fn new(mut text: Vec<u8>, steps: u32, device: &str) -> Result<Self, Box<dyn Error>> {
+	fn new(
+		mut text: Vec<u8>,
+		steps: u32,
+		last_permille: u32,
+		device: &str,
+	) -> Result<Self, Box<dyn Error>> {
 		let quarter = (steps / 4).max(1);
 		let recipe =
 			Recipe { steps, checkpoint_every: quarter, warmup_steps: quarter, ..demo::RECIPE };
@@ -193,9 +198,17 @@ impl Bench {
 		let held_out = text.split_off(text.len() - text.len() / HELD_OUT_PARTS);
 		let count = u32::from(demo::RECIPE.evaluation_records);
 		let held_out = windows(&held_out, &EVALUATION_SEED, &sampling::EVALUATOR, 0, count)?;
-		let components = demo::ARCHITECTURE.components();
-		let components = components.iter().map(Tensors::try_from).collect::<Result<_, _>>()?;
-		Ok(Self { text, held_out, recipe, components })
+		Ok(Self { text, held_out, recipe, last_permille })
+	}
+
+	/// How round `round` of `rounds` trains.
+	fn recipe_of(&self, round: u32, rounds: u32) -> blyan_engine::Result<FloatRecipe> {
+		let first = *self.recipe.parameters();
+		let falls = u64::from(first.learning_rate_nano) * u64::from(PERMILLE - self.last_permille)
+			/ u64::from(PERMILLE);
+		let fallen = falls * u64::from(round) / u64::from(rounds.saturating_sub(1).max(1));
+		let learning_rate_nano = first.learning_rate_nano - fallen as u32;
+		FloatRecipe::new(Recipe { learning_rate_nano, ..first }, self.recipe.device().clone())
 	}
 
 	fn loss(&self, weights: &Weights) -> blyan_engine::Result<f64> {
@@ -206,87 +219,110 @@ impl Bench {
 	/// What a trainer learns in a round.
 	fn trained(
 		&self,
+		recipe: &FloatRecipe,
 		base: &Weights,
 		seed: &H256,
 		trainer: &[u8; 32],
 		round: u32,
 	) -> blyan_engine::Result<Vec<Vec<i32>>> {
-		let steps = self.recipe.parameters().steps;
+		let steps = recipe.parameters().steps;
 		let count = u32::from(demo::RECIPE.batch);
 		let batches =
 			&mut |step: u32| windows(&self.text, seed, trainer, round * steps + step, count);
-		let state = self.recipe.run(base, 0..steps, batches, None, &mut |_| {})?;
-		self.recipe.delta(&state, base)
+		let state = recipe.run(base, 0..steps, batches, None, &mut |_| {})?;
+		recipe.delta(&state, base)
 	}
 
 	/// The held-out losses before the first round and after each, in nats a byte.
-	fn losses(&self, method: &Method, seed: u8, rounds: u32) -> blyan_engine::Result<Vec<f64>> {
+	fn losses(&self, method: &Method, seed: u8, rounds: u32) -> Result<Vec<f64>, Box<dyn Error>> {
 		let seed = H256([seed; 32]);
 		let mut weights = self.recipe.initialise(&demo::ARCHITECTURE, seed)?;
-		let nothing: Vec<Vec<i64>> =
-			weights.components().iter().map(|weights| vec![0; weights.len()]).collect();
-		let mut residuals = vec![nothing; TRAINERS.len()];
+		let mut kept = [Kept::nothing()?, Kept::nothing()?];
 		let mut losses = vec![self.loss(&weights)?];
 		for round in 0..rounds {
-			let mut updates = Vec::new();
-			for (trainer, residual) in TRAINERS.iter().zip(&mut residuals) {
-				let increments = self.trained(&weights, &seed, trainer, round)?;
-				updates.push(self.update(method, &increments, residual)?);
+			let recipe = self.recipe_of(round, rounds)?;
+			let (mut updates, mut in_part) = (Vec::new(), 0);
+			for (trainer, kept) in TRAINERS.iter().zip(&mut kept) {
+				let increments = self.trained(&recipe, &weights, &seed, trainer, round)?;
+				let sent = self.update(method, &increments, kept)?;
+				updates.push(sent.increments);
+				in_part += sent.in_part;
 			}
 			weights = weights.moved(&merged(&updates))?;
-			losses.push(self.loss(&weights)?);
-			let loss = losses[losses.len() - 1];
-			eprintln!("{}, seed {}, round {}: {loss:.4}", method.name, seed.0[0], round + 1);
+			let loss = self.loss(&weights)?;
+			losses.push(loss);
+			eprintln!(
+				"{}, seed {}, round {}: {loss:.4}, in {in_part} components a part waits",
+				method.name,
+				seed.0[0],
+				round + 1
+			);
 		}
 		Ok(losses)
 	}
 
-	/// What arrives of one update. What does not takes the residual's place.
+	/// Sends an update, with what the trainer has kept and may send.
 	fn update(
 		&self,
 		method: &Method,
 		increments: &[Vec<i32>],
-		residual: &mut [Vec<i64>],
-	) -> blyan_engine::Result<Vec<Vec<i64>>> {
-		let mut update = Vec::new();
-		let components = self.components.iter().zip(increments).zip(residual);
-		for ((tensors, increments), rest) in components {
-			for (rest, increment) in rest.iter_mut().zip(increments) {
-				*rest = i64::from(*increment) + *rest * method.residual_permille / PERMILLE;
+		kept: &mut Kept,
+	) -> Result<Sent, Box<dyn Error>> {
+		match method.way {
+			Way::Components(codec, permille) => {
+				let (mut sent, mut bytes) = (Vec::new(), 0);
+				for (increments, rest) in increments.iter().zip(&mut kept.rest) {
+					for (rest, increment) in rest.iter_mut().zip(increments) {
+						*rest = i64::from(*increment) + *rest * permille / i64::from(PERMILLE);
+					}
+					let (arrives, takes) = send(codec, rest);
+					sent.push(arrives);
+					bytes += takes;
+				}
+				Ok(Sent { increments: sent, bytes, in_part: 0 })
 			}
-			let sent = method.codec.send(tensors, rest)?;
-			rest.copy_from_slice(&sent.kept);
-			update.push(sent.increments);
+			Way::Rounds(budget) => {
+				let recipe = Recipe { delta_bytes_per_chunk: budget, ..*self.recipe.parameters() };
+				let made = compress(&demo::ARCHITECTURE, &recipe, increments, &kept.residual)?;
+				kept.residual = made.proposed;
+				let leaves = made.deltas.iter().flat_map(|delta| &delta.leaves);
+				let bytes = leaves.map(Vec::len).sum();
+				let decoded = deltas::decoded(&demo::ARCHITECTURE, &made.deltas)?;
+				Ok(Sent { increments: widened(&decoded), bytes, in_part: made.in_part })
+			}
 		}
-		Ok(update)
 	}
 
 	/// Prints how much of one trainer's first update arrives, without a residual.
-	fn print_shares(&self, methods: &[&Method]) -> blyan_engine::Result<()> {
+	fn print_shares(&self, methods: &[Method]) -> Result<(), Box<dyn Error>> {
 		let seed = H256([1; 32]);
 		let base = self.recipe.initialise(&demo::ARCHITECTURE, seed)?;
-		let increments = self.trained(&base, &seed, &TRAINERS[0], 0)?;
+		let increments = self.trained(&self.recipe, &base, &seed, &TRAINERS[0], 0)?;
 		println!("| method | bytes for 4,096 weights | squared increments that arrive |");
 		println!("|---|---|---|");
 		for method in methods {
-			let (mut bytes, mut weights) = (0, 0);
-			let (mut whole, mut left) = (0f64, 0f64);
-			for (tensors, increments) in self.components.iter().zip(&increments) {
-				let wanted: Vec<i64> = increments.iter().map(|inc| i64::from(*inc)).collect();
-				let sent = method.codec.send(tensors, &wanted)?;
-				bytes += sent.bytes;
-				weights += wanted.len();
-				whole += wanted.iter().map(|wanted| (*wanted as f64).powi(2)).sum::<f64>();
-				let pairs = wanted.iter().zip(&sent.increments);
-				left += pairs.map(|(wanted, sent)| ((wanted - sent) as f64).powi(2)).sum::<f64>();
+			let sent = self.update(method, &increments, &mut Kept::nothing()?)?;
+			let (mut weights, mut whole, mut left) = (0, 0f64, 0f64);
+			let pairs = widened(&increments).into_iter().zip(sent.increments);
+			for (wanted, arrives) in
+				pairs.flat_map(|(wanted, arrives)| wanted.into_iter().zip(arrives))
+			{
+				weights += 1;
+				whole += (wanted as f64).powi(2);
+				left += ((wanted - arrives) as f64).powi(2);
 			}
-			let bytes = bytes as f64 * CHUNK as f64 / weights as f64;
+			let bytes = sent.bytes as f64 * CHUNK as f64 / f64::from(weights);
 			let arrives = 100.0 * (1.0 - left / whole);
 			println!("| {} | {bytes:.0} | {arrives:.1} % |", method.name);
 		}
 		println!();
 		Ok(())
 	}
+}
+
+fn widened(increments: &[Vec<i32>]) -> Vec<Vec<i64>> {
+	let widened = |component: &Vec<i32>| component.iter().map(|inc| i64::from(*inc)).collect();
+	increments.iter().map(widened).collect()
 }
 
 /// The windows that somebody is told to use in a step.
@@ -334,8 +370,8 @@ impl Log {
 			Some(first) if first == head => {}
 			Some(_) => {
 				return Err(format!(
-					"{} is of another text, of rounds of other steps, or of another device: name \
-					 another plot",
+					"{} is of another text, of other rounds, or of another device: name another \
+					 plot",
 					path.display()
 				)
 				.into())
@@ -407,9 +443,9 @@ fn print_losses(curves: &[Curve], rounds: usize) {
 /// A line for each method from the first round on: the mean over the seeds, and at each round a bar
 /// from the lowest to the highest.
 fn plot(curves: &[Curve], rounds: usize) -> Result<String, fmt::Error> {
-	const COLOURS: [&str; 12] = [
+	const COLOURS: [&str; 10] = [
 		"#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c564b",
-		"#7f7f7f", "#9467bd", "#bcbd22", "#17becf",
+		"#7f7f7f", "#9467bd",
 	];
 	let (width, height) = (900.0, 480.0);
 	let (left, right, top, bottom) = (60.0, 250.0, 20.0, 50.0);
@@ -502,6 +538,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 		Ok(Some(arguments.remove(place).ok_or(USAGE)?))
 	};
 	let steps = option("--steps")?.map_or(Ok(demo::RECIPE.steps), |steps| steps.parse())?;
+	let last_permille = option("--last")?.map_or(Ok(PERMILLE), |permille| permille.parse())?;
 	let device = option("--device")?.unwrap_or_else(|| "cpu".into());
 	let text = fs::read(arguments.pop_front().ok_or(USAGE)?)?;
 	let rounds: u32 = arguments.pop_front().ok_or(USAGE)?.parse()?;
@@ -515,14 +552,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 	if methods.is_empty() {
 		methods.extend(METHODS.iter().take(DEFAULT_METHODS));
 	}
-	if rounds == 0 {
+	if rounds == 0 || last_permille > PERMILLE {
 		return Err(USAGE.into());
 	}
 
-	let head = format!("text,{:?},steps,{steps},device,{device}", blake2b_256(&text));
+	let mut head = format!("text,{:?},steps,{steps},device,{device}", blake2b_256(&text));
+	if last_permille < PERMILLE {
+		write!(head, ",last permille,{last_permille},rounds,{rounds}")?;
+	}
 	let mut log = Log::open(&Path::new(&svg).with_extension("csv"), &head)?;
-	let bench = Bench::new(text, steps, &device)?;
-	bench.print_shares(&METHODS.iter().collect::<Vec<_>>())?;
+	let bench = Bench::new(text, steps, last_permille, &device)?;
+	bench.print_shares(&METHODS)?;
 	let mut curves = Vec::new();
 	for method in methods {
 		let mut seeds = Vec::new();
