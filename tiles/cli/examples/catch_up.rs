@@ -46,9 +46,10 @@ use blyan_tiles::TileFile;
 use std::{
 	collections::{BTreeMap, BTreeSet},
 	env, fs,
+	ops::RangeInclusive,
 	path::{Path, PathBuf},
 	sync::atomic::{AtomicU64, Ordering},
-	time::Instant,
+	time::{Duration, Instant},
 };
 
 const VERSIONS: u32 = 1_000;
@@ -340,12 +341,11 @@ impl Sources for Newcomer<'_> {
 		Ok(None)
 	}
 
-	async fn offered(&self, target: u32) -> anyhow::Result<Vec<u32>> {
-		let is_near = |number: &u32| *number <= target && target - *number < MAX_VERSIONS_APART;
-		Ok(self.offered.iter().copied().filter(is_near).collect())
+	async fn offered(&self, versions: RangeInclusive<u32>) -> anyhow::Result<Vec<u32>> {
+		Ok(self.offered.iter().copied().filter(|number| versions.contains(number)).collect())
 	}
 
-	async fn fetch(&self, version: &Version) -> anyhow::Result<Found> {
+	async fn fetch(&self, version: &Version, _: Duration) -> anyhow::Result<Found> {
 		let history = self.history;
 		let roots = history.published.get(&version.number).context("nobody publishes it")?;
 		let components = wanted(&history.architecture, roots);

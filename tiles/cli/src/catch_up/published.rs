@@ -3,22 +3,22 @@
 //! # How they are found
 //!
 //! Nobody announces what is published: there would be nothing to believe. The node is asked to fetch
-//! one small component of each of the newest versions at once. Where bytes come, somebody has it, and
-//! every byte is verified against a root of the chain. Versions are published every
+//! one small component of each of some versions at once. Where bytes come, somebody has it, and
+//! every byte is verified against a root of the chain (`probe`). Versions are published every
 //! [`MAX_VERSIONS_APART`] versions at most, so it is enough to look at as many.
 //!
 //! # Bounds
 //!
 //! | | at most |
 //! |---|---|
-//! | versions that are asked for | [`MAX_VERSIONS_APART`], 32 at a time |
 //! | components that are fetched at a time | 16 |
 //! | silence until it is given up | 60 s; 5 s if there is nobody to ask, or if somebody lied |
-//! | all components together | the time that 128 KiB a second take, and 60 s |
+//! | all components together | the time that whoever wants them gives |
 //!
 //! The last one is against nodes that send a little now and then: whoever waits for them would do
 //! nothing else for days.
 
+use super::probe::{probe, Turn};
 use crate::chain::{
 	tiles::{Transfer, TransferState},
 	Chain, ChainError, View,
@@ -28,7 +28,7 @@ use blyan_primitives::{model::Architecture, H256};
 use blyan_tiles::{store::EXTENSION, TileFile};
 use std::{
 	collections::VecDeque,
-	fs,
+	ops::RangeInclusive,
 	path::{Path, PathBuf},
 	time::{Duration, Instant},
 };
@@ -36,22 +36,14 @@ use tokio::time::sleep;
 
 /// The most versions from one that is published to the next.
 pub const MAX_VERSIONS_APART: u32 = 128;
-/// Versions that are asked for at a time; a node fetches 64 payloads at most.
-const PROBED_AT_ONCE: usize = 32;
 /// Components that are fetched at a time.
 const FETCHED_AT_ONCE: usize = 16;
 /// How often the node is asked how far it is.
-const POLL: Duration = Duration::from_millis(250);
-/// How long it is waited for the first bytes of any version.
-const PROBE_PATIENCE: Duration = Duration::from_secs(15);
-/// How long it is waited for newer versions once there are bytes of one.
-const PROBE_GRACE: Duration = Duration::from_secs(1);
+pub(super) const POLL: Duration = Duration::from_millis(250);
 /// Silence after which a component is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The same if there is nobody to ask, or if somebody sent wrong bytes and was banned.
-const SHORT_PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes a second below which a version is given up.
-const LEAST_RATE: u64 = 128 << 10;
+pub(super) const SHORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A component of a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,11 +71,6 @@ pub fn wanted(architecture: &Architecture, roots: &[H256]) -> Vec<Wanted> {
 /// Where a node with this folder has the file of this root.
 pub fn tile_path(folder: &Path, root: &H256) -> PathBuf {
 	folder.join(format!("{root:x}.{EXTENSION}"))
-}
-
-/// How long fetching so many bytes may take.
-fn time_for(bytes: u64) -> Duration {
-	PATIENCE.saturating_add(Duration::from_secs(bytes / LEAST_RATE))
 }
 
 /// The weights in the files of a version, each of which must have its root.
@@ -145,12 +132,12 @@ impl Published {
 		&self.folder
 	}
 
-	/// Which of the versions up to `newest` somebody seems to offer, the newest first.
+	/// Which of these versions somebody seems to offer, the newest first.
 	pub async fn offered(
 		&self,
 		view: &View,
 		model: u32,
-		newest: u32,
+		versions: RangeInclusive<u32>,
 		architecture: &Architecture,
 	) -> Result<Vec<u32>, ChainError> {
 		let components = architecture.components();
@@ -158,92 +145,21 @@ impl Published {
 		let Some((place, component)) = smallest else { return Ok(Vec::new()) };
 		let heads = view.heads(model).await?;
 		let Some(head) = heads.get(usize::from(place)) else { return Ok(Vec::new()) };
-		// The first weights need not be fetched.
-		let oldest = newest.saturating_sub(MAX_VERSIONS_APART).saturating_add(1).max(1);
-		let numbers: Vec<u32> = (oldest..=newest).rev().collect();
-		for group in numbers.chunks(PROBED_AT_ONCE) {
-			let mut probes: Vec<(u32, H256)> = Vec::with_capacity(group.len());
-			for number in group {
-				let Some(snapshot) = view.snapshot(model, *number).await? else { break };
-				let Ok(root) = view.root_at(model, place, head, snapshot.at).await else { break };
-				probes.push((*number, root));
-			}
-			let found = self.probe(&probes, component.bytes).await?;
-			if !found.is_empty() {
-				return Ok(found);
-			}
+		let mut probes: Vec<(u32, H256)> = Vec::new();
+		for number in versions.rev() {
+			let Some(snapshot) = view.snapshot(model, number).await? else { break };
+			let Ok(root) = view.root_at(model, place, head, snapshot.at).await else { break };
+			probes.push((number, root));
 		}
-		Ok(Vec::new())
+		probe(&self.chain, &self.folder, &probes, component.bytes).await
 	}
 
-	/// Which of these payloads of `bytes` bytes somebody sends something of. Nothing of them stays
-	/// that was not there before.
-	async fn probe(&self, probes: &[(u32, H256)], bytes: u64) -> Result<Vec<u32>, ChainError> {
-		let mut absent: Vec<H256> = probes.iter().map(|(_, root)| *root).collect();
-		absent.retain(|root| !tile_path(&self.folder, root).exists());
-		let asked = match self.want_all(probes, bytes).await {
-			Ok(()) => self.watch(probes).await,
-			Err(error) => Err(error),
-		};
-		for (_, root) in probes {
-			self.forget(root).await;
-		}
-		absent.retain(|root| tile_path(&self.folder, root).exists());
-		for root in &absent {
-			self.drop_file(root).await;
-		}
-		asked
-	}
-
-	async fn want_all(&self, probes: &[(u32, H256)], bytes: u64) -> Result<(), ChainError> {
-		for (_, root) in probes {
-			self.chain.want_tiles(root, bytes).await?;
-		}
-		Ok(())
-	}
-
-	/// Removes a file that was fetched only to see whether somebody has it. That this fails hinders
-	/// nobody.
-	async fn drop_file(&self, root: &H256) {
-		let path = tile_path(&self.folder, root);
-		if let Err(error) = fs::remove_file(&path) {
-			tracing::debug!("{} stays: {error}", path.display());
-		}
-		if let Err(error) = self.chain.withdraw_tiles(root).await {
-			tracing::debug!("{root:?} is still offered: {error}");
-		}
-	}
-
-	/// Waits until bytes of one of these payloads are there.
-	async fn watch(&self, probes: &[(u32, H256)]) -> Result<Vec<u32>, ChainError> {
-		let begun = Instant::now();
-		let mut first: Option<Instant> = None;
-		loop {
-			sleep(POLL).await;
-			let (mut found, mut has_peers) = (Vec::new(), false);
-			for (number, root) in probes {
-				let status = self.chain.tiles_status(root).await?;
-				has_peers |= status.peers > 0;
-				if status.state == TransferState::Done || status.verified_bytes > 0 {
-					found.push(*number);
-				}
-			}
-			if !found.is_empty() && first.get_or_insert_with(Instant::now).elapsed() >= PROBE_GRACE
-			{
-				return Ok(found);
-			}
-			let limit = if has_peers { PROBE_PATIENCE } else { SHORT_PATIENCE };
-			if found.is_empty() && begun.elapsed() > limit {
-				return Ok(found);
-			}
-		}
-	}
-
-	/// Has the node fetch all of these components. Tells `done` how many bytes are complete, at
-	/// least every few seconds; it is given up when that returns `false`.
+	/// Has the node fetch all of these components within this time. Tells `done` how many bytes are
+	/// complete, at least every few seconds; it is given up when that returns `false`.
 	pub async fn fetch(
 		&self,
 		components: &[Wanted],
+		within: Duration,
 		mut done: impl FnMut(u64) -> bool + Send,
 	) -> Result<(), ChainError> {
 		let mut waiting: VecDeque<&Wanted> = components.iter().collect();
@@ -251,6 +167,22 @@ impl Published {
 		let mut complete = 0u64;
 		let total: u64 = components.iter().map(|component| component.bytes).sum();
 		let begun = Instant::now();
+		// What is fetched is not to be taken for something that others of this node look for.
+		let _turn = loop {
+			if let Some(turn) = Turn::together(&self.folder) {
+				break turn;
+			}
+			if !done(complete) {
+				return Err(ChainError::Tiles(String::from("it was stopped")));
+			}
+			if begun.elapsed() > within {
+				return Err(ChainError::Tiles(format!(
+					"other programs look for versions with the node of {} all the time; try again",
+					self.folder.display()
+				)));
+			}
+			sleep(POLL).await;
+		};
 		while !waiting.is_empty() || !running.is_empty() {
 			let mut failure = None;
 			while running.len() < FETCHED_AT_ONCE && failure.is_none() {
@@ -272,7 +204,7 @@ impl Published {
 			}
 			if !done(complete) {
 				failure.get_or_insert(ChainError::Tiles(String::from("it was stopped")));
-			} else if !left.is_empty() && begun.elapsed() > time_for(total) {
+			} else if !left.is_empty() && begun.elapsed() > within {
 				failure.get_or_insert(ChainError::Tiles(format!(
 					"{complete} of {total} bytes came in {} s, which is too slow; try again when \
 					 others offer it",
@@ -357,13 +289,6 @@ mod tests {
 	fn files_are_named_by_their_root() {
 		let path = tile_path(Path::new("tiles"), &H256([0xab; 32]));
 		assert_eq!(path, Path::new("tiles").join(format!("{}.blyt", "ab".repeat(32))));
-	}
-
-	#[test]
-	fn time_to_fetch_is_bounded_by_the_bytes() {
-		assert_eq!(time_for(0), PATIENCE);
-		assert_eq!(time_for(LEAST_RATE * 10), PATIENCE + Duration::from_secs(10));
-		assert!(time_for(u64::MAX) > PATIENCE);
 	}
 
 	#[test]

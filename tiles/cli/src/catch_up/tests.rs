@@ -27,6 +27,10 @@ struct World {
 	deltas: BTreeSet<u32>,
 	/// Versions whose published files are those of another version.
 	wrong: BTreeSet<u32>,
+	/// Published versions that come so slowly that the time for them ends before.
+	slow: BTreeSet<u32>,
+	begun: Instant,
+	passed: Mutex<Duration>,
 	/// What was asked for, in order.
 	log: Mutex<Vec<String>>,
 }
@@ -46,6 +50,9 @@ impl World {
 			published: BTreeSet::new(),
 			deltas: (1..=count).collect(),
 			wrong: BTreeSet::new(),
+			slow: BTreeSet::new(),
+			begun: Instant::now(),
+			passed: Mutex::default(),
 			log: Mutex::default(),
 		}
 	}
@@ -62,6 +69,10 @@ impl World {
 		self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
 	}
 
+	fn passed(&self) -> Duration {
+		*self.passed.lock().unwrap_or_else(PoisonError::into_inner)
+	}
+
 	async fn reach(&self, costs: Costs) -> Result<Reached, Trouble> {
 		catch_up(self, self.target(), costs).await
 	}
@@ -73,6 +84,8 @@ enum Trouble {
 	Obstacle(#[from] Obstacle),
 	#[error("gone")]
 	Gone,
+	#[error("slow")]
+	Slow,
 	#[error("stopped")]
 	Stopped,
 }
@@ -94,13 +107,17 @@ impl Sources for World {
 		Ok((!self.wrong.contains(&number)).then(|| Found::new(weights(number))))
 	}
 
-	async fn offered(&self, target: u32) -> Result<Vec<u32>, Trouble> {
-		self.note(String::from("ask"));
-		Ok(self.published.iter().copied().filter(|number| *number <= target).collect())
+	async fn offered(&self, versions: RangeInclusive<u32>) -> Result<Vec<u32>, Trouble> {
+		self.note(format!("ask {} to {}", versions.start(), versions.end()));
+		Ok(self.published.iter().copied().filter(|number| versions.contains(number)).collect())
 	}
 
-	async fn fetch(&self, version: &Version) -> Result<Found, Trouble> {
+	async fn fetch(&self, version: &Version, within: Duration) -> Result<Found, Trouble> {
 		self.note(format!("fetch {}", version.number));
+		if self.slow.contains(&version.number) {
+			*self.passed.lock().unwrap_or_else(PoisonError::into_inner) += within;
+			return Err(Trouble::Slow);
+		}
 		let is_wrong = self.wrong.contains(&version.number);
 		Ok(Found::new(weights(version.number + u32::from(is_wrong))))
 	}
@@ -123,6 +140,10 @@ impl Sources for World {
 
 	fn is_final(error: &Trouble) -> bool {
 		matches!(error, Trouble::Stopped)
+	}
+
+	fn now(&self) -> Instant {
+		self.begun + self.passed()
 	}
 }
 
@@ -149,7 +170,7 @@ async fn short_history_is_replayed_and_a_long_one_is_not() {
 
 	let world = World { published: BTreeSet::from([8, 16]), ..World::new(20) };
 	assert_eq!(world.reach(costs()).await.unwrap().start, Start::Published(16));
-	let expected = ["ask", "fetch 16", "replay 17", "replay 18", "replay 19", "replay 20"];
+	let expected = ["ask 1 to 20", "fetch 16", "replay 17", "replay 18", "replay 19", "replay 20"];
 	assert_eq!(world.log(), expected);
 }
 
@@ -183,8 +204,77 @@ async fn ways_that_need_deltas_which_are_gone_are_not_tried_twice() {
 	let reached = world.reach(costs()).await.unwrap();
 	assert_eq!(reached.start, Start::Published(5));
 	// Neither the first weights nor version 2 can get beyond version 3.
-	let expected = ["load 1", "replay 2", "replay 3", "replay 4", "ask", "fetch 5", "replay 6"];
+	let expected =
+		["load 1", "replay 2", "replay 3", "replay 4", "ask 4 to 6", "fetch 5", "replay 6"];
 	assert_eq!(world.log(), expected);
+}
+
+/// What was asked for and fetched, in order.
+fn searched(world: &World) -> Vec<String> {
+	let is_search = |what: &String| what.starts_with("ask") || what.starts_with("fetch");
+	world.log().into_iter().filter(is_search).collect()
+}
+
+#[tokio::test]
+async fn older_version_is_found_behind_many_that_do_not_come() {
+	let mut world = World { slow: (69..=100).collect(), ..World::new(100) };
+	world.published = world.slow.iter().copied().chain([20]).collect();
+	// Nobody gets there without a published version.
+	world.deltas.remove(&10);
+	let reached = world.reach(costs()).await.unwrap();
+	assert_eq!(reached.start, Start::Published(20));
+	assert_eq!(reached.found.weights(), &weights(100));
+	let expected =
+		["ask 69 to 100", "fetch 100", "fetch 99", "ask 37 to 68", "ask 5 to 36", "fetch 20"];
+	assert_eq!(searched(&world), expected);
+	assert_eq!(world.passed(), time_for(costs().full_bytes));
+}
+
+#[tokio::test]
+async fn versions_that_do_not_come_share_one_time_and_the_search_ends() {
+	let mut world = World { slow: (1..=130).collect(), ..World::new(130) };
+	world.published = world.slow.clone();
+	world.deltas.remove(&1);
+	let error = world.reach(costs()).await.unwrap_err().to_string();
+	assert!(error.contains("no time is left for them"), "{error}");
+	let expected = [
+		["ask 99 to 130", "fetch 130", "fetch 129"],
+		["ask 67 to 98", "fetch 98", "fetch 97"],
+		["ask 35 to 66", "fetch 66", "fetch 65"],
+		["ask 3 to 34", "fetch 34", "fetch 33"],
+	];
+	let expected: Vec<&str> = expected.into_iter().flatten().collect();
+	assert_eq!(searched(&world), expected);
+	assert_eq!(world.passed(), time_for(costs().full_bytes) * WHOLE_FETCHES);
+}
+
+#[tokio::test]
+async fn what_was_put_off_is_fetched_when_nobody_has_anything_older() {
+	let mut world = World { published: BTreeSet::from([38, 39, 40]), ..World::new(40) };
+	world.wrong = BTreeSet::from([39, 40]);
+	let reached = world.reach(costs()).await.unwrap();
+	assert_eq!(reached.start, Start::Published(38));
+	let expected = ["ask 9 to 40", "fetch 40", "fetch 39", "ask 1 to 8", "fetch 38"];
+	assert_eq!(searched(&world), expected);
+}
+
+#[tokio::test]
+async fn others_are_not_asked_for_versions_that_cost_more_than_what_is_here() {
+	let mut world = World { published: BTreeSet::from([39, 40]), ..World::new(40) };
+	world.wrong = world.published.clone();
+	// It costs less than any version up to 8 of others.
+	world.here = BTreeSet::from([4]);
+	let reached = world.reach(costs()).await.unwrap();
+	assert_eq!(reached.start, Start::Here(4));
+	assert_eq!(searched(&world), ["ask 9 to 40", "fetch 40", "fetch 39"]);
+}
+
+#[test]
+fn every_fetch_has_an_equal_part_of_the_time() {
+	let mib = 1 << 20;
+	assert_eq!(time_for(10 * mib), PATIENCE + Duration::from_secs(80));
+	assert_eq!(Search::new(5, 10 * mib).left / MAX_FETCHES, Duration::from_secs(70));
+	assert!(time_for(u64::MAX).saturating_mul(WHOLE_FETCHES) > time_for(mib));
 }
 
 #[tokio::test]
@@ -211,11 +301,11 @@ async fn whoever_is_asked_to_stop_tries_nothing_else() {
 		async fn load(&self, _: &Version) -> Result<Option<Found>, Trouble> {
 			Err(Trouble::Stopped)
 		}
-		async fn offered(&self, target: u32) -> Result<Vec<u32>, Trouble> {
-			self.0.offered(target).await
+		async fn offered(&self, versions: RangeInclusive<u32>) -> Result<Vec<u32>, Trouble> {
+			self.0.offered(versions).await
 		}
-		async fn fetch(&self, version: &Version) -> Result<Found, Trouble> {
-			self.0.fetch(version).await
+		async fn fetch(&self, version: &Version, within: Duration) -> Result<Found, Trouble> {
+			self.0.fetch(version, within).await
 		}
 		async fn first(&self, version: &Version) -> Result<Found, Trouble> {
 			self.0.first(version).await
@@ -276,7 +366,7 @@ proptest! {
 			}
 			Err(_) => prop_assert!(!is_reachable),
 		}
-		let asked = world.log().iter().filter(|what| *what == "ask").count();
+		let asked = world.log().iter().filter(|what| what.starts_with("ask")).count();
 		prop_assert!(asked <= 1);
 	}
 }

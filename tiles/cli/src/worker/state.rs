@@ -34,8 +34,10 @@ use codec::{Decode, Encode};
 use serde_json::json;
 use std::{
 	fs, io,
+	ops::RangeInclusive,
 	path::{Path, PathBuf},
 	sync::Arc,
+	time::Duration,
 };
 
 /// Snapshots of a model that stay on this disk.
@@ -223,13 +225,13 @@ impl Sources for Disk {
 			.await
 	}
 
-	async fn offered(&self, target: u32) -> Result<Vec<u32>> {
+	async fn offered(&self, versions: RangeInclusive<u32>) -> Result<Vec<u32>> {
 		let Some(published) = self.worker.published() else { return Ok(Vec::new()) };
 		let (view, model) = (&self.view, self.model);
-		Ok(published.offered(view, model, target, &self.architecture).await?)
+		Ok(published.offered(view, model, versions, &self.architecture).await?)
 	}
 
-	async fn fetch(&self, version: &Version) -> Result<Found> {
+	async fn fetch(&self, version: &Version, within: Duration) -> Result<Found> {
 		let published = self.worker.published().ok_or_else(|| {
 			Error::missing(String::from("storage.tiles_dir"), "worker.toml does not name it")
 		})?;
@@ -251,7 +253,7 @@ impl Sources for Disk {
 		}
 		publish::withdraw(worker, model, publish::KEPT, Some(version.number)).await?;
 		let stop = worker.stop.clone();
-		let fetched = published.fetch(&components, move |_| !stop.is_requested()).await;
+		let fetched = published.fetch(&components, within, move |_| !stop.is_requested()).await;
 		worker.stop.check()?;
 		fetched?;
 		worker

@@ -34,6 +34,7 @@ use anyhow::{bail, Context as _};
 use blyan_engine::Weights;
 use blyan_primitives::{model::Architecture, tree::list_root, H256};
 use serde::Serialize;
+use std::{ops::RangeInclusive, time::Duration};
 use tokio::task::block_in_place;
 
 /// Sets of updates that are tried if it is not known which ones a round merged.
@@ -154,16 +155,16 @@ impl Sources for Pull<'_> {
 		Ok(here.map(|(weights, _)| Found::new(weights.clone())))
 	}
 
-	async fn offered(&self, target: u32) -> anyhow::Result<Vec<u32>> {
+	async fn offered(&self, versions: RangeInclusive<u32>) -> anyhow::Result<Vec<u32>> {
 		let Some(published) = &self.published else { return Ok(Vec::new()) };
 		let spinner = self.context.output.spinner("looking for published snapshots");
 		let (view, model) = (&self.view, self.model);
-		let offered = published.offered(view, model, target, &self.architecture).await;
+		let offered = published.offered(view, model, versions, &self.architecture).await;
 		spinner.finish_and_clear();
 		Ok(offered?)
 	}
 
-	async fn fetch(&self, version: &Version) -> anyhow::Result<Found> {
+	async fn fetch(&self, version: &Version, within: Duration) -> anyhow::Result<Found> {
 		let published = self.published.as_ref().context("--tiles-dir is not given")?;
 		let roots = self.view.snapshot_roots(self.model, version.number).await?;
 		if !version.has(&roots) {
@@ -177,7 +178,7 @@ impl Sources for Pull<'_> {
 			report.set_position(done);
 			true
 		};
-		let fetched = published.fetch(&components, show).await;
+		let fetched = published.fetch(&components, within, show).await;
 		bar.finish_and_clear();
 		fetched?;
 		let load = || published::load(published.folder(), &self.architecture, &components);
