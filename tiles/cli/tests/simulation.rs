@@ -92,6 +92,24 @@ fn goals_are_told_with_what_they_count() {
 }
 
 #[test]
+fn ten_thousand_learners_are_merged_though_half_of_the_primaries_are_gone() {
+	let place = Place::new();
+	let few = ["--components", "1", "--leaves", "1", "--steps", "1", "--lose-primaries", "0.5"];
+	let all = ["--json", "sim", "network", "--learners", "10000"];
+	let report = place.run(&[all.as_slice(), &few].concat()).json();
+	let losses = report["losses"].as_array().unwrap();
+	assert_eq!(losses.len(), 2);
+	// Eight of four regions with four aggregators each.
+	assert_eq!(losses[1]["aggregators_lost"], 8);
+	// A component that lacks anybody's update is lost.
+	assert!(losses.iter().all(|loss| loss["components_lost"] == 0), "{losses:?}");
+	for way in ["whole update to all primaries", "whole step, there and back"] {
+		assert_eq!(latencies_of(&report, way), [10_000, 10_000], "{way}");
+	}
+	assert_eq!(report["scaling"].as_array().unwrap().last().unwrap()["learners"], 10_000);
+}
+
+#[test]
 fn same_seed_prints_and_plots_the_same_bytes() {
 	let place = Place::new();
 	let first = simulate(&place, &["--json", "--plot", "first.svg"]).success();

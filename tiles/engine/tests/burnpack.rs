@@ -221,6 +221,15 @@ fn files_that_lie_are_refused() {
 	fs::write(&path, scales(2)).unwrap();
 	let expected = Values::Small { values: vec![1; 4], scales: vec![0.0; 2], row: 2 };
 	assert_eq!(Burnpack::open(&path).unwrap().read(0).unwrap(), expected);
+	let deep = PackTensor::new(
+		"a".to_string(),
+		PackType::F32,
+		vec![1; 9],
+		None,
+		Bytes::from_bytes_vec(vec![0; 4]),
+	);
+	let deep = Writer::new(vec![deep]).into_bytes().unwrap().to_vec();
+	refuse(&deep, "more than 8 dimensions");
 	let two = file_of(&[("a", PackType::F32, 4), ("b", PackType::F32, 4)]);
 	// The keys of the map are texts of one byte.
 	let place = two.windows(2).position(|pair| pair == [0x61, b'b']).unwrap();

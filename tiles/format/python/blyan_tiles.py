@@ -68,11 +68,18 @@ def leaf_hashes(payload):
 
 def parents(level, nodes):
 	"""The nodes of `level` above `nodes`; only the last one has fewer than eight children."""
+	check_hashes(nodes)
 	groups = [nodes[at : at + FAN_OUT] for at in range(0, len(nodes), FAN_OUT)]
 	return [blake2b(INNER_TAG + bytes([level, len(group)]) + b"".join(group)) for group in groups]
 
 
+def check_hashes(hashes):
+	"""They are joined before they are hashed, so no byte may move from one to the next."""
+	refuse_unless(all(len(node) == HASH_BYTES for node in hashes), 0, "a hash has 32 bytes")
+
+
 def root_of(kind, size, top):
+	check_hashes([top])
 	return blake2b(kind + struct.pack("<Q", size) + top)
 
 
@@ -306,6 +313,7 @@ class Header(
 
 	def check(self):
 		"""What the fields must be to one another."""
+		refuse_unless(len(self.root) == HASH_BYTES, 48, "a root has 32 bytes")
 		refuse_unless(1 <= len(self.shape) <= 4, 11, "the rank must be 1 to 4")
 		for place, extent in enumerate(self.shape):
 			refuse_unless(1 <= extent < 1 << 32, 12 + 4 * place, "a dimension cannot be this")

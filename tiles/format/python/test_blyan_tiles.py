@@ -136,6 +136,37 @@ class Trees(unittest.TestCase):
 				levels = tiles.decode_proof(flipped)
 				tiles.verify(tree.kind, root, tree.size, leaf, leaf_hash, levels)
 
+	def test_bytes_that_move_from_one_hash_to_the_next_are_refused(self):
+		leaves = [tiles.blake2b(bytes([leaf])) for leaf in range(19)]
+		tree = tiles.Tree(LIST, len(leaves), leaves)
+		place, root = (tree.kind, tree.root(), tree.size), tree.root()
+
+		def moved(hashes, cut):
+			"""The same bytes, of which the first hash has some more or fewer."""
+			joined = b"".join(hashes[:2])
+			return [joined[:cut], joined[cut:], *hashes[2:]]
+
+		path, many = tree.prove_tile(1), [leaves[2], *tree.levels[1][1:]]
+		first = [(leaf, leaves[leaf]) for leaf in (0, 1, 3, 4, 5, 6, 7)]
+		tiles.verify_tile(*place, 1, leaves[16:], path)
+		tiles.verify_many(*place, first, many)
+		single = tiles.Tree(LIST, 1, leaves[:1])
+		tiles.verify(LIST, single.root(), 1, 0, leaves[0], [])
+		for cut in (0, 31, 33, 64):
+			broken = moved(leaves[16:], cut)
+			self.assertRaises(FormatError, tiles.verify_tile, *place, 1, broken, path)
+			siblings = path[:1] + [moved(path[1], cut)]
+			self.assertRaises(FormatError, tiles.verify_tile, *place, 1, leaves[16:], siblings)
+			known = moved([leaves[0], leaves[1]], cut)
+			broken = [(0, known[0]), (1, known[1]), *first[2:]]
+			self.assertRaises(FormatError, tiles.verify_many, *place, broken, many)
+			self.assertRaises(FormatError, tiles.verify_many, *place, first, many[:1] + moved(many[1:], cut))
+			self.assertRaises(FormatError, tiles.Tree, LIST, 19, moved(leaves, cut))
+		for wrong in (b"", root[:31], root + b"\0"):
+			self.assertRaises(FormatError, tiles.verify, LIST, single.root(), 1, 0, wrong, [])
+			self.assertRaises(FormatError, tiles.list_root, [wrong])
+			self.assertRaises(FormatError, tiles.Header.of_weights, 256, wrong)
+
 	def test_a_proof_holds_for_its_place_and_size_only(self):
 		for case, tree in self.trees:
 			root = tree.root()

@@ -227,7 +227,7 @@ fn safetensors_that_lie_are_refused_by_name() {
 		(scaled("[4]", "I8", "[4]"), 8, "is no f32"),
 		(scaled("[2,2]", "F32", "[1]"), 8, "has 1 scales for an i8 tensor of 2 rows"),
 		(format!(r#"{{"a":{}}}"#, tensor("F32", "[0]", 0, 0)), 0, "has no values"),
-		(format!(r#"{{"a":{}}}"#, tensor("F32", "[1,1,1,1,1,1,1,1,1]", 0, 4)), 4, "9 dimensions"),
+		(format!(r#"{{"a":{}}}"#, tensor("F32", "[1,1,1,1,1,1,1,1,1]", 0, 4)), 4, "more than 8"),
 		(format!(r#"{{"a":{}}}"#, tensor("F32", "[4611686018427387904,4]", 0, 0)), 0, "overflow"),
 		(format!(r#"{{"{long}":{one}}}"#), 4, "has a name of 257 bytes"),
 		(format!(r#"{{"":{one}}}"#), 4, "has a name of 0 bytes"),
@@ -541,6 +541,45 @@ fn values_that_cannot_be_converted_are_named_with_their_tensor() {
 	assert!(refused.unwrap_err().to_string().contains("names components"));
 }
 
+/// Two components, of which the second cannot be read.
+struct Broken(Memory);
+
+impl Source for Broken {
+	fn entries(&self) -> &[Entry] {
+		self.0.entries()
+	}
+
+	fn metadata(&self) -> &BTreeMap<String, String> {
+		self.0.metadata()
+	}
+
+	fn read(&self, place: usize) -> Result<Values> {
+		if place == 0 {
+			self.0.read(place)
+		} else {
+			Err(Error::tensor("layers.1.w", "is gone"))
+		}
+	}
+}
+
+#[test]
+fn import_into_a_folder_of_components_leaves_them_as_they_are() {
+	let source = |first: f32| Memory::new(&[("layers.0.w", &[first]), ("layers.1.w", &[2.0])]);
+	let (folder, _) = imported(&source(1.0), Options::default());
+	for other in [&Broken(source(3.0)) as &dyn Source, &source(3.0)] {
+		let refused = problem(import(other, folder.path(), &Options::default(), |_| ()));
+		assert!(refused.contains("has components already"), "{refused}");
+		assert_eq!(all_floats(&Components::open(folder.path()).unwrap()), [1.0, 2.0]);
+	}
+	// What an import that ended half-way has left is in nobody's way.
+	let folder = tempfile::tempdir().unwrap();
+	let refused = import(&Broken(source(1.0)), folder.path(), &Options::default(), |_| ());
+	assert!(problem(refused).contains("is gone"));
+	assert!(folder.path().join("layer.0.blyt").exists());
+	import(&source(3.0), folder.path(), &Options::default(), |_| ()).unwrap();
+	assert_eq!(all_floats(&Components::open(folder.path()).unwrap()), [3.0, 2.0]);
+}
+
 #[test]
 fn exports_that_would_lose_what_they_are_told_to_keep_are_refused() {
 	let mut source = Memory::new(&[("a", &[1.0]), ("b", &[1.0])]);
@@ -593,6 +632,7 @@ fn lists_that_lie_are_refused() {
 		("        65\n", "        66,\n1000\n", "its tensors take"),
 		("        65\n", "        0\n", "has no values"),
 		("        65\n", "        18446744073709551615, 2\n", "the shape is damaged"),
+		("        65\n", "        1, 1, 1, 1, 1, 1, 1, 1, 65\n", "more than 8 dimensions"),
 		("\"source\": \"f32\"", "\"source\": \"q9\"", "q9"),
 		("\"offset\"", "\"offset\": 0, \"extra\"", "extra"),
 		("{", "", "invalid type"),

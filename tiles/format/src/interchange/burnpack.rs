@@ -17,8 +17,8 @@
 //! and `I32` in files whose metadata states [fraction bits](super::FRACTION_BITS_KEY).
 
 use super::{
-	check_entries, scales, stated_fraction_bits, Entry, Error, Result, Source, Stored, Unique,
-	MAX_HEADER_BYTES,
+	check_entries, scales, shape::dimensions, stated_fraction_bits, Entry, Error, Result, Source,
+	Stored, Unique, MAX_HEADER_BYTES,
 };
 use crate::convert::Values;
 use serde::{
@@ -76,6 +76,7 @@ struct Listed {
 #[derive(Deserialize)]
 struct Descriptor {
 	dtype: ElementType,
+	#[serde(deserialize_with = "dimensions")]
 	shape: Vec<u64>,
 	data_offsets: (u64, u64),
 }

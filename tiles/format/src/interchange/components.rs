@@ -133,6 +133,7 @@ pub struct Tensor {
 	/// Its name in the source.
 	pub name: String,
 	/// Its dimensions, outermost first; none for a single value.
+	#[serde(deserialize_with = "super::shape::dimensions")]
 	pub shape: Vec<u64>,
 	/// Where it begins in the payload, in bytes.
 	pub offset: u64,
@@ -275,13 +276,19 @@ impl Default for Options {
 /// Writes the tensors of a source into a folder, as components and their list. Calls `done` after
 /// each component.
 ///
-/// One tensor is in memory at a time. The list is written last, so a folder without it is none.
+/// One tensor is in memory at a time. The list is written last, so a folder without it is none. A
+/// folder that has one is refused: an import over it that ends half-way would leave neither its
+/// components nor the new ones.
 pub fn import(
 	source: &dyn Source,
 	folder: &Path,
 	options: &Options,
 	mut done: impl FnMut(&Component),
 ) -> Result<List> {
+	let listed = folder.join(LIST_FILE);
+	if listed.try_exists().map_err(crate::Error::io("examine", &listed))? {
+		return Err(Error::Occupied(folder.to_path_buf()));
+	}
 	let mut components = Vec::new();
 	for (name, places) in groups(source, folder)? {
 		let component = import_component(source, folder, options, name, &places)?;

@@ -35,6 +35,7 @@ pub mod gguf;
 mod payload;
 pub mod safetensors;
 mod scales;
+mod shape;
 mod unique;
 
 use crate::{
@@ -112,6 +113,9 @@ pub enum Error {
 		/// What is wrong.
 		problem: String,
 	},
+	/// The folder of an import has components.
+	#[error("{} has components already, which an import would spoil; import into another folder", .0.display())]
+	Occupied(PathBuf),
 }
 
 impl Error {

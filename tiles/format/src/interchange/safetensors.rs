@@ -8,8 +8,8 @@
 //! metadata states [fraction bits](super::FRACTION_BITS_KEY). Written: these.
 
 use super::{
-	check_entries, check_tensor, scales, stated_fraction_bits, write, Entry, Error, Export, Mapped,
-	Result, Source, Stored, Unique, MAX_HEADER_BYTES, MAX_TENSORS,
+	check_entries, check_tensor, scales, shape::dimensions, stated_fraction_bits, write, Entry,
+	Error, Export, Mapped, Result, Source, Stored, Unique, MAX_HEADER_BYTES, MAX_TENSORS,
 };
 use crate::convert::Values;
 use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
@@ -199,6 +199,21 @@ fn refused(offset: u64, problem: String) -> Error {
 	Error::File { format: FORMAT, offset, problem }
 }
 
+/// What a header says of a tensor: a [`TensorInfo`] with a shape that is bounded while it is read.
+#[derive(Deserialize)]
+struct Described {
+	dtype: Dtype,
+	#[serde(deserialize_with = "dimensions")]
+	shape: Vec<usize>,
+	data_offsets: (usize, usize),
+}
+
+impl From<Described> for TensorInfo {
+	fn from(Described { dtype, shape, data_offsets }: Described) -> Self {
+		Self { dtype, shape, data_offsets }
+	}
+}
+
 /// What a header says, with each tensor once.
 #[derive(Default)]
 struct Header {
@@ -236,7 +251,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
 			} else if header.tensors.len() == MAX_TENSORS {
 				return Err(A::Error::custom(format!("there are more than {MAX_TENSORS} tensors")));
 			} else {
-				header.tensors.push((name, map.next_value()?));
+				header.tensors.push((name, map.next_value::<Described>()?.into()));
 			}
 		}
 		Ok(header)
