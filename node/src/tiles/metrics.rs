@@ -60,7 +60,7 @@ impl Metrics {
 			)?,
 			refusals: vector(
 				"blyan_tiles_refusals_total",
-				"Requests that were answered without leaves, by reason",
+				"Requests of others for which no leaves went out, by reason",
 				"reason",
 			)?,
 			liars: register(
@@ -109,8 +109,14 @@ impl Metrics {
 		self.requests.with_label_values(&["in"]).inc();
 	}
 
-	/// A peer was sent no leaves.
+	/// A peer was sent no leaves, or did not take them.
 	pub fn refused(&self, reason: &str) {
 		self.refusals.with_label_values(&[reason]).inc();
+	}
+
+	/// How often a peer was sent no leaves for this reason.
+	#[cfg(test)]
+	pub fn refusals(&self, reason: &str) -> u64 {
+		self.refusals.with_label_values(&[reason]).get()
 	}
 }

@@ -11,6 +11,10 @@
 //! - A peer is proven if leaves are what came of the last request to it. To one that is not, no
 //!   request is sent while another one is in flight to it, and at most [`MAX_IN_FLIGHT_UNPROVEN`]
 //!   are in flight to all of these.
+//! - Of the peers that have the fewest requests in flight, those that are proven and those that are
+//!   not take turns, and of these the one is asked whose last request is the oldest, or that came
+//!   first and waits since. So each is asked, whatever its name, and however long others take to
+//!   say that they send nothing; and what these held back goes to one that sends.
 //! - A peer that lied is not asked again.
 //! - As long as a leaf is missing and a peer is connected that did not lie, there is something in
 //!   flight or a time at which there will be.
@@ -41,6 +45,9 @@ const MIN_RETRY_MS: u64 = 100;
 const MAX_RETRY_MS: u64 = 60_000;
 /// How long a peer is left alone after its first failure, in milliseconds. Doubles with each other.
 const FAILED_RETRY_MS: u64 = 250;
+/// Who takes so long to say that it sends nothing has failed, in milliseconds: there is nothing to
+/// read or to hash for that. It is left alone for as long as it took, doubled like other failures.
+const LATE_MS: u64 = 2_000;
 /// Leaves that a peer is asked for at first. Doubles with each answer, up to a tile.
 const FIRST_LEAVES: u32 = 4;
 /// How many liars are remembered. When there are more, all are forgotten, and found out again.
@@ -84,7 +91,9 @@ pub struct Scheduler<P> {
 	liars: BTreeSet<P>,
 	transfers: BTreeMap<H256, Transfer>,
 	in_flight: BTreeMap<u64, InFlight<P>>,
-	/// The number of the next request or transfer; none is used twice.
+	/// Whether the peer that was asked last was proven.
+	was_proven: bool,
+	/// The number of the next request, transfer or peer that comes; none is used twice.
 	next_number: u64,
 }
 
@@ -95,9 +104,12 @@ struct Peer {
 	is_connected: bool,
 	/// Whether leaves are what came of the last request to it.
 	is_proven: bool,
+	/// The number of the last request to it. Until there is one, a number from when it came: it is
+	/// asked after those that wait already.
+	turn: u64,
 	/// Leaves that it is asked for at once.
 	leaves: u32,
-	/// Failures since it last answered.
+	/// Failures since it last sent leaves.
 	failures: u32,
 	/// Requests with lower numbers were sent before its last failure.
 	failed_before: u64,
@@ -145,6 +157,7 @@ struct InFlight<P> {
 	peer: P,
 	request: Request,
 	transfer: u64,
+	asked_ms: u64,
 }
 
 impl Transfer {
@@ -174,10 +187,11 @@ impl Transfer {
 }
 
 impl Peer {
-	fn new() -> Self {
+	fn new(turn: u64) -> Self {
 		Self {
 			is_connected: false,
 			is_proven: false,
+			turn,
 			leaves: FIRST_LEAVES,
 			failures: 0,
 			failed_before: 0,
@@ -202,11 +216,9 @@ impl Peer {
 
 	fn learn(&mut self, root: &H256, answer: Answer, now_ms: u64) {
 		self.is_proven = matches!(answer, Answer::Stored(_));
-		if answer != Answer::Failed {
-			self.failures = 0;
-		}
 		match answer {
 			Answer::Stored(_) => {
+				self.failures = 0;
 				self.leaves = self.leaves.saturating_mul(2).min(TILE_LEAVES as u32);
 				if let Some(pause) = self.pauses.get_mut(root) {
 					pause.refusals = 0;
@@ -229,13 +241,17 @@ impl Peer {
 			Answer::Failed => {
 				// It may be slow: less at once may come in time.
 				self.leaves = (self.leaves / 2).max(1);
-				let pause_ms = doubled(FAILED_RETRY_MS, self.failures);
-				self.failures = self.failures.saturating_add(1);
-				self.not_before_ms = now_ms.saturating_add(pause_ms);
 			}
 			// It is no peer any more.
 			Answer::Lied => {}
 		}
+	}
+
+	/// Leaves it alone after a failure, for so long after the first.
+	fn rest(&mut self, first_ms: u64, now_ms: u64) {
+		let pause_ms = doubled(first_ms, self.failures);
+		self.failures = self.failures.saturating_add(1);
+		self.not_before_ms = self.not_before_ms.max(now_ms.saturating_add(pause_ms));
 	}
 }
 
@@ -253,6 +269,7 @@ impl<P: Ord + Copy> Scheduler<P> {
 			liars: BTreeSet::new(),
 			transfers: BTreeMap::new(),
 			in_flight: BTreeMap::new(),
+			was_proven: false,
 			next_number: 0,
 		}
 	}
@@ -260,7 +277,8 @@ impl<P: Ord + Copy> Scheduler<P> {
 	/// A peer may be asked from now on, unless it lied.
 	pub fn connected(&mut self, peer: P) {
 		if !self.liars.contains(&peer) {
-			self.peers.entry(peer).or_insert_with(Peer::new).is_connected = true;
+			let turn = self.number();
+			self.peers.entry(peer).or_insert_with(|| Peer::new(turn)).is_connected = true;
 		}
 	}
 
@@ -327,13 +345,19 @@ impl<P: Ord + Copy> Scheduler<P> {
 		let (number, size) = (transfer.number, transfer.size);
 		let request = Request { root, size, tile, mask };
 		let id = self.number();
-		self.in_flight.insert(id, InFlight { peer, request, transfer: number });
+		let asked = InFlight { peer, request, transfer: number, asked_ms: now_ms };
+		self.in_flight.insert(id, asked);
+		if let Some(peer) = self.peers.get_mut(&peer) {
+			peer.turn = id;
+			self.was_proven = peer.is_proven;
+		}
 		Some(Ask { id, peer, request })
 	}
 
 	/// Reports what came of a request. What is unknown is ignored.
 	pub fn answered(&mut self, id: u64, answer: Answer, now_ms: u64) {
-		let Some(InFlight { peer, request, transfer }) = self.in_flight.remove(&id) else { return };
+		let Some(asked) = self.in_flight.remove(&id) else { return };
+		let InFlight { peer, request, transfer, asked_ms } = asked;
 		let root = request.root;
 		// An earlier transfer of the same payload was given up, with all that it had stored.
 		let of_this = |found: &&mut Transfer| found.number == transfer;
@@ -357,12 +381,20 @@ impl<P: Ord + Copy> Scheduler<P> {
 		}
 		let next_number = self.next_number;
 		if let Some(peer) = self.peers.get_mut(&peer) {
+			let took_ms = now_ms.saturating_sub(asked_ms);
+			let pause_ms = match answer {
+				Answer::Failed => Some(FAILED_RETRY_MS),
+				Answer::DontHave | Answer::Busy { .. } => Some(took_ms).filter(|ms| *ms >= LATE_MS),
+				Answer::Stored(_) | Answer::Lied => None,
+			};
 			// What was on its way together with what failed fails for the same reason.
-			if answer != Answer::Failed || id >= peer.failed_before {
+			let is_another = id >= peer.failed_before;
+			if answer != Answer::Failed || is_another {
 				peer.learn(&root, answer, now_ms);
-				if answer == Answer::Failed {
-					peer.failed_before = next_number;
-				}
+			}
+			if let Some(pause_ms) = pause_ms.filter(|_| is_another) {
+				peer.rest(pause_ms, now_ms);
+				peer.failed_before = next_number;
 			}
 			if !is_wanted {
 				// So that the list is not longer than that of transfers.
@@ -382,8 +414,8 @@ impl<P: Ord + Copy> Scheduler<P> {
 			.min()
 	}
 
-	/// A peer that can be asked for leaves of a payload now: the one with the fewest requests in
-	/// flight, and the payload that has the fewest.
+	/// A peer that can be asked for leaves of a payload now: of those with the fewest requests in
+	/// flight the one whose turn it is, and the payload that has the fewest.
 	fn pair(&self, now_ms: u64) -> Option<(P, H256)> {
 		let mut by_peer: BTreeMap<P, usize> = BTreeMap::new();
 		let mut by_root: BTreeMap<H256, usize> = BTreeMap::new();
@@ -400,17 +432,19 @@ impl<P: Ord + Copy> Scheduler<P> {
 		roots.sort_unstable();
 		let is_proven = |name: &P| self.peers.get(name).is_some_and(|peer| peer.is_proven);
 		let unproven = self.in_flight.values().filter(|asked| !is_proven(&asked.peer)).count();
-		let mut free: Vec<(usize, P)> = self
+		let mut free: Vec<(usize, bool, u64, P)> = self
 			.peers
 			.iter()
 			.map(|(name, peer)| (by_peer.get(name).copied().unwrap_or_default(), *name, peer))
 			.filter(|(_, _, peer)| peer.is_connected)
 			.filter(|(in_flight, _, peer)| *in_flight < peer.max_in_flight())
 			.filter(|(_, _, peer)| peer.is_proven || unproven < MAX_IN_FLIGHT_UNPROVEN)
-			.map(|(in_flight, name, _)| (in_flight, name))
+			.map(|(in_flight, name, peer)| {
+				(in_flight, peer.is_proven == self.was_proven, peer.turn, name)
+			})
 			.collect();
 		free.sort_unstable();
-		free.into_iter().find_map(|(_, name)| {
+		free.into_iter().find_map(|(_, _, _, name)| {
 			let peer = self.peers.get(&name)?;
 			let root = roots.iter().find(|(_, root)| peer.ready_ms(root) <= now_ms)?;
 			Some((name, root.1))
@@ -504,6 +538,114 @@ mod tests {
 		let asked = ask_all(&mut scheduler, 0);
 		let to_proven = asked.iter().filter(|ask| ask.peer == proven.peer).count();
 		assert_eq!((asked.len(), to_proven), (1 + MAX_IN_FLIGHT_PER_PEER, MAX_IN_FLIGHT_PER_PEER));
+	}
+
+	/// Sixteen take all but the whole time of a request to say that they are busy, one after the
+	/// other. As soon as one of them is done with, others wait, whose names come first.
+	#[test]
+	fn peers_that_are_late_to_say_that_they_are_busy_do_not_keep_another_from_its_turn() {
+		const LATE: u8 = 2 * MAX_IN_FLIGHT_UNPROVEN as u8;
+		let mut scheduler = scheduler(LATE + 1, 4 * TILE_BYTES as u64);
+		let mut in_flight: Vec<(u64, Ask<u8>)> = Vec::new();
+		let mut now_ms = 0;
+		while missing_leaves(&scheduler, &ROOT) != Some(0) {
+			assert!(now_ms < 300_000, "those who are late keep the leaves to themselves");
+			let is_first = missing_leaves(&scheduler, &ROOT) == Some(64);
+			assert!(!is_first || now_ms < 60_000, "nobody but those who are late was asked");
+			for ask in ask_all(&mut scheduler, now_ms) {
+				let took_ms = if ask.peer == LATE { 50 } else { 29_000 + u64::from(ask.peer) };
+				in_flight.push((now_ms + took_ms, ask));
+			}
+			let answers = in_flight.iter().map(|(at_ms, _)| *at_ms);
+			now_ms = answers.chain(scheduler.wake_ms(now_ms)).min().unwrap();
+			in_flight.retain(|(at_ms, ask)| {
+				if *at_ms == now_ms {
+					let answer = match ask.peer {
+						LATE => Answer::Stored(ask.request.mask),
+						_ => Answer::Busy { retry_ms: 0 },
+					};
+					scheduler.answered(ask.id, answer, now_ms);
+				}
+				*at_ms > now_ms
+			});
+		}
+	}
+
+	#[test]
+	fn peer_that_is_late_to_say_that_it_sends_nothing_has_failed() {
+		let mut scheduler = scheduler(1, LEAF_BYTES as u64);
+		let mut now_ms = 0;
+		// To answer in time does not make up for it.
+		for (took_ms, pause_ms) in
+			[(2_000, 2_000), (1_999, MIN_RETRY_MS), (3_000, 6_000), (29_000, MAX_RETRY_MS)]
+		{
+			let ask = scheduler.next(now_ms).unwrap();
+			now_ms += took_ms;
+			scheduler.answered(ask.id, Answer::Busy { retry_ms: 0 }, now_ms);
+			assert_eq!(scheduler.next(now_ms + pause_ms - 1), None);
+			assert_eq!(scheduler.wake_ms(now_ms), Some(now_ms + pause_ms));
+			now_ms += pause_ms;
+		}
+	}
+
+	#[test]
+	fn peer_that_is_late_to_say_that_it_does_not_have_a_payload_is_not_asked_for_another() {
+		let mut scheduler = scheduler(1, LEAF_BYTES as u64);
+		let ask = scheduler.next(0).unwrap();
+		scheduler.answered(ask.id, Answer::DontHave, 29_000);
+		scheduler.add(OTHER, 5, &[]);
+		assert_eq!(scheduler.next(57_999), None);
+		assert!(scheduler.next(58_000).is_some());
+	}
+
+	#[test]
+	fn proven_peers_and_others_take_turns() {
+		let mut scheduler = scheduler(3, 100 * TILE_BYTES as u64);
+		let asked = ask_all(&mut scheduler, 0);
+		let (proven, others) = (asked[0], [asked[1], asked[2]]);
+		scheduler.answered(proven.id, Answer::Stored(proven.request.mask), 0);
+		let again = scheduler.next(0).unwrap();
+		assert_eq!(again.peer, proven.peer);
+		scheduler.answered(again.id, Answer::Stored(again.request.mask), 0);
+		for other in others {
+			scheduler.answered(other.id, Answer::Busy { retry_ms: 0 }, 0);
+		}
+		// The second of the others was not asked for longer than the proven peer.
+		for peer in [others[0].peer, proven.peer, others[1].peer] {
+			assert_eq!(scheduler.next(MIN_RETRY_MS).unwrap().peer, peer);
+		}
+	}
+
+	#[test]
+	fn failures_are_forgotten_when_leaves_come() {
+		let mut scheduler = scheduler(1, TILE_BYTES as u64);
+		let mut now_ms = 0;
+		for pause_ms in [250, 500] {
+			let ask = scheduler.next(now_ms).unwrap();
+			scheduler.answered(ask.id, Answer::Failed, now_ms);
+			assert_eq!(scheduler.wake_ms(now_ms), Some(now_ms + pause_ms));
+			now_ms += pause_ms;
+		}
+		let ask = scheduler.next(now_ms).unwrap();
+		scheduler.answered(ask.id, Answer::Stored(ask.request.mask), now_ms);
+		let ask = scheduler.next(now_ms).unwrap();
+		scheduler.answered(ask.id, Answer::Failed, now_ms);
+		assert_eq!(scheduler.wake_ms(now_ms), Some(now_ms + 250));
+	}
+
+	#[test]
+	fn who_comes_later_is_asked_after_those_who_wait() {
+		const WAITS: u8 = 100 + MAX_IN_FLIGHT_UNPROVEN as u8;
+		let mut scheduler = Scheduler::new();
+		(100..=WAITS).for_each(|peer| scheduler.connected(peer));
+		scheduler.add(ROOT, 100 * TILE_BYTES as u64, &[]);
+		let asked = ask_all(&mut scheduler, 0);
+		assert!(asked.iter().all(|ask| ask.peer != WAITS));
+		scheduler.connected(1);
+		scheduler.answered(asked[0].id, Answer::Busy { retry_ms: 0 }, 0);
+		assert_eq!(scheduler.next(0).unwrap().peer, WAITS);
+		scheduler.answered(asked[1].id, Answer::Busy { retry_ms: 0 }, 0);
+		assert_eq!(scheduler.next(0).unwrap().peer, 1);
 	}
 
 	#[test]

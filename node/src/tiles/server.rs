@@ -41,8 +41,8 @@ pub struct Server {
 	metrics: Metrics,
 	gate: Gate<PeerId>,
 	/// Answers with leaves that are being read and sent; each ends with whom it was for, and how
-	/// many leaves the gate is to be told of.
-	sending: FuturesUnordered<BoxFuture<'static, (PeerId, u32)>>,
+	/// many leaves and what became of them the gate is to be told.
+	sending: FuturesUnordered<BoxFuture<'static, (PeerId, u32, Fate)>>,
 	/// The payload whose tree is being made, at most one; ends with how long it took.
 	hashing: FuturesUnordered<BoxFuture<'static, Duration>>,
 	/// When the next tree may be made.
@@ -58,6 +58,16 @@ enum Reply {
 	Leaves(Arc<Offer>, Request, Mask),
 	/// It cannot be understood, or asks for what there cannot be.
 	Bad,
+}
+
+/// What became of an answer with leaves.
+enum Fate {
+	/// The peer took it.
+	Taken,
+	/// The peer did not take it in time, or is gone.
+	NotTaken,
+	/// There was none: the leaves could not be read.
+	Unread,
 }
 
 impl Server {
@@ -88,8 +98,8 @@ impl Server {
 					Ok(request) => self.handle(request),
 					Err(_) => return,
 				},
-				Some((peer, leaves)) = self.sending.next(), if !self.sending.is_empty() => {
-					self.gate.release(peer, leaves);
+				Some((peer, leaves, fate)) = self.sending.next(), if !self.sending.is_empty() => {
+					self.settle(peer, leaves, fate);
 				}
 				Some(took) = self.hashing.next(), if !self.hashing.is_empty() => {
 					self.resting_until = Instant::now() + took.saturating_mul(REST_FACTOR);
@@ -99,23 +109,42 @@ impl Server {
 	}
 
 	fn handle(&mut self, incoming: IncomingRequest) {
-		let IncomingRequest { peer, payload, pending_response } = incoming;
+		let IncomingRequest { peer, payload, pending_response: pending } = incoming;
 		self.metrics.was_asked();
 		match self.reply(peer, &payload) {
-			Reply::Now(response) => answer(pending_response, Ok(response), Vec::new(), None),
+			Reply::Now(response) => answer(pending, Ok(response), Vec::new(), None),
 			Reply::Bad => {
 				self.metrics.refused("bad_request");
-				answer(pending_response, Err(()), vec![BAD_REQUEST], None);
+				answer(pending, Err(()), vec![BAD_REQUEST], None);
 			}
 			Reply::Leaves(offer, request, mask) => {
 				let (offers, metrics) = (self.offers.clone(), self.metrics.clone());
 				let leaves = mask.count();
 				self.sending.push(Box::pin(async move {
-					send(offers, metrics, offer, request, mask, pending_response).await;
-					(peer, leaves)
+					let fate = send(offers, metrics, offer, request, mask, pending).await;
+					(peer, leaves, fate)
 				}));
 			}
 		}
+	}
+
+	/// Tells the gate what became of leaves.
+	fn settle(&mut self, peer: PeerId, leaves: u32, fate: Fate) {
+		self.gate.release(peer, leaves);
+		match fate {
+			Fate::Taken => self.gate.taken(peer, leaves),
+			Fate::NotTaken => {
+				let now_ms = self.now_ms();
+				self.gate.not_taken(peer, now_ms);
+			}
+			Fate::Unread => {}
+		}
+	}
+
+	/// Milliseconds since this was made.
+	fn now_ms(&self) -> u64 {
+		// The clock does not run for longer than a u64 of milliseconds can count.
+		self.started.elapsed().as_millis() as u64
 	}
 
 	/// What is to be done about the request in these bytes.
@@ -135,8 +164,7 @@ impl Server {
 		if !Mask::of_tile(request.size, request.tile).contains(request.mask) {
 			return Reply::Bad;
 		}
-		// The clock does not run for longer than a u64 of milliseconds can count.
-		let now_ms = self.started.elapsed().as_millis() as u64;
+		let now_ms = self.now_ms();
 		match self.gate.admit(peer, request.mask.count(), now_ms) {
 			Ok(leaves) => Reply::Leaves(offer, request, request.mask.first(leaves)),
 			Err(retry_ms) => {
@@ -171,7 +199,8 @@ impl Server {
 	}
 }
 
-/// Reads and sends leaves, and returns when they were sent or never will be.
+/// Reads and sends leaves, and returns when they were sent or never will be. The network gives up
+/// after a while what a peer does not take.
 async fn send(
 	offers: Arc<Offers>,
 	metrics: Metrics,
@@ -179,7 +208,7 @@ async fn send(
 	request: Request,
 	mask: Mask,
 	pending: oneshot::Sender<OutgoingResponse>,
-) {
+) -> Fate {
 	let read = blocking::read({
 		let offer = offer.clone();
 		move || response(&offer, &request, mask)
@@ -192,6 +221,10 @@ async fn send(
 			answer(pending, Ok(response), Vec::new(), Some(sent));
 			if was_sent.await.is_ok() {
 				metrics.sent(bytes);
+				Fate::Taken
+			} else {
+				metrics.refused("not_taken");
+				Fate::NotTaken
 			}
 		}
 		Err(error) => {
@@ -199,6 +232,7 @@ async fn send(
 			log::warn!(target: super::LOG_TARGET, "Offering no more: {error}");
 			offers.drop_failed(&request.root, &offer);
 			answer(pending, Err(()), Vec::new(), None);
+			Fate::Unread
 		}
 	}
 }
@@ -240,6 +274,7 @@ mod tests {
 	struct Running {
 		place: TempDir,
 		requests: async_channel::Sender<IncomingRequest>,
+		metrics: Metrics,
 		root: H256,
 		bytes: Vec<u8>,
 	}
@@ -253,8 +288,9 @@ mod tests {
 			let path = place.path().join(format!("{root:x}.blyt"));
 			fs::write(path, [&header[..], &bytes].concat()).unwrap();
 			let (requests, server) = server(&place, rate);
+			let metrics = server.metrics.clone();
 			tokio::spawn(server.run());
-			Self { place, requests, root, bytes }
+			Self { place, requests, metrics, root, bytes }
 		}
 
 		fn request(&self) -> Request {
@@ -262,9 +298,14 @@ mod tests {
 			Request { root: self.root, size, tile: 0, mask: Mask::of_tile(size, 0) }
 		}
 
+		/// The response to a peer that is not known yet.
 		async fn ask(&self, payload: Vec<u8>) -> OutgoingResponse {
+			self.ask_as(PeerId::random(), payload).await
+		}
+
+		async fn ask_as(&self, peer: PeerId, payload: Vec<u8>) -> OutgoingResponse {
 			let (pending_response, response) = oneshot::channel();
-			let incoming = IncomingRequest { peer: PeerId::random(), payload, pending_response };
+			let incoming = IncomingRequest { peer, payload, pending_response };
 			self.requests.send(incoming).await.unwrap();
 			response.await.unwrap()
 		}
@@ -358,6 +399,37 @@ mod tests {
 		let bytes = server.ask(request.encode()).await.result.unwrap();
 		let busy = Ok(Response::Busy { retry_ms: MAX_RETRY_MS });
 		assert_eq!(transfer::read(&request, &bytes), busy);
+	}
+
+	#[tokio::test]
+	async fn who_does_not_take_leaves_gets_none_for_a_while() {
+		let server = Running::start(None);
+		let request = server.request();
+		server.leaves(&request).await;
+		let (taker, other) = (PeerId::random(), PeerId::random());
+		let refused = async {
+			// Each answer is dropped here, as the network does with what nobody takes. The server
+			// hears of that after a while, so it is asked again and again.
+			loop {
+				let bytes = server.ask_as(other, request.encode()).await.result.unwrap();
+				if let Response::Busy { retry_ms } = transfer::read(&request, &bytes).unwrap() {
+					if server.metrics.refusals("not_taken") > 0 {
+						return retry_ms;
+					}
+				}
+				tokio::task::yield_now().await;
+			}
+		};
+		let retry_ms = tokio::time::timeout(HASHED, refused).await.expect("it was never refused");
+		assert!((1..=MAX_RETRY_MS).contains(&retry_ms));
+
+		// Whoever takes them gets them again.
+		for _ in 0..3 {
+			let answer = server.ask_as(taker, request.encode()).await;
+			let bytes = answer.result.unwrap();
+			assert!(matches!(transfer::read(&request, &bytes), Ok(Response::Leaves(_))));
+			answer.sent_feedback.unwrap().send(()).unwrap();
+		}
 	}
 
 	#[tokio::test]
