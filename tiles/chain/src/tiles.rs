@@ -12,6 +12,9 @@ use subxt::rpcs::{
 	Error as RpcError,
 };
 
+/// The node's number for a payload of which there is nothing to forget.
+const NOT_WANTED: i32 = 9207;
+
 /// What a transfer is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -64,9 +67,10 @@ impl Chain {
 		self.ask_tiles("tiles_want", rpc_params![root, bytes]).await
 	}
 
-	/// Has the node forget what it did not fetch to the end.
-	pub async fn cancel_tiles(&self, root: &H256) -> Result<(), ChainError> {
-		self.ask_tiles("tiles_cancel", rpc_params![root]).await
+	/// Has the node forget what it did not fetch to the end; whether there was anything. Fails
+	/// while the files are being opened, finished or removed.
+	pub async fn cancel_tiles(&self, root: &H256) -> Result<bool, ChainError> {
+		was_cancelled(self.request_tiles("tiles_cancel", rpc_params![root]).await)
 	}
 
 	/// The roots of all payloads that the node offers. Fails if it moves no tiles.
@@ -84,22 +88,56 @@ impl Chain {
 		method: &str,
 		params: RpcParams,
 	) -> Result<R, ChainError> {
+		self.request_tiles(method, params).await.map_err(|error| from_node(&error))
+	}
+
+	async fn request_tiles<R: DeserializeOwned>(
+		&self,
+		method: &str,
+		params: RpcParams,
+	) -> Result<R, RpcError> {
 		// Each of them may be asked twice.
 		let mut answer = self.inner.rpc.request(method, params.clone()).await;
 		if matches!(&answer, Err(error) if error.is_disconnected_will_reconnect()) {
 			answer = self.inner.rpc.request(method, params).await;
 		}
-		answer.map_err(|error| match error {
-			// The node's own sentences say what to do.
-			RpcError::User(said) => ChainError::Tiles(said.message),
-			error => from_rpc(&error),
-		})
+		answer
+	}
+}
+
+fn from_node(error: &RpcError) -> ChainError {
+	match error {
+		// The node's own sentences say what to do.
+		RpcError::User(said) => ChainError::Tiles(said.message.clone()),
+		error => from_rpc(error),
+	}
+}
+
+/// Whether there was anything to forget.
+fn was_cancelled(answer: Result<(), RpcError>) -> Result<bool, ChainError> {
+	match answer {
+		Ok(()) => Ok(true),
+		Err(RpcError::User(said)) if said.code == NOT_WANTED => Ok(false),
+		Err(error) => Err(from_node(&error)),
 	}
 }
 
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use subxt::rpcs::UserError;
+
+	#[test]
+	fn nothing_to_forget_is_no_failure_of_cancelling() {
+		let said = |code| {
+			let message = String::from("call again when that is done");
+			Err(RpcError::User(UserError { code, message, data: None }))
+		};
+		assert_eq!(was_cancelled(Ok(())), Ok(true));
+		assert_eq!(was_cancelled(said(9_207)), Ok(false));
+		let working = ChainError::Tiles(String::from("call again when that is done"));
+		assert_eq!(was_cancelled(said(9_210)), Err(working));
+	}
 
 	#[test]
 	fn states_are_read_as_nodes_write_them() {

@@ -75,7 +75,7 @@ impl Node for Chain {
 	}
 
 	async fn cancel(&self, root: &H256) -> Result<(), ChainError> {
-		self.cancel_tiles(root).await
+		self.cancel_tiles(root).await.map(|_| ())
 	}
 
 	async fn withdraw(&self, root: &H256) -> Result<bool, ChainError> {

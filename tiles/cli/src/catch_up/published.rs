@@ -156,6 +156,10 @@ impl Published {
 
 	/// Has the node fetch all of these components within this time. Tells `done` how many bytes are
 	/// complete, at least every few seconds; it is given up when that returns `false`.
+	///
+	/// What the node has verified of components that are given up stays in its folder, and the
+	/// next try goes on with it. The node goes on fetching these, 16 at most, until nobody has
+	/// asked about them for ten minutes. Whoever does not try again calls [`Self::cancel`].
 	pub async fn fetch(
 		&self,
 		components: &[Wanted],
@@ -198,7 +202,6 @@ impl Published {
 					Ok(false) => left.push((component, silence)),
 					Err(error) => {
 						failure.get_or_insert(error);
-						left.push((component, silence));
 					}
 				}
 			}
@@ -212,9 +215,6 @@ impl Published {
 				)));
 			}
 			if let Some(error) = failure {
-				for (component, _) in left {
-					self.forget(&component.root).await;
-				}
 				return Err(error);
 			}
 			running = left;
@@ -251,10 +251,19 @@ impl Published {
 		}
 	}
 
-	/// Has the node forget what it could not fetch. That this fails hinders nobody.
-	async fn forget(&self, root: &H256) {
-		if let Err(error) = self.chain.cancel_tiles(root).await {
-			tracing::debug!("{root:?} is not forgotten: {error}");
+	/// Has the node forget what it did not fetch to the end of these components. That this fails
+	/// hinders nobody.
+	pub async fn cancel(&self, components: &[Wanted]) {
+		for Wanted { name, root, .. } in components {
+			match self.chain.cancel_tiles(root).await {
+				Ok(_) => {}
+				Err(ChainError::Tiles(said)) => tracing::debug!("{name} is not forgotten: {said}"),
+				// The others would each be waited for.
+				Err(error) => {
+					tracing::debug!("{name} is not forgotten: {error}");
+					return;
+				}
+			}
 		}
 	}
 }

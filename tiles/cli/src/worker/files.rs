@@ -288,6 +288,16 @@ pub fn write_note<T: Encode>(path: &Path, note: &T) -> Result<()> {
 	Ok(())
 }
 
+/// Removes a file, if it is there.
+pub fn remove_if_there(path: &Path) -> Result<()> {
+	match fs::remove_file(path) {
+		Err(error) if error.kind() != io::ErrorKind::NotFound => {
+			Err(Error::io("remove", path)(error))
+		}
+		_ => Ok(()),
+	}
+}
+
 /// Reads a note of a round or an audit; none if there is no such file.
 pub fn read_note<T: Decode>(path: &Path) -> Result<Option<T>> {
 	read_note_or(path, REMEDY)

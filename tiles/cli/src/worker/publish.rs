@@ -9,14 +9,15 @@
 //! # When it is interrupted
 //!
 //! Whatever is put into the node's folder is noted before, as not offered: also what the node fetches
-//! for the worker. So it is counted, and removed when something else is published or fetched. A
-//! version some of whose files are gone, because another worker of the same node has removed what it
-//! shared with it, is as one that was never published.
+//! for the worker. So it is counted, and removed when something else is published or fetched, with
+//! what the node did not fetch to the end: until then the next try goes on with it, also after the
+//! worker was killed. A version some of whose files are gone, because another worker of the same
+//! node has removed what it shared with it, is as one that was never published.
 
 use super::{
 	config::Storage,
 	error::{Error, Result},
-	files::{read_note, write_note, Files},
+	files::{read_note, remove_if_there, write_note, Files},
 	plan::Task,
 	state, Worker,
 };
@@ -33,7 +34,6 @@ use codec::{Decode, Encode};
 use serde_json::json;
 use std::{
 	collections::HashSet,
-	fs, io,
 	path::{Path, PathBuf},
 	sync::Arc,
 };
@@ -42,6 +42,8 @@ use std::{
 pub const KEPT: usize = 2;
 /// Where it is noted, in a model's folder, what was published.
 const NOTE_FILE: &str = "published";
+/// How the names end of what a node did not fetch to the end: hashes of leaves, and the leaves.
+const PART_EXTENSIONS: [&str; 2] = ["hashes", "part"];
 
 /// A version that was put into the node's folder.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -61,6 +63,12 @@ impl Note {
 	fn is_whole(&self, folder: &Path) -> bool {
 		self.is_offered && self.roots.iter().all(|root| tile_path(folder, root).is_file())
 	}
+}
+
+/// Where a node with this folder has what it did not fetch to the end of a payload: the hashes of
+/// its leaves, and the leaves.
+pub fn part_paths(folder: &Path, root: &H256) -> [PathBuf; 2] {
+	PART_EXTENSIONS.map(|extension| tile_path(folder, root).with_extension(extension))
 }
 
 fn note_path(files: &Files, model: u32) -> PathBuf {
@@ -105,10 +113,11 @@ pub fn split(notes: Vec<Note>, kept: usize, current: Option<u32>) -> (Vec<Note>,
 fn split_dropped(notes: Vec<Note>, folder: &Path) -> (Vec<Note>, Vec<Note>) {
 	let last = notes.iter().rfind(|note| note.is_offered).map(|note| note.number);
 	let has = |root: &H256| tile_path(folder, root).is_file();
+	let has_part = |root: &H256| part_paths(folder, root).iter().any(|path| path.is_file());
 	notes.into_iter().partition(|note| {
 		let is_there = match note.is_offered {
 			true => note.roots.iter().all(has),
-			false => note.roots.iter().any(has),
+			false => note.roots.iter().any(|root| has(root) || has_part(root)),
 		};
 		is_there || Some(note.number) == last
 	})
@@ -164,7 +173,8 @@ pub async fn due(worker: &Worker, view: &View) -> Result<Vec<(u32, u32)>> {
 		let last = notes.into_iter().rfind(|note| note.is_whole(folder));
 		let number = last.as_ref().map_or(0, |note| note.number);
 		let since = last.and_then(|note| note.round);
-		let delta_bytes = state::delta_bytes_since(&worker.files, model, since)?;
+		let merged = state::merged_since(&worker.files, view, model, since).await?;
+		let delta_bytes = state::delta_bytes(&worker.files, model, &merged);
 		let architecture = view.architecture(model, record.snapshot).await?;
 		let components = architecture.components();
 		let full_bytes: u64 = components.iter().map(|component| component.bytes).sum();
@@ -232,12 +242,11 @@ fn remove_files(folder: &Path, stay: &[Note], old: &[Note]) -> (Vec<H256>, Optio
 	let mut gone = Vec::new();
 	let mut failure = None;
 	for root in unused(stay, old) {
-		let path = tile_path(folder, &root);
-		match fs::remove_file(&path) {
-			Err(error) if error.kind() != io::ErrorKind::NotFound => {
-				failure.get_or_insert(Error::io("remove", &path)(error));
+		match remove_if_there(&tile_path(folder, &root)) {
+			Ok(()) => gone.push(root),
+			Err(error) => {
+				failure.get_or_insert(error);
 			}
-			_ => gone.push(root),
 		}
 	}
 	(gone, failure)
@@ -264,7 +273,29 @@ pub async fn withdraw_dropped(worker: &Worker, model: u32) -> Result<()> {
 	withdraw_old(worker, model, &stay, &dropped).await
 }
 
+/// Has the node offer a payload no more, and forget what it did not fetch to the end of it.
+async fn let_go(worker: &Worker, folder: &Path, root: &H256) -> Result<()> {
+	match worker.chain.withdraw_tiles(root).await {
+		// It moves no tiles, or not any more: it offers nothing, and writes nothing there.
+		Err(ChainError::Tiles(said)) => {
+			tracing::debug!("{root:?} is not withdrawn: {said}");
+			remove_part(folder, root)
+		}
+		Err(error) => Err(error.into()),
+		Ok(_) => {
+			worker.chain.cancel_tiles(root).await?;
+			Ok(())
+		}
+	}
+}
+
+/// Removes what was not fetched to the end of a payload.
+fn remove_part(folder: &Path, root: &H256) -> Result<()> {
+	part_paths(folder, root).iter().try_for_each(|path| remove_if_there(path))
+}
+
 /// Withdraws the versions of `old` notes, and removes those of their files that none of `stay` has.
+/// Where the node does not forget what it did not fetch to the end, the notes stay as well.
 async fn withdraw_old(worker: &Worker, model: u32, stay: &[Note], old: &[Note]) -> Result<()> {
 	let Some(folder) = worker.config.storage.tiles_dir.as_deref() else { return Ok(()) };
 	if old.is_empty() {
@@ -273,17 +304,22 @@ async fn withdraw_old(worker: &Worker, model: u32, stay: &[Note], old: &[Note]) 
 	// Files first: the disk is needed whatever the node says, and the node offers again what is in
 	// its folder when it starts, so a file that stays is worse than one that it cannot read.
 	let (gone, failure) = remove_files(folder, stay, old);
+	let mut is_left = false;
 	for root in &gone {
-		match worker.chain.withdraw_tiles(root).await {
-			// It moves no tiles, or not any more: it offers nothing.
-			Err(ChainError::Tiles(said)) => tracing::debug!("{root:?} is not withdrawn: {said}"),
-			done => {
-				done?;
+		match let_go(worker, folder, root).await {
+			// Such as one that is just being opened. Whoever publishes or fetches goes on.
+			Err(Error::Chain(ChainError::Tiles(said))) => {
+				is_left = true;
+				tracing::warn!("what came of {root:?} stays until it can be removed: {said}");
 			}
+			done => done?,
 		}
 	}
 	if let Some(error) = failure {
 		return Err(error);
+	}
+	if is_left {
+		return Ok(());
 	}
 	let numbers: Vec<u32> = old.iter().map(|note| note.number).collect();
 	// Last: until then it is known what remains to be removed.
@@ -296,6 +332,7 @@ async fn withdraw_old(worker: &Worker, model: u32, stay: &[Note], old: &[Note]) 
 mod tests {
 	use super::*;
 	use proptest::prelude::*;
+	use std::fs;
 
 	fn note_of(number: u32, roots: &[u8]) -> Note {
 		let roots = roots.iter().map(|byte| H256([*byte; 32])).collect();
@@ -360,6 +397,10 @@ mod tests {
 		for byte in [2, 3, 5] {
 			fs::write(tile_path(folder.path(), &H256([byte; 32])), "").unwrap();
 		}
+		// The first bytes of two payloads that are not whole.
+		for (byte, name) in [(7, 0), (8, 1)] {
+			fs::write(&part_paths(folder.path(), &H256([byte; 32]))[name], "").unwrap();
+		}
 		let fetched =
 			|number: u32, roots: &[u8]| Note { is_offered: false, ..note_of(number, roots) };
 		let notes = vec![
@@ -369,10 +410,34 @@ mod tests {
 			// The last one that is offered.
 			note_of(4, &[6]),
 			fetched(5, &[4, 5]),
+			fetched(6, &[4, 7]),
+			fetched(7, &[8]),
 		];
 		let (stay, dropped) = split_dropped(notes, folder.path());
 		let numbers = |notes: &[Note]| notes.iter().map(|note| note.number).collect::<Vec<u32>>();
-		assert_eq!((numbers(&stay), numbers(&dropped)), (vec![2, 4, 5], vec![1, 3]));
+		assert_eq!((numbers(&stay), numbers(&dropped)), (vec![2, 4, 5, 6, 7], vec![1, 3]));
+	}
+
+	#[test]
+	fn what_was_not_fetched_to_the_end_is_removed_once_and_nothing_else() {
+		let folder = tempfile::tempdir().unwrap();
+		let (root, other) = (H256([0xab; 32]), H256([2; 32]));
+		let parts = part_paths(folder.path(), &root);
+		let names = ["hashes", "part"].map(|end| format!("{}.{end}", "ab".repeat(32)));
+		assert_eq!(parts, names.map(|name| folder.path().join(name)));
+		let others = part_paths(folder.path(), &other);
+		let whole = tile_path(folder.path(), &root);
+		for path in parts.iter().chain(&others).chain([&whole]) {
+			fs::write(path, "").unwrap();
+		}
+		for _ in 0..2 {
+			remove_part(folder.path(), &root).unwrap();
+			assert!(parts.iter().all(|path| !path.exists()));
+			assert!(others.iter().chain([&whole]).all(|path| path.exists()));
+		}
+		fs::create_dir(&parts[1]).unwrap();
+		let said = remove_part(folder.path(), &root).unwrap_err().to_string();
+		assert!(said.contains(&parts[1].display().to_string()), "{said}");
 	}
 
 	#[test]

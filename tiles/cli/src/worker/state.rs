@@ -7,12 +7,14 @@
 //!
 //! Which updates were merged the chain says only until the round is over. A worker that is there
 //! notes it in time ([`remember`]); one that comes later reads it from an old state or from old
-//! blocks. The deltas themselves must still be kept by the data plane, or be on this disk.
+//! blocks. The deltas themselves must still be kept by the data plane, or be on this disk. The note
+//! is written before it is known whether the merge becomes a snapshot; if it does not, the note is
+//! removed ([`merged_since`]).
 
 use super::{
 	error::{Error, Result},
 	fetch::accepted,
-	files::{read_note, write_note, Files},
+	files::{read_note, remove_if_there, write_note, Files},
 	merging::{self, Accepted},
 	publish, Worker,
 };
@@ -72,53 +74,83 @@ pub fn remembered(files: &Files, model: u32, round: u32) -> Result<Option<Merged
 	read_note(&note_path(files, model, round))
 }
 
-/// What was merged in the rounds of a model after round `since`, or in all, as far as it is noted; by
-/// round in ascending order.
-pub fn notes_since(files: &Files, model: u32, since: Option<u32>) -> Result<Vec<(u32, Merged)>> {
+/// The rounds of a model after round `since`, or all, of which it is noted what they merged, in
+/// ascending order.
+fn noted_since(files: &Files, model: u32, since: Option<u32>) -> Result<Vec<u32>> {
 	let folder = files.model(model).join("merged");
 	let entries = match fs::read_dir(&folder) {
 		Ok(entries) => entries,
 		Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
 		Err(error) => return Err(Error::io("list", &folder)(error)),
 	};
-	let mut notes = Vec::new();
+	let mut rounds = Vec::new();
 	for entry in entries {
 		let path = entry.map_err(Error::io("list", &folder))?.path();
 		let name = path.file_name().and_then(|name| name.to_str());
-		let Some(round) = name.and_then(|name| name.parse().ok()) else { continue };
-		if since.is_some_and(|since| round <= since) {
-			continue;
-		}
-		// Whoever replays the round says what is wrong with a damaged one.
-		if let Ok(Some(merged)) = read_note(&path) {
-			notes.push((round, merged));
+		let Some(round) = name.and_then(|name| name.parse::<u32>().ok()) else { continue };
+		if since.is_none_or(|since| round > since) {
+			rounds.push(round);
 		}
 	}
-	notes.sort_by_key(|(round, _)| *round);
-	Ok(notes)
+	rounds.sort_unstable();
+	Ok(rounds)
 }
 
-/// Bytes of the deltas that rounds of a model have merged after round `since`, as far as they are
-/// noted.
-pub fn delta_bytes_since(files: &Files, model: u32, since: Option<u32>) -> Result<u64> {
-	let notes = notes_since(files, model, since)?;
-	let updates = notes.into_iter().flat_map(|(_, merged)| merged.updates);
-	let bytes = updates.map(|accepted| -> u64 {
+/// The rounds of a model after round `since`, or all, that made a snapshot, as far as it is noted
+/// what they merged. Notes of rounds that ended without one are removed: nobody replays them.
+///
+/// Should blocks be taken back so that such a round makes one after all, its merge is noted again,
+/// or read from old blocks.
+pub async fn merged_since(
+	files: &Files,
+	view: &View,
+	model: u32,
+	since: Option<u32>,
+) -> Result<Vec<u32>> {
+	let mut ends = Vec::new();
+	for round in noted_since(files, model, since)? {
+		ends.push((round, view.summary(round).await?.map(|summary| summary.outcome)));
+	}
+	keep_merged(files, model, &ends)
+}
+
+/// Of rounds, each with how it ended unless it is live, those that made a snapshot. Notes of those
+/// that ended otherwise are removed.
+fn keep_merged(files: &Files, model: u32, ends: &[(u32, Option<Phase>)]) -> Result<Vec<u32>> {
+	let mut merged = Vec::new();
+	for (round, end) in ends {
+		match end {
+			Some(Phase::Final) => merged.push(*round),
+			Some(_) => forget(files, model, *round)?,
+			None => {}
+		}
+	}
+	Ok(merged)
+}
+
+/// What was merged in these rounds of a model, as far as it is noted.
+pub fn merged_in<'a>(
+	files: &'a Files,
+	model: u32,
+	rounds: &'a [u32],
+) -> impl Iterator<Item = Accepted> + 'a {
+	// Whoever replays a round says what is wrong with a damaged note.
+	let notes =
+		rounds.iter().filter_map(move |round| remembered(files, model, *round).ok().flatten());
+	notes.flat_map(|merged| merged.updates)
+}
+
+/// Bytes of the deltas that were merged in these rounds of a model, as far as it is noted.
+pub fn delta_bytes(files: &Files, model: u32, rounds: &[u32]) -> u64 {
+	let bytes = merged_in(files, model, rounds).map(|accepted| -> u64 {
 		accepted.update.deltas.iter().map(|delta| u64::from(delta.bytes)).sum()
 	});
-	Ok(bytes.sum())
+	bytes.sum()
 }
 
-/// Removes the note of what was merged in a round: it is wrong.
+/// Removes the note of what was merged in a round.
 fn forget(files: &Files, model: u32, round: u32) -> Result<()> {
-	let path = note_path(files, model, round);
-	tracing::warn!("what was noted of round {round} is of another chain, and is removed");
-	match fs::remove_file(&path) {
-		Err(error) if error.kind() != io::ErrorKind::NotFound => {
-			Err(Error::io("remove", &path)(error))
-		}
-		_ => Ok(()),
-	}
+	remove_if_there(&note_path(files, model, round))
 }
 
 /// Notes what is merged in a round whose merge cannot change any more, and keeps the deltas.
@@ -133,8 +165,11 @@ pub async fn remember(worker: &Worker, view: &View, round: u32) -> Result<()> {
 		recipe: state.round.recipe.0,
 		updates: updates.into_iter().map(|(accepted, _)| accepted).collect(),
 	};
-	let path = note_path(&worker.files, state.round.model, round);
+	let model = state.round.model;
+	let path = note_path(&worker.files, model, round);
 	write_note(&path, &merged)?;
+	// Then all that are kept may lie between two snapshots.
+	merged_since(&worker.files, view, model, None).await?;
 	prune_notes(&path)
 }
 
@@ -244,7 +279,7 @@ impl Sources for Disk {
 		let worker = &self.worker;
 		let _sharing = worker.sharing.lock().await;
 		// First: what the node fetches lies in its folder, and is dropped there when newer ones come,
-		// or when it is not fetched to the end.
+		// or when another version is fetched instead.
 		let is_known = publish::noted(&worker.files, model)?
 			.iter()
 			.any(|note| note.number == version.number && note.is_offered);
@@ -253,6 +288,7 @@ impl Sources for Disk {
 		}
 		publish::withdraw(worker, model, publish::KEPT, Some(version.number)).await?;
 		let stop = worker.stop.clone();
+		// What came so far stays, whatever is wrong: it is noted, and verified.
 		let fetched = published.fetch(&components, within, move |_| !stop.is_requested()).await;
 		worker.stop.check()?;
 		fetched?;
@@ -321,7 +357,12 @@ async fn replay(
 		match target.rebuild(worker, parent, merged).await {
 			Ok(Some(found)) => return Ok(found),
 			// Blocks were taken back since, or the chain was started anew.
-			Ok(None) => forget(&worker.files, model, round)?,
+			Ok(None) => {
+				tracing::warn!(
+					"what was noted of round {round} is of another chain, and is removed"
+				);
+				forget(&worker.files, model, round)?;
+			}
 			Err(error) => missing = Some(passed_over(error)?),
 		}
 	}
@@ -501,13 +542,38 @@ mod tests {
 		let (accepted, _) = update_of(1, 10);
 		let bytes = accepted.update.deltas.iter().map(|delta| u64::from(delta.bytes)).sum::<u64>();
 		assert!(bytes > 0);
-		assert_eq!(delta_bytes_since(&files, 2, None).unwrap(), bytes);
-		assert_eq!(delta_bytes_since(&files, 2, Some(6)).unwrap(), bytes);
-		assert_eq!(delta_bytes_since(&files, 2, Some(7)).unwrap(), 0);
-		assert_eq!(delta_bytes_since(&files, 3, None).unwrap(), 0);
+		assert_eq!(noted_since(&files, 2, None).unwrap(), [7]);
+		assert_eq!(noted_since(&files, 2, Some(6)).unwrap(), [7]);
+		assert!(noted_since(&files, 2, Some(7)).unwrap().is_empty());
+		assert!(noted_since(&files, 3, None).unwrap().is_empty());
+		assert_eq!(delta_bytes(&files, 2, &[7]), bytes);
+		assert_eq!(delta_bytes(&files, 2, &[6, 8]), 0);
 		forget(&files, 2, 7).unwrap();
 		forget(&files, 2, 7).unwrap();
 		assert_eq!(remembered(&files, 2, 7).unwrap(), None);
+	}
+
+	#[test]
+	fn rounds_that_made_no_snapshot_are_forgotten_and_count_nothing() {
+		let folder = tempfile::tempdir().unwrap();
+		let files = Files::at(folder.path().to_path_buf());
+		let merged = Merged { recipe: recipe(), updates: vec![update_of(1, 10).0] };
+		for round in 3..=7 {
+			write_note(&note_path(&files, 0, round), &merged).unwrap();
+		}
+		let all = [
+			(3, Some(Phase::Final)),
+			(4, Some(Phase::Rejected)),
+			(5, Some(Phase::Final)),
+			(6, Some(Phase::Abandoned)),
+			// Nobody knows yet what becomes of it.
+			(7, None),
+		];
+		let kept = keep_merged(&files, 0, &all).unwrap();
+		assert_eq!(kept, [3, 5]);
+		assert_eq!(noted_since(&files, 0, None).unwrap(), [3, 5, 7]);
+		assert_eq!(delta_bytes(&files, 0, &kept), 2 * delta_bytes(&files, 0, &[3]));
+		assert!(delta_bytes(&files, 0, &kept) > 0);
 	}
 
 	#[test]

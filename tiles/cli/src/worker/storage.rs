@@ -1,9 +1,10 @@
 //! How much disk a worker takes, and what it drops first.
 //!
 //! What counts is what lies in the worker's folder, and what the worker has put into its node's
-//! folder of tiles; a file with several names counts once. Every few blocks it is measured. When
-//! less than an eighth of `storage.max_mib` is left, what is worth least is dropped, until that
-//! much is free again: [`Worth`] says in which order.
+//! folder of tiles, or has had fetched into it, to the end or not; a file with several names counts
+//! once, and holes do not. Every few blocks it is measured. When less than an eighth of
+//! `storage.max_mib` is left, what is worth least is dropped, until that much is free again:
+//! [`Worth`] says in which order.
 //!
 //! # What is never dropped
 //!
@@ -31,7 +32,9 @@
 //! Between two looks more may come: at most what the caches hold (`disk_limit_mib`), which drop
 //! their own oldest files, and versions of a model that are rebuilt or fetched, each of which takes
 //! as much as the newest one does: four of them, before the oldest is removed. The eighth that
-//! stays free is for that. A worker that is full grows by no more than this, for what it owes.
+//! stays free is for that. A version that was given up while it was fetched is one of them: the
+//! node goes on with it until nobody has asked about it for ten minutes. A worker that is full
+//! grows by no more than this, for what it owes.
 //!
 //! # What cannot be removed
 //!
@@ -78,11 +81,13 @@ pub type FileId = (u64, u64);
 pub enum Worth {
 	/// The folder of a round that is over: trainings and traces.
 	EndedRound,
-	/// A piece of deltas or traces that led to a published version, or of which nothing is noted.
+	/// A piece of deltas or traces that led to a published version, or to none, or of which nothing
+	/// is noted.
 	OldDelta,
 	/// Records that no live round needs.
 	Shard,
-	/// A file of published versions that the last one does not have.
+	/// A file of published versions that the last one does not have, or what was not fetched to the
+	/// end of one.
 	Published,
 	/// A version that is not the newest one.
 	Version,
@@ -97,6 +102,13 @@ pub enum What {
 	Folder(PathBuf),
 	/// A file.
 	File(PathBuf),
+	/// The leaves that the node has of a payload that it did not fetch to the end.
+	Part {
+		/// The file.
+		path: PathBuf,
+		/// The payload's root.
+		root: H256,
+	},
 }
 
 /// Something that may be dropped.
@@ -169,13 +181,27 @@ impl Measured {
 		Ok(found)
 	}
 
-	/// Notes the name of a file that need not be there.
-	fn look(&mut self, path: &Path) -> Option<FileId> {
+	/// Notes the name of a file that need not be there, and has so many bytes.
+	fn look(&mut self, path: &Path, bytes: fn(&fs::Metadata) -> u64) -> Option<FileId> {
 		let about = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
 		let file = id_of(path, &about);
-		self.add(file, about.len());
+		self.add(file, bytes(&about));
 		Some(file)
 	}
+}
+
+/// Bytes that a file takes, which may have holes.
+#[cfg(unix)]
+fn allocated(about: &fs::Metadata) -> u64 {
+	use std::os::unix::fs::MetadataExt;
+	// This many bytes each, whatever the blocks of the disk are.
+	about.blocks().saturating_mul(512)
+}
+
+/// Bytes that a file takes, without holes, since elsewhere nothing is known of them.
+#[cfg(not(unix))]
+fn allocated(about: &fs::Metadata) -> u64 {
+	about.len()
 }
 
 /// What tells a file from others.
@@ -258,7 +284,7 @@ fn drop_least(
 fn remove(item: &Item) -> (Vec<FileId>, Option<Error>) {
 	let (removed, path) = match &item.what {
 		What::Folder(path) => (fs::remove_dir_all(path), path),
-		What::File(path) => (fs::remove_file(path), path),
+		What::File(path) | What::Part { path, .. } => (fs::remove_file(path), path),
 	};
 	let mut gone = item.files.clone();
 	match removed {
@@ -283,8 +309,8 @@ struct Needed {
 	versions: HashSet<(u32, u32)>,
 	/// Names of shards and pieces of blobs.
 	names: HashSet<String>,
-	/// Numbers of all models.
-	models: Vec<u32>,
+	/// Rounds that made a snapshot of each model since the last published one.
+	merged: HashMap<u32, Vec<u32>>,
 	/// Names of the components of each model that has versions on this disk.
 	components: HashMap<u32, Vec<String>>,
 }
@@ -295,9 +321,13 @@ impl Needed {
 	}
 
 	/// Asks the chain, which has these models. Rounds in `kept` are needed whatever it says.
-	async fn ask(worker: &Worker, view: &View, models: Vec<u32>, kept: &[u32]) -> Result<Self> {
-		let mut needed = Self { models, ..Self::default() };
-		for model in &needed.models {
+	async fn ask(worker: &Worker, view: &View, models: &[u32], kept: &[u32]) -> Result<Self> {
+		let mut needed = Self::default();
+		for model in models {
+			let notes = publish::noted(&worker.files, *model)?;
+			let last = notes.into_iter().rfind(|note| note.is_offered).and_then(|note| note.round);
+			let merged = state::merged_since(&worker.files, view, *model, last).await?;
+			needed.merged.insert(*model, merged);
 			if worker.store.snapshots(*model)?.is_empty() {
 				continue;
 			}
@@ -361,7 +391,8 @@ impl<'a> Folders<'a> {
 		}
 	}
 
-	/// Measures everything. The files of published versions that the last one lacks are items.
+	/// Measures everything. The files of published versions that the last one lacks are items, and
+	/// so is what was not fetched to the end of any.
 	fn measure(&self, models: &[u32]) -> Result<(Measured, Vec<Item>)> {
 		let mut measured = Measured::default();
 		measured.walk(self.data, MAX_DEPTH)?;
@@ -370,18 +401,25 @@ impl<'a> Folders<'a> {
 		for model in models {
 			let (last, others) = publish::split(publish::noted(self.files, *model)?, 1, None);
 			let mut seen = HashSet::new();
-			let kept: HashSet<H256> = last.into_iter().flat_map(|note| note.roots).collect();
-			for root in &kept {
-				measured.look(&tile_path(folder, root));
-			}
-			for note in others {
+			let kept: HashSet<H256> = last.iter().flat_map(|note| note.roots.clone()).collect();
+			for note in last.into_iter().chain(others) {
 				let (worth, order) = (Worth::Published, u64::from(note.number));
 				for root in note.roots {
-					if kept.contains(&root) || !seen.insert(root) {
+					if !seen.insert(root) {
 						continue;
 					}
+					let [hashes, path] = publish::part_paths(folder, &root);
+					if let Some(file) = measured.look(&path, allocated) {
+						let (files, what) = (vec![file], What::Part { path, root });
+						items.push(Item { worth, order, files, what });
+					}
+					if let Some(file) = measured.look(&hashes, allocated) {
+						let (files, what) = (vec![file], What::File(hashes));
+						items.push(Item { worth, order, files, what });
+					}
 					let path = tile_path(folder, &root);
-					if let Some(file) = measured.look(&path) {
+					let file = measured.look(&path, fs::Metadata::len);
+					if let Some(file) = file.filter(|_| !kept.contains(&root)) {
 						let (files, what) = (vec![file], What::File(path));
 						items.push(Item { worth, order, files, what });
 					}
@@ -414,7 +452,7 @@ impl<'a> Folders<'a> {
 				items.push(Item { worth, order, files, what: What::Folder(path) });
 			}
 		}
-		let recent = recent_deltas(self.files, &needed.models)?;
+		let recent = recent_deltas(self.files, &needed.merged);
 		items.extend(cached(&self.data.join("shards"), needed, |_| Worth::Shard)?);
 		let blobs = cached(&self.data.join("blobs"), needed, |name| match recent.contains(name) {
 			true => Worth::Delta,
@@ -453,18 +491,14 @@ fn newest_whole(store: &Store, model: u32, components: &[String]) -> Result<Opti
 	Ok(None)
 }
 
-/// Names of the pieces of deltas that were merged since the last published version of each model.
-fn recent_deltas(files: &Files, models: &[u32]) -> Result<HashSet<String>> {
+/// Names of the pieces of deltas that these rounds of each model have merged.
+fn recent_deltas(files: &Files, merged: &HashMap<u32, Vec<u32>>) -> HashSet<String> {
 	let mut recent = Needed::default();
-	for model in models {
-		let notes = publish::noted(files, *model)?;
-		let last = notes.into_iter().rfind(|note| note.is_offered).and_then(|note| note.round);
-		for (_, merged) in state::notes_since(files, *model, last)? {
-			let updates = merged.updates.into_iter();
-			recent.add_cids(updates.flat_map(|accepted| accepted.update.delta_cids));
-		}
+	for (model, rounds) in merged {
+		let updates = state::merged_in(files, *model, rounds);
+		recent.add_cids(updates.flat_map(|accepted| accepted.update.delta_cids));
 	}
-	Ok(recent.names)
+	recent.names
 }
 
 /// The files in a folder that nobody needs, in the order in which they were used.
@@ -515,13 +549,14 @@ pub async fn tidy(worker: &Arc<Worker>, view: &View, kept: &[u32]) -> Result<Opt
 	let mut usage = Usage { used: found.0.used(), max };
 	if usage.is_full() {
 		let limit = usage.limit();
-		let needed = Needed::ask(worker, view, models.clone(), kept).await?;
+		let needed = Needed::ask(worker, view, &models, kept).await?;
 		let freed = blocking(worker, move |worker| Folders::of(worker).free(&needed, found, limit));
 		let (dropped, used) = freed.await?;
 		usage.used = used;
 		for error in &dropped.failures {
 			tracing::warn!("{error}");
 		}
+		cancel_parts(worker, &dropped.items).await;
 		if !dropped.items.is_empty() {
 			let fields =
 				json!({ "dropped": dropped.items.len(), "used_bytes": used, "max_bytes": max });
@@ -538,6 +573,20 @@ pub async fn tidy(worker: &Arc<Worker>, view: &View, kept: &[u32]) -> Result<Opt
 		}
 	}
 	Ok(Some(usage))
+}
+
+/// Has the node give up what it may still be fetching though its file was dropped: a file keeps its
+/// room on the disk while it is open. Where that fails, it ends by itself when nobody asks about
+/// it.
+async fn cancel_parts(worker: &Worker, dropped: &[Item]) {
+	for item in dropped {
+		let What::Part { root, .. } = &item.what else { continue };
+		if let Err(error) = worker.chain.cancel_tiles(root).await {
+			// The others would each be waited for.
+			tracing::debug!("the node may still be fetching {root:?}: {error}");
+			return;
+		}
+	}
 }
 
 /// Tells at block `now` that the worker is full, what that means and what to do about it; and when

@@ -180,6 +180,10 @@ impl Sources for Pull<'_> {
 		};
 		let fetched = published.fetch(&components, within, show).await;
 		bar.finish_and_clear();
+		if fetched.is_err() {
+			// Another way is tried next, and nobody would remove this.
+			published.cancel(&components).await;
+		}
 		fetched?;
 		let load = || published::load(published.folder(), &self.architecture, &components);
 		let weights = block_in_place(load).with_context(|| {

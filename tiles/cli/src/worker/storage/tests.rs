@@ -70,12 +70,13 @@ fn folders_are_measured_with_what_is_in_them() {
 	let mut measured = Measured::default();
 	assert_eq!(measured.walk(place.path(), MAX_DEPTH).unwrap().len(), 2);
 	assert_eq!(measured.used(), 150);
-	assert!(measured.look(&place.path().join("three")).is_none());
+	assert!(measured.look(&place.path().join("three"), fs::Metadata::len).is_none());
 	assert!(measured.walk(&place.path().join("missing"), MAX_DEPTH).unwrap().is_empty());
 	#[cfg(unix)]
 	{
 		fs::hard_link(folder.join("two"), place.path().join("second name")).unwrap();
-		assert!(measured.look(&place.path().join("second name")).is_some());
+		let second = place.path().join("second name");
+		assert!(measured.look(&second, fs::Metadata::len).is_some());
 		assert_eq!(measured.used(), 150);
 	}
 }
@@ -175,7 +176,7 @@ impl Place {
 			rounds: HashSet::from([7]),
 			versions: HashSet::from([(0, 2)]),
 			names: [2, 5].map(|byte| hex(hash_of(byte).as_bytes())).into(),
-			models: vec![0],
+			merged: HashMap::from([(0, vec![2])]),
 			components: HashMap::from([(0, NAMES.map(String::from).to_vec())]),
 		};
 		let place = Self { root, data, tiles, files, store, needed, delta };
@@ -236,7 +237,7 @@ impl Place {
 
 	fn free(&self, limit: u64) -> (Dropped, u64) {
 		let folders = self.folders();
-		let found = folders.measure(&self.needed.models).unwrap();
+		let found = folders.measure(&[0]).unwrap();
 		folders.free(&self.needed, found, limit).unwrap()
 	}
 
@@ -305,7 +306,7 @@ fn files_go_in_the_order_of_their_worth_and_what_is_needed_stays() {
 fn what_vanished_is_removed_and_what_cannot_be_removed_stays_counted() {
 	let place = Place::make(|| 1_000);
 	let folders = place.folders();
-	let (mut measured, mut items) = folders.measure(&place.needed.models).unwrap();
+	let (mut measured, mut items) = folders.measure(&[0]).unwrap();
 	items.extend(folders.droppable(&place.needed).unwrap());
 	let count = items.len();
 	let mut is_done = false;
@@ -331,7 +332,7 @@ fn what_vanished_is_removed_and_what_cannot_be_removed_stays_counted() {
 fn published_file_that_cannot_be_removed_keeps_nothing_else() {
 	let place = Place::make(|| 1_000);
 	let folders = place.folders();
-	let found = folders.measure(&place.needed.models).unwrap();
+	let found = folders.measure(&[0]).unwrap();
 	let path = place.published(0x11);
 	fs::remove_file(&path).unwrap();
 	fs::create_dir(&path).unwrap();
@@ -345,6 +346,56 @@ fn published_file_that_cannot_be_removed_keeps_nothing_else() {
 	// Nothing that is worth more went in the place of what was removed.
 	assert!(NAMES.iter().all(|name| place.store.contains(0, 1, name).unwrap()));
 	assert!(place.delta.exists() && place.has_what_it_needs());
+}
+
+#[test]
+fn delta_of_a_round_that_made_no_snapshot_is_worth_less_than_versions() {
+	let mut place = Place::make(|| 1_000);
+	let worth = |place: &Place| {
+		let items = place.folders().droppable(&place.needed).unwrap();
+		let what = What::File(place.delta.clone());
+		items.into_iter().find(|item| item.what == what).unwrap().worth
+	};
+	assert_eq!(worth(&place), Worth::Delta);
+	// It is noted until its round is over.
+	place.needed.merged = HashMap::from([(0, Vec::new())]);
+	assert_eq!(worth(&place), Worth::OldDelta);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_was_not_fetched_to_the_end_counts_without_its_holes_and_can_be_dropped() {
+	const HOLE: u64 = 1 << 30;
+	let place = Place::make(|| 1_000);
+	let before = place.folders().measure(&[0]).unwrap().0.used();
+	// The worker was killed while its node was fetching version 3, of which it has one file.
+	let version = Version { number: 3, heads_root: H256::zero(), round: Some(2) };
+	publish::note(&place.files, 0, &version, &[0x31, 0x32].map(hash_of), false).unwrap();
+	write_at(&place.published(0x31), 1_000, 1);
+	let [hashes, part] = publish::part_paths(&place.tiles, &hash_of(0x32));
+	fs::write(&hashes, [1; 5_000]).unwrap();
+	fs::write(&part, [1; 50_000]).unwrap();
+	fs::File::options().append(true).open(&part).unwrap().set_len(HOLE).unwrap();
+	// Of the last version that is offered, too, something was fetched anew.
+	let [_, again] = publish::part_paths(&place.tiles, &hash_of(0x21));
+	fs::write(&again, [1; 50_000]).unwrap();
+
+	let (measured, items) = place.folders().measure(&[0]).unwrap();
+	let taken = measured.used() - before;
+	// Disks may compress, so only the file that has no holes is known to take its bytes.
+	assert!((1_000..HOLE / 2).contains(&taken), "{taken}");
+	let is_item = |what: &What| items.iter().filter(|item| item.what == *what).count() == 1;
+	for (path, root) in [(&part, 0x32), (&again, 0x21)] {
+		assert!(is_item(&What::Part { path: path.clone(), root: hash_of(root) }));
+	}
+	assert!(is_item(&What::File(hashes.clone())));
+	assert!(is_item(&What::File(place.published(0x31))));
+
+	let (dropped, used) = place.free(0);
+	assert!(dropped.failures.is_empty(), "{:?}", dropped.failures);
+	assert!([hashes, part, again, place.published(0x31)].iter().all(|path| !path.exists()));
+	assert!(place.has_what_it_needs());
+	assert_eq!(used, place.bytes());
 }
 
 #[cfg(unix)]
@@ -439,7 +490,7 @@ impl Disk {
 
 	fn drop_items(&mut self, items: &[Item]) {
 		for item in items {
-			let (What::Folder(path) | What::File(path)) = &item.what;
+			let (What::Folder(path) | What::File(path) | What::Part { path, .. }) = &item.what;
 			let number: u32 = path.to_string_lossy().parse().unwrap();
 			match item.worth {
 				Worth::Version => self.versions.retain(|version| *version != number),
