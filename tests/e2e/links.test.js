@@ -76,11 +76,12 @@ describe('a node behind a bad link', () => {
 		await receiver.logged(/did not answer: .*[Tt]imeout/, 'the time to be over', TIMEOUT_MS);
 		assert.equal(link.connections, 1, 'the connection was lost');
 
-		// So slowly that what comes first is seen before more of it comes.
+		// So slowly that what comes first is seen before more of it comes. It asks for half; a sender
+		// that has noticed that its answer was not taken sends less than that.
 		const less = (FIRST_LEAVES / 2) * LEAF_BYTES;
 		link.rate = less;
 		const { verifiedBytes } = await middleOf(transfer);
-		assert.equal(verifiedBytes, less);
+		assert.ok(verifiedBytes <= less, `${verifiedBytes} bytes came at once`);
 		link.rate = SLOW;
 		await assertArrives(transfer, payload);
 	});
