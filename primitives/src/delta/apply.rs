@@ -194,7 +194,7 @@ pub fn merge_leaf(leaf: &mut [i32], updates: &[(u64, Option<&[u8]>)]) -> Result<
 }
 
 /// Merges updates into a leaf: adds the [`merge`] of their increments to it. This is the
-/// computation that decides a dispute about a merge.
+/// computation that would decide a dispute about a merge, of which the chain takes none yet.
 ///
 /// An update is its number of samples and its delta for this leaf. One that does not change the
 /// leaf's component has none: it counts with its samples and increments of zero. Give the updates

@@ -14,7 +14,8 @@
 //! it would fall below the recipe's `min_alignment_ppm`, see `residual`. Deltas of noise, or of somebody
 //! else's training, are near zero.
 //!
-//! A direction says nothing of how far a delta goes: `demands` bounds that, for each component.
+//! A direction says nothing of how far a delta goes: `demands` bounds that, for each component, and
+//! asks of the whole that it is not much shorter than the measure.
 //!
 //! # Low-rank deltas
 //!
@@ -46,28 +47,49 @@ fn cosine(a: &[Vec<i32>], b: &[Vec<i32>]) -> i128 {
 		square_a += u128::from(a.unsigned_abs()).pow(2);
 		square_b += u128::from(b.unsigned_abs()).pow(2);
 	}
+	let (root_a, half_a) = scaled_root(square_a);
+	let (root_b, half_b) = scaled_root(square_b);
 	// Each root is below 2^46, so their product fits.
-	let norms = square_a.isqrt() * square_b.isqrt();
-	let norms = i128::try_from(norms).unwrap_or(i128::MAX);
+	let norms = i128::try_from(root_a * root_b).unwrap_or(i128::MAX);
+	// No larger than both norms together, which are scaled alike: below 2^92, in parts 2^122.
+	let dot = dot << (half_a + half_b);
 	dot.saturating_mul(PARTS).checked_div(norms).unwrap_or(0)
 }
 
-/// How well `deltas` point where `trained` went, in parts per million of the best chunks that
-/// `bytes_per_chunk` permit, and at most a million.
-pub fn alignment_ppm(
+/// The root of `square`, times 2 to the power of the second number, rounded down. Unscaled, the
+/// root of 3 would be 1, and the cosine of something short too large.
+fn scaled_root(square: u128) -> (u128, u32) {
+	// An even number of bits, after which there are 91 or 92 of them.
+	let half = square.leading_zeros().saturating_sub(36) / 2;
+	((square << (2 * half)).isqrt(), half)
+}
+
+/// Deltas beside the measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comparison {
+	/// How well they point where training went, in parts per million of how well the measure does,
+	/// and at most a million.
+	pub alignment_ppm: u32,
+	/// The square of the measure's norm, in square units.
+	pub squared_measure: u128,
+}
+
+/// Compares `deltas` of a training that moved weights by `trained` with the measure: the best
+/// chunks of it that `bytes_per_chunk` permit.
+pub fn compare(
 	architecture: &Architecture,
 	deltas: &[Delta],
 	trained: &[Vec<i32>],
 	bytes_per_chunk: u16,
-) -> Result<u32> {
+) -> Result<Comparison> {
 	let claimed = cosine(&delta::decoded(architecture, deltas)?, trained);
 	let chunks = delta::in_chunks(trained, &mut Residual::zero(architecture)?, bytes_per_chunk)?;
-	let chunks = cosine(&delta::decoded(architecture, &chunks)?, trained);
-	if claimed <= 0 || chunks <= 0 {
-		return Ok(0);
-	}
-	let share = claimed.saturating_mul(i128::from(PPM)).checked_div(chunks).unwrap_or(0);
-	Ok(u32::try_from(share.clamp(0, i128::from(PPM))).unwrap_or(PPM))
+	let squared_measure = delta::squared_norm(architecture, &chunks)?;
+	let measure = cosine(&delta::decoded(architecture, &chunks)?, trained);
+	let parts = claimed.max(0).saturating_mul(i128::from(PPM));
+	let share = parts.checked_div(measure.max(0)).unwrap_or(0);
+	let alignment_ppm = u32::try_from(share.min(i128::from(PPM))).unwrap_or(PPM);
+	Ok(Comparison { alignment_ppm, squared_measure })
 }
 
 #[cfg(test)]
@@ -75,6 +97,17 @@ pub(crate) mod tests {
 	use super::*;
 	use crate::worker::training::tests::{architecture, base};
 	use blyan_primitives::update::DeltaKind;
+
+	/// How well deltas point where training went.
+	pub(crate) fn alignment_ppm(
+		architecture: &Architecture,
+		deltas: &[Delta],
+		trained: &[Vec<i32>],
+		bytes_per_chunk: u16,
+	) -> Result<u32> {
+		let compared = compare(architecture, deltas, trained, bytes_per_chunk)?;
+		Ok(compared.alignment_ppm)
+	}
 
 	/// Increments that look like noise; those of different seeds have nothing to do with each other.
 	pub(crate) fn noise(seed: u32) -> Vec<Vec<i32>> {
@@ -117,6 +150,30 @@ pub(crate) mod tests {
 		assert_eq!(cosine(&list(&[1, 0]), &list(&[0, 1])), 0);
 		assert_eq!(cosine(&list(&[0, 0]), &list(&[0, 1])), 0);
 		assert_eq!(cosine(&list(&[i32::MIN; 4]), &list(&[i32::MIN; 4])), PARTS);
+	}
+
+	#[test]
+	fn cosine_of_what_is_short_is_no_larger_than_that_of_what_is_long() {
+		let list = |values: &[i32]| vec![values.to_vec()];
+		// The root of 3 is no whole number.
+		assert_eq!(cosine(&list(&[1, 1, 1]), &list(&[1, 1, 1])), PARTS);
+		let short = cosine(&list(&[1, 1, 0]), &list(&[1, 1, 1]));
+		let long = cosine(&list(&[1 << 20, 1 << 20, 0]), &list(&[1 << 20, 1 << 20, 1 << 20]));
+		assert_eq!(short, long);
+		// The root of two thirds.
+		assert_eq!(short, 816_496_580);
+	}
+
+	#[test]
+	fn measure_is_what_chunks_say_of_the_training() {
+		let trained = noise(1);
+		let chunks = encoded(&trained);
+		let compared = compare(&architecture(), &chunks, &trained, 112).unwrap();
+		let squared_measure = delta::squared_norm(&architecture(), &chunks).unwrap();
+		assert_eq!(compared, Comparison { alignment_ppm: PPM, squared_measure });
+		// Whatever it is compared with.
+		let compared = compare(&architecture(), &[], &trained, 112).unwrap();
+		assert_eq!(compared, Comparison { alignment_ppm: 0, squared_measure });
 	}
 
 	#[test]

@@ -27,12 +27,25 @@
 //! values, and which ones hangs on how a machine rounds; a component that hardly moved may honestly be
 //! made of residual. What such a component can do is bounded by 2.
 //!
+//! # How much they say
+//!
+//! 4. The norm of the whole update is at least one part in [`SHRINK`] of that of the measure that
+//!    its direction is compared with, chunks of the re-run; or of `max_delta_norm`, if that is
+//!    less. A cosine is the same for a thousandth of a delta, too. A merge counts it with all its
+//!    samples, so it would hold the others back and be paid like them.
+//!
+//! An honest delta in chunks without a residual is the measure itself. One of low rank is nearly a
+//! projection of the training and leaves out less than chunks, so it is hardly shorter. A training
+//! beyond `max_delta_norm` is halved until it fits, so about half of what fits is said at least. A
+//! residual may cancel a part of the training: its trainer sees that, and keeps to [`OWN_SHRINK`]
+//! by carrying less.
+//!
 //! # Who comes to what
 //!
 //! Everything here is integer arithmetic on the decoded delta and the re-run, so verifiers disagree only
 //! if the bound lies between what their machines make of the same training.
 
-use super::{alignment::alignment_ppm, error::Result};
+use super::{alignment::compare, error::Result};
 use blyan_engine::delta::{self, Delta};
 use blyan_primitives::{
 	model::Architecture,
@@ -45,12 +58,19 @@ pub const GROWTH: u32 = 4;
 /// How many times farther than its training a trainer lets a component's delta go. At least 2, so that
 /// it can always be met by leaving the residual out.
 pub const OWN_GROWTH: u32 = 3;
+/// The norm of the whole update is at least one part in so many of the measure's: half of it for
+/// what makes honest deltas shorter, and half for what machines differ by.
+pub const SHRINK: u32 = 4;
+/// The same for trainers, of deltas that carry a residual.
+pub const OWN_SHRINK: u32 = 2;
 /// Room above the recipe's least alignment, as a part of it: other machines round otherwise.
-const ROOM_PARTS: u64 = 8;
+const ROOM_PARTS: u32 = 8;
 
 const _: () = assert!(OWN_GROWTH >= 2);
 // The training of a trainer is at most so much longer than that of a verifier who takes its trace.
 const _: () = assert!(OWN_GROWTH * (PPM + MAX_TOLERANCE_PPM) <= GROWTH * PPM);
+// And at most so much shorter.
+const _: () = assert!(OWN_SHRINK * PPM <= SHRINK * (PPM - MAX_TOLERANCE_PPM));
 
 /// What is wrong with deltas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +92,12 @@ pub enum Flaw {
 		/// The alignment, in 10^-6.
 		reached_ppm: u32,
 	},
+	/// The whole update says too little.
+	#[error("the whole says less than one part in {shrink} of what chunks of its training do")]
+	Short {
+		/// One part in so many it must have.
+		shrink: u32,
+	},
 }
 
 /// What one side asks of deltas.
@@ -82,21 +108,26 @@ pub struct Demands<'a> {
 	growth: u32,
 	/// The least alignment, in 10^-6.
 	least_ppm: u32,
+	/// The norm of the whole is at least one part in so many of the measure's.
+	shrink: u32,
 }
 
 impl<'a> Demands<'a> {
 	/// What verifiers ask.
 	pub fn of_verifiers(recipe: &'a Recipe) -> Self {
-		Self { recipe, growth: GROWTH, least_ppm: recipe.min_alignment_ppm }
+		let least_ppm = recipe.min_alignment_ppm;
+		Self { recipe, growth: GROWTH, least_ppm, shrink: SHRINK }
 	}
 
 	/// What a trainer asks of deltas that carry a residual: more, so that verifiers whose machines round
 	/// otherwise take them too.
 	pub fn of_trainers(recipe: &'a Recipe) -> Self {
-		let least = u64::from(recipe.min_alignment_ppm);
-		// A recipe that asks for next to everything has no room above it.
-		let wanted = (least + least / ROOM_PARTS).min(u64::from(PPM));
-		Self { recipe, growth: OWN_GROWTH, least_ppm: u32::try_from(wanted).unwrap_or(PPM) }
+		let least = recipe.min_alignment_ppm;
+		// Half of what is left above it at most: only the measure itself is sure to reach all there
+		// is, and a low-rank delta is not the measure.
+		let room = (least / ROOM_PARTS).min(PPM.saturating_sub(least) / 2);
+		let least_ppm = least.saturating_add(room);
+		Self { recipe, growth: OWN_GROWTH, least_ppm, shrink: OWN_SHRINK }
 	}
 
 	/// The first thing that is wrong with `deltas` of a training that moved weights by `trained`.
@@ -116,8 +147,16 @@ impl<'a> Demands<'a> {
 			}
 		}
 		let budget = self.recipe.delta_bytes_per_chunk;
-		let reached_ppm = alignment_ppm(architecture, deltas, trained, budget)?;
-		Ok((reached_ppm < self.least_ppm).then_some(Flaw::Alignment { reached_ppm }))
+		let compared = compare(architecture, deltas, trained, budget)?;
+		let reached_ppm = compared.alignment_ppm;
+		if reached_ppm < self.least_ppm {
+			return Ok(Some(Flaw::Alignment { reached_ppm }));
+		}
+		let squared = norms.into_iter().fold(0, u128::saturating_add);
+		// Whoever trained beyond the recipe's largest norm can say no more than that.
+		let asked = compared.squared_measure.min(squared_limit(self.recipe));
+		let is_short = squared.saturating_mul(u128::from(self.shrink).pow(2)) < asked;
+		Ok(is_short.then_some(Flaw::Short { shrink: self.shrink }))
 	}
 }
 
@@ -136,7 +175,7 @@ pub fn keeps_norm(architecture: &Architecture, recipe: &Recipe, deltas: &[Delta]
 pub(crate) mod tests {
 	use super::*;
 	use crate::worker::{
-		alignment::tests::noise,
+		alignment::tests::{alignment_ppm, noise},
 		training::tests::{architecture, base, recipe},
 	};
 	use blyan_engine::delta::Residual;
@@ -228,12 +267,45 @@ pub(crate) mod tests {
 	}
 
 	#[test]
+	fn delta_that_points_where_training_went_and_says_next_to_nothing_is_a_flaw() {
+		let (recipe, trained) = (few_bytes(), noise(1));
+		let part = |parts: i32| {
+			let less = |list: &Vec<i32>| list.iter().map(|increment| increment / parts).collect();
+			let parts: Vec<Vec<i32>> = trained.iter().map(less).collect();
+			honest(&parts, &recipe)
+		};
+		let short = part(16);
+		assert_eq!(flaw(&recipe, &short, &trained), Some(Flaw::Short { shrink: SHRINK }));
+		let reached = alignment_ppm(&architecture(), &short, &trained, 112).unwrap();
+		assert!(reached >= recipe.min_alignment_ppm, "{reached}");
+		// Where a recipe takes no more, no more is asked for.
+		let squared = delta::squared_norm(&architecture(), &short).unwrap();
+		let norm = u64::try_from(squared.isqrt()).unwrap();
+		let narrow = Recipe { max_delta_norm: 2 * norm, ..recipe };
+		assert_eq!(flaw(&narrow, &short, &trained), None);
+		// A trainer keeps away from the bound.
+		let third = part(3);
+		assert_eq!(flaw(&recipe, &third, &trained), None);
+		let own = Demands::of_trainers(&recipe);
+		let expected = Flaw::Short { shrink: OWN_SHRINK };
+		assert_eq!(own.flaw(&architecture(), &third, &trained).unwrap(), Some(expected));
+	}
+
+	#[test]
 	fn trainers_ask_for_more_than_verifiers() {
 		let recipe = Recipe { min_alignment_ppm: 200_000, ..recipe() };
 		let (own, others) = (Demands::of_trainers(&recipe), Demands::of_verifiers(&recipe));
-		assert_eq!((own.growth, own.least_ppm), (3, 225_000));
-		assert_eq!((others.growth, others.least_ppm), (4, 200_000));
-		let strict = Recipe { min_alignment_ppm: 900_000, ..recipe };
-		assert_eq!(Demands::of_trainers(&strict).least_ppm, PPM);
+		assert_eq!((own.growth, own.least_ppm, own.shrink), (3, 225_000, 2));
+		assert_eq!((others.growth, others.least_ppm, others.shrink), (4, 200_000, 4));
+	}
+
+	#[test]
+	fn no_recipe_has_trainers_ask_for_everything() {
+		for (min_alignment_ppm, wanted) in
+			[(50_000, 56_250), (888_889, 944_444), (900_000, 950_000)]
+		{
+			let strict = Recipe { min_alignment_ppm, ..recipe() };
+			assert_eq!(Demands::of_trainers(&strict).least_ppm, wanted);
+		}
 	}
 }

@@ -12,11 +12,11 @@
 //!
 //! # How much of it is carried
 //!
-//! A verifier who re-runs the training asks that the delta goes not much farther than the training and
-//! points where it went (`demands`). The residual of earlier rounds points elsewhere, and may have grown
-//! far beyond what one round trains: where an expert was seen much and is not any more, where a recipe
-//! learns more slowly than the one before, or where rounds all move the same way and few bytes are left
-//! to say so. So, from the most to the least:
+//! A verifier who re-runs the training asks that the delta goes about as far as the training and
+//! points where it went (`demands`). The residual of earlier rounds points elsewhere, maybe against
+//! it, and may have grown far beyond what one round trains: where an expert was seen much and is
+//! not any more, where a recipe learns more slowly than the one before, or where rounds all move
+//! the same way and few bytes are left to say so. So, from the most to the least:
 //!
 //! 1. Each component carries its whole residual, or halves of it until its delta is short enough. What
 //!    it does not carry waits, and what is left out now is added to it, as far as it is kept
@@ -179,7 +179,7 @@ impl Residuals {
 mod tests {
 	use super::*;
 	use crate::worker::{
-		alignment::{alignment_ppm, tests::noise},
+		alignment::tests::{alignment_ppm, noise},
 		demands::{tests::scaled, Flaw},
 		training::tests::{architecture, base, recipe},
 	};
@@ -284,7 +284,7 @@ mod tests {
 	fn residual_is_left_out_where_verifiers_would_refuse() {
 		let strict = demanding(MAX_ALIGNMENT_PPM);
 		// So large that an eighth of it is too much as well.
-		let current = left_out_of(&scaled(&trained(500), 8));
+		let current = left_out_of(&scaled(&trained(500), 64));
 		let alone = compress(&architecture(), &strict, &trained(0), &current).unwrap();
 		assert!(!alone.with_residual);
 		// It waits.
@@ -293,6 +293,23 @@ mod tests {
 		assert_eq!(reached, PPM);
 		// Nothing was left out before: nothing is in the way.
 		assert!(compress(&architecture(), &strict, &trained(0), &zero()).unwrap().with_residual);
+	}
+
+	#[test]
+	fn residual_that_cancels_the_training_is_carried_in_part() {
+		let lenient = demanding(MIN_ALIGNMENT_PPM);
+		let trained = noise(1);
+		// In a byte for each chunk nothing is said, so nearly all of it is left out.
+		let mut current = zero();
+		let said = delta::encode(&scaled(&trained, -1), &mut current, 1).unwrap();
+		assert!(said.is_empty());
+		let mut whole = current.clone();
+		let deltas = delta::encode(&trained, &mut whole, lenient.delta_bytes_per_chunk).unwrap();
+		assert!(matches!(flaw(&lenient, &deltas, &trained), Some(Flaw::Short { .. })));
+
+		let made = compress(&architecture(), &lenient, &trained, &current).unwrap();
+		assert!(made.with_residual && made.in_part > 0);
+		assert_eq!(flaw(&lenient, &made.deltas, &trained), None);
 	}
 
 	#[test]

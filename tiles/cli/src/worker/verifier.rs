@@ -2,8 +2,10 @@
 //!
 //! # What is checked
 //!
-//! 1. The blobs are there, and are what the update's roots say. Whether they are kept is for the
-//!    chain to say; it is asked [`TRIES`] times, some blocks apart. If not: `Unavailable`.
+//! 1. The blobs are there, and the trace is what the update's root says. Whether they are kept is
+//!    for the chain to say; it is asked [`TRIES`] times, some blocks apart. If not: `Unavailable`.
+//!    The deltas decode, and are what the update's roots say. If not: `Mismatch`, since the pieces
+//!    have the hashes that the trainer committed to.
 //! 2. Every batch of the trace holds the records that the round's seed names, in every segment. If
 //!    not, the two paths that show it are submitted, which refutes the update at once.
 //! 3. Re-run from the base, the state at the end of every drawn segment is the claimed one: its root
@@ -236,14 +238,9 @@ impl Case {
 		let Some((trace_blob, delta_blob)) = self.blobs(worker, view).await? else {
 			return Ok(Some(unavailable));
 		};
-		let unpacked = trace_of(&self.update, &trace_blob)
-			.and_then(|trace| Ok((trace, unpack(&self.architecture, &self.update, &delta_blob)?)));
-		let (trace, deltas) = match unpacked {
+		let (trace, deltas) = match self.unpacked(&trace_blob, &delta_blob) {
 			Ok(unpacked) => unpacked,
-			Err(error) => {
-				tracing::warn!("round {}, {}: {error}", self.id, short(&self.trainer));
-				return Ok(Some(unavailable));
-			}
+			Err(verdict) => return Ok(Some(verdict)),
 		};
 		let model = round.round.model;
 		let base = state::base(worker, view, model, round.round.base_snapshot).await?;
@@ -286,6 +283,26 @@ impl Case {
 			format!("the update of {} in round {}", short(&self.trainer), self.id),
 			format!("the chain does not keep its blobs; try {tries} of {TRIES}"),
 		))
+	}
+
+	/// Trace and deltas; or what to vote if these blobs are not what the update names. All who look
+	/// have the same bytes, so they come to the same.
+	fn unpacked(
+		&self,
+		trace_blob: &[u8],
+		delta_blob: &[u8],
+	) -> std::result::Result<(Trace, Vec<Delta>), Verdict> {
+		let refused = |error: Error, verdict: Verdict| {
+			tracing::warn!("round {}, {}: {error}", self.id, short(&self.trainer));
+			verdict
+		};
+		let first = self.segments.first().copied().unwrap_or_default();
+		let last = self.segments.last().copied().unwrap_or_default();
+		let trace = trace_of(&self.update, trace_blob)
+			.map_err(|error| refused(error, Verdict::Unavailable { segment: first }))?;
+		let deltas = unpack(&self.architecture, &self.update, delta_blob)
+			.map_err(|error| refused(error, Verdict::Mismatch { segment: last }))?;
+		Ok((trace, deltas))
 	}
 
 	/// Inspects the trace and re-runs the segments.
@@ -410,8 +427,9 @@ async fn prove(
 mod tests {
 	use super::*;
 	use crate::worker::{
-		alignment::{alignment_ppm, tests::noise},
+		alignment::tests::{alignment_ppm, noise},
 		demands::tests::{honest, scaled},
+		merging::tests::update_of,
 		training::tests::{architecture, library, recipe, trained},
 	};
 
@@ -464,6 +482,45 @@ mod tests {
 			let reached = alignment_ppm(&architecture, &deltas, &trained, budget).unwrap();
 			assert!(reached >= recipe.min_alignment_ppm, "{reached}");
 		}
+	}
+
+	/// An update to verify, and the blobs of its trace and its deltas.
+	fn case() -> (Case, Vec<u8>, Vec<u8>) {
+		let (_folder, mut library) = library();
+		let trace = trained(&mut library, 0).trace;
+		let (accepted, delta_blob) = update_of(1, 4_000);
+		let update = Update { trace_root: trace.root().unwrap(), ..accepted.update };
+		let case = Case {
+			id: 1,
+			trainer: accepted.trainer,
+			update,
+			segments: vec![0, 2],
+			recipe: recipe(),
+			architecture: architecture(),
+			seed: H256([7; 32]),
+			folder: PathBuf::new(),
+		};
+		(case, trace.encode().unwrap(), delta_blob)
+	}
+
+	#[test]
+	fn delta_that_does_not_decode_is_a_mismatch_in_the_last_segment() {
+		let (case, trace_blob, delta_blob) = case();
+		assert!(case.unpacked(&trace_blob, &delta_blob).is_ok());
+		// Of another length, and of another root.
+		let longer = [delta_blob.as_slice(), b"0".as_slice()].concat();
+		let (_, other) = update_of(1, -4_000);
+		for wrong in [&delta_blob[1..], &longer[..], &other[..], b"".as_slice()] {
+			let verdict = case.unpacked(&trace_blob, wrong).unwrap_err();
+			assert_eq!(verdict, Verdict::Mismatch { segment: 2 });
+		}
+	}
+
+	#[test]
+	fn trace_that_cannot_be_read_is_unavailable() {
+		let (case, trace_blob, delta_blob) = case();
+		let verdict = case.unpacked(&trace_blob[1..], &delta_blob).unwrap_err();
+		assert_eq!(verdict, Verdict::Unavailable { segment: 0 });
 	}
 
 	#[test]
