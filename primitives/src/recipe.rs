@@ -21,6 +21,10 @@
 //! | 35 | 4 | margin | 10^-6 nat | 0..=20,000,000 |
 //! | 39 | 8 | largest delta norm | 2^-F | 1.. |
 //!
+//! Two bounds depend on the model: the trace of a training must fit its blob
+//! ([`Recipe::validate_for`]), and so must the deltas of all components
+//! ([`Recipe::max_update_bytes`]).
+//!
 //! # Steps and checkpoints
 //!
 //! Steps are numbered from 0. A checkpoint carries the number of steps done: one after every
@@ -29,11 +33,13 @@
 
 use crate::{
 	hash::blake2b_256,
+	model::{Architecture, ComponentKind},
 	record::{decode_scale, ensure, DecodeError},
 	sampling::MAX_EVALUATION_RECORDS,
 	trace::{
 		trace_bytes, MAX_BATCH, MAX_CHECKPOINTS, MAX_STEPS, MAX_TRACE_BYTES, MAX_TRACE_COMPONENTS,
 	},
+	update::{max_delta_bytes, DeltaKind},
 	H256,
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -275,6 +281,28 @@ impl Recipe {
 	/// How many bytes the trace's blob takes for a model of `components` components.
 	pub fn trace_bytes(&self, components: u16) -> u64 {
 		trace_bytes(self.steps, u32::from(self.batch), self.checkpoints(), u32::from(components))
+	}
+
+	/// The most bytes that the deltas of all components of such a model may take together, of
+	/// either kind. If that is more than [`crate::update::MAX_BLOB_BYTES`], trainers may come to an
+	/// update that they cannot submit.
+	pub fn max_update_bytes(&self, architecture: &Architecture) -> u64 {
+		let most = |kind: ComponentKind| {
+			let component = architecture.component_index(kind);
+			let weights = component.and_then(|component| architecture.payload_weights(component));
+			// A low-rank delta takes the length of a leaf more than chunks.
+			let (weights, bytes) = (weights.unwrap_or_default(), self.delta_bytes_per_chunk);
+			max_delta_bytes(weights, bytes, DeltaKind::LowRank)
+		};
+		// Components of the same kind have the same length.
+		let expert = most(ComponentKind::Expert { layer: 0, expert: 0 });
+		let layer = most(ComponentKind::Attention { layer: 0 })
+			.saturating_add(most(ComponentKind::Router { layer: 0 }))
+			.saturating_add(expert.saturating_mul(u64::from(architecture.experts)));
+		layer
+			.saturating_mul(u64::from(architecture.layers))
+			.saturating_add(most(ComponentKind::Embed))
+			.saturating_add(most(ComponentKind::Head))
 	}
 
 	/// How many records a trainer uses: steps times batch.

@@ -37,6 +37,7 @@
 
 use crate::{
 	commit,
+	delta::{CHUNK, LEAF_WEIGHTS},
 	hash::{blake2b_256, hash_many},
 	record::{decode_scale, ensure, DecodeError},
 	trace::MAX_TRACE_ENTRIES,
@@ -59,6 +60,9 @@ pub const MAX_BLOB_BYTES: usize = MAX_PIECES as usize * PIECE_BYTES;
 
 const _: () = assert!(crate::trace::MAX_TRACE_BYTES <= MAX_BLOB_BYTES);
 const _: () = assert!(PIECE_BYTES == crate::record::MAX_SHARD_BYTES);
+
+/// Bytes of the length that a blob has before each leaf.
+const LENGTH_BYTES: u64 = 4;
 
 /// The CIDs of a blob's pieces in order.
 pub type Cids = BoundedVec<H256, ConstU32<MAX_PIECES>>;
@@ -244,6 +248,16 @@ impl Update {
 	pub fn delta_bytes(&self) -> u64 {
 		self.deltas.iter().fold(0u64, |sum, delta| sum + u64::from(delta.bytes))
 	}
+}
+
+/// The most bytes that the delta of a component of `weights` weights may take in an update's blob,
+/// if the recipe allows `bytes_per_chunk`: so much for each chunk, and a length for each leaf of
+/// the delta. Both kinds of delta have the same bytes to say something with.
+pub fn max_delta_bytes(weights: u64, bytes_per_chunk: u16, kind: DeltaKind) -> u64 {
+	let chunks = weights.div_ceil(CHUNK as u64);
+	let leaves = kind.leaves(weights.div_ceil(LEAF_WEIGHTS as u64));
+	let lengths = leaves.saturating_mul(LENGTH_BYTES);
+	chunks.saturating_mul(u64::from(bytes_per_chunk)).saturating_add(lengths)
 }
 
 /// The pieces of a blob in order.

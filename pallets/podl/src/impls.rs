@@ -14,7 +14,7 @@ use blyan_primitives::{
 	roles::Role,
 	sampling::{sample, MixtureEntry},
 	tree::{verify, Kind},
-	update::Update,
+	update::{max_delta_bytes, Update},
 	H256,
 };
 use codec::Encode;
@@ -87,7 +87,7 @@ impl<T: Config> Pallet<T> {
 				.payload_weights(usize::from(delta.component))
 				.ok_or(Error::<T>::UnknownComponent)?;
 			let budget = recipe.delta_bytes_per_chunk;
-			let most = rules::max_delta_bytes(weights, budget, delta.kind);
+			let most = max_delta_bytes(weights, budget, delta.kind);
 			ensure!(u64::from(delta.bytes) <= most, Error::<T>::DeltaTooLarge);
 		}
 		Ok(())

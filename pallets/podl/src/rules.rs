@@ -1,17 +1,8 @@
-//! How verdicts add up, which segments are drawn and how large a delta may be: on plain data and
-//! without storage.
+//! How verdicts add up and which segments are drawn: on plain data and without storage.
 
 use crate::types::{Ruling, Verdict};
 use alloc::vec::Vec;
-use blyan_primitives::{
-	delta::{CHUNK, LEAF_WEIGHTS},
-	hash::blake2b_256,
-	update::DeltaKind,
-	H256,
-};
-
-/// Bytes of the length that a blob has before each leaf.
-const LENGTH_BYTES: u64 = 4;
+use blyan_primitives::{hash::blake2b_256, H256};
 
 /// Voices that accept an update when no others can follow, if so many verifiers are wanted at all.
 const VOICES_AT_LAST: usize = 2;
@@ -64,16 +55,6 @@ pub fn draw_segments(seed: &H256, segments: u32, wanted: u32) -> Vec<u32> {
 fn number(seed: &H256, step: u32) -> u64 {
 	let hash = blake2b_256(&[seed.as_bytes(), step.to_le_bytes().as_slice()].concat());
 	hash.as_bytes().iter().take(8).rev().fold(0, |number, byte| (number << 8) | u64::from(*byte))
-}
-
-/// The most bytes that the delta of a component of `weights` weights may take in an update's blob,
-/// if the recipe allows `bytes_per_chunk`: so much for each chunk, and a length for each leaf of the
-/// delta. Both kinds of delta have the same bytes to say something with.
-pub fn max_delta_bytes(weights: u64, bytes_per_chunk: u16, kind: DeltaKind) -> u64 {
-	let chunks = weights.div_ceil(CHUNK as u64);
-	let leaves = kind.leaves(weights.div_ceil(LEAF_WEIGHTS as u64));
-	let lengths = leaves.saturating_mul(LENGTH_BYTES);
-	chunks.saturating_mul(u64::from(bytes_per_chunk)).saturating_add(lengths)
 }
 
 #[cfg(test)]
@@ -172,23 +153,6 @@ mod tests {
 	fn the_only_segment_that_is_drawn_is_the_last() {
 		assert_eq!(draw_segments(&H256::zero(), 4, 1), vec![3]);
 		assert_eq!(draw_segments(&H256::zero(), 1, 1), vec![0]);
-	}
-
-	#[test]
-	fn a_delta_may_take_its_bytes_per_chunk_and_a_length_per_leaf() {
-		let most = |weights: u64| max_delta_bytes(weights, 112, DeltaKind::Chunks);
-		assert_eq!(most(4_096), 112 + 4);
-		assert_eq!(most(4_097), 2 * 112 + 4);
-		assert_eq!(most(65_537), 17 * 112 + 2 * 4);
-	}
-
-	#[test]
-	fn a_low_rank_delta_may_take_the_length_of_one_leaf_more() {
-		for (weights, bytes) in [(1, 8), (4_096, 112), (65_537, 112), (1 << 29, u16::MAX)] {
-			let [chunks, low_rank] = [DeltaKind::Chunks, DeltaKind::LowRank]
-				.map(|kind| max_delta_bytes(weights, bytes, kind));
-			assert_eq!(low_rank, chunks + 4);
-		}
 	}
 
 	fn verdict() -> impl Strategy<Value = Verdict> {

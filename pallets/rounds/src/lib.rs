@@ -462,6 +462,9 @@ pub mod pallet {
 		LossTooLarge,
 		/// The model does not earn: nobody would be paid for work on it. Governance admits models.
 		NotEarning,
+		/// The deltas of all components could take more than the 16 MiB of an update. The recipe
+		/// must allow fewer bytes per chunk.
+		DeltasTooLarge,
 	}
 
 	#[pallet::hooks]
@@ -490,7 +493,8 @@ pub mod pallet {
 		/// the mixture. Nobody is paid for the round unless the model still earns when it ends.
 		/// Refused if the model is unknown, belongs to somebody else, does not earn, has no snapshot
 		/// or has a live round; if too many rounds are live; if a dataset is not approved or named
-		/// twice; if mixture or recipe are not valid. Emits `Opened`.
+		/// twice; if mixture or recipe are not valid; if an update of the model could be larger
+		/// than may be. Emits `Opened`.
 		#[pallet::call_index(0)]
 		#[pallet::weight(T::WeightInfo::open(datasets.len() as u32))]
 		pub fn open(

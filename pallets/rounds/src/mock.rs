@@ -232,7 +232,10 @@ impl Datasets<AccountId> for MockDatasets {
 	}
 }
 
-/// The architecture of all models but 50, which has none.
+/// A model with as many components as the others, and 35 million weights.
+pub const WIDE_MODEL: u32 = 51;
+
+/// The architecture of all models but 50, which has none, and [`WIDE_MODEL`].
 pub fn architecture() -> Architecture {
 	Architecture {
 		vocab: 256,
@@ -259,7 +262,11 @@ impl Models<AccountId> for MockModels {
 	}
 
 	fn architecture(model: u32) -> Option<Architecture> {
-		(model != 50).then(architecture)
+		match model {
+			50 => None,
+			WIDE_MODEL => Some(Architecture { d_model: 512, d_ff: 16_384, ..architecture() }),
+			_ => Some(architecture()),
+		}
 	}
 
 	fn head(_: u32) -> Option<(u32, H256)> {

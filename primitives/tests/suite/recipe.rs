@@ -1,7 +1,11 @@
 //! Recipes: golden bytes, every bound, hostile input, segments.
 
 use crate::support::hostile;
-use blyan_primitives::recipe::*;
+use blyan_primitives::{
+	model::Architecture,
+	recipe::*,
+	update::{max_delta_bytes, DeltaKind, MAX_BLOB_BYTES},
+};
 use codec::{Encode, MaxEncodedLen};
 use proptest::prelude::*;
 
@@ -117,6 +121,39 @@ fn recipe_whose_trace_does_not_fit_its_blob_is_refused() {
 	assert_eq!(sketched.validate_for(512), Err(RecipeError::TraceTooLong));
 	assert_eq!(sketched.validate_for(0), Err(RecipeError::Components));
 	assert_eq!(sketched.validate_for(513), Err(RecipeError::Components));
+}
+
+#[test]
+fn an_update_may_take_what_its_components_may() {
+	let small = Architecture {
+		vocab: 256,
+		d_model: 128,
+		layers: 2,
+		heads: 4,
+		context: 32,
+		experts: 8,
+		top_k: 2,
+		d_ff: 256,
+	};
+	let wide = Architecture { d_model: 512, layers: 1, experts: 2, d_ff: 16_384, ..small };
+	let deep = Architecture { layers: 20, experts: 3, ..small };
+	for architecture in [small, wide, deep] {
+		assert_eq!(architecture.validate(), Ok(()));
+		for delta_bytes_per_chunk in [8, 112, 4_098] {
+			let recipe = Recipe { delta_bytes_per_chunk, ..recipe() };
+			let of_component = |component: usize| {
+				let weights = architecture.payload_weights(component).unwrap();
+				max_delta_bytes(weights, delta_bytes_per_chunk, DeltaKind::LowRank)
+			};
+			let count = architecture.component_count() as usize;
+			let sum: u64 = (0..count).map(of_component).sum();
+			assert_eq!(recipe.max_update_bytes(&architecture), sum);
+		}
+	}
+	// The most that is enough for each chunk of the wide one, and a byte more.
+	let at = |delta_bytes_per_chunk| Recipe { delta_bytes_per_chunk, ..recipe() };
+	let fits = |recipe: Recipe| recipe.max_update_bytes(&wide) <= MAX_BLOB_BYTES as u64;
+	assert!(fits(at(1_969)) && !fits(at(1_970)));
 }
 
 #[test]

@@ -33,6 +33,23 @@ fn after(change: impl Fn(&mut Update)) -> Result<(), UpdateError> {
 }
 
 #[test]
+fn a_delta_may_take_its_bytes_per_chunk_and_a_length_per_leaf() {
+	let most = |weights: u64| max_delta_bytes(weights, 112, DeltaKind::Chunks);
+	assert_eq!(most(4_096), 112 + 4);
+	assert_eq!(most(4_097), 2 * 112 + 4);
+	assert_eq!(most(65_537), 17 * 112 + 2 * 4);
+}
+
+#[test]
+fn a_low_rank_delta_may_take_the_length_of_one_leaf_more() {
+	for (weights, bytes) in [(1, 8), (4_096, 112), (65_537, 112), (1 << 29, u16::MAX)] {
+		let [chunks, low_rank] = [DeltaKind::Chunks, DeltaKind::LowRank]
+			.map(|kind| max_delta_bytes(weights, bytes, kind));
+		assert_eq!(low_rank, chunks + 4);
+	}
+}
+
+#[test]
 fn update_has_its_golden_hash() {
 	assert_eq!(update().encode().len(), 197);
 	assert_eq!(

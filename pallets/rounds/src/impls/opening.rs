@@ -9,6 +9,7 @@ use blyan_primitives::{
 	recipe::Recipe,
 	roles::Role,
 	sampling::{Mixture, MixtureEntry},
+	update::MAX_BLOB_BYTES,
 	H256,
 };
 use pallet_datasets::Datasets;
@@ -49,6 +50,8 @@ impl<T: Config> Pallet<T> {
 		);
 		// At most MAX_COMPONENTS, so the cast keeps the value.
 		ensure!(recipe.validate_for(components as u16).is_ok(), Error::<T>::InvalidRecipe);
+		let update_bytes = recipe.max_update_bytes(&architecture);
+		ensure!(update_bytes <= MAX_BLOB_BYTES as u64, Error::<T>::DeltasTooLarge);
 		let mixture = Self::approved_mixture(datasets)?;
 
 		let id = NextRound::<T>::get();

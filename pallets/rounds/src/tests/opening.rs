@@ -117,6 +117,20 @@ fn open_fails_for_a_recipe_that_contradicts_itself() {
 }
 
 #[test]
+fn open_fails_where_an_update_could_be_larger_than_may_be() {
+	ExtBuilder.build_and_execute(|| {
+		let open_with_bytes = |bytes: u16| {
+			let mut recipe = recipe();
+			recipe.delta_bytes_per_chunk = bytes;
+			let datasets = BoundedVec::truncate_from(vec![(1, 1)]);
+			Rounds::open(signed(OWNER), WIDE_MODEL, datasets, recipe)
+		};
+		assert_noop!(open_with_bytes(1_970), Error::<Test>::DeltasTooLarge);
+		assert_ok!(open_with_bytes(1_969));
+	});
+}
+
+#[test]
 fn open_fails_for_a_dataset_that_is_not_approved() {
 	ExtBuilder.build_and_execute(|| {
 		assert_noop!(open_with(MODEL, vec![(1, 1), (10, 1)]), Error::<Test>::NotApproved);

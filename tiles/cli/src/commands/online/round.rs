@@ -17,8 +17,9 @@ use crate::{
 use anyhow::{bail, Context as _};
 use blyan_engine::demo;
 use blyan_primitives::{
+	model::Architecture,
 	recipe::Recipe,
-	update::{ComponentDelta, DeltaKind},
+	update::{ComponentDelta, DeltaKind, MAX_BLOB_BYTES},
 	H256,
 };
 use serde::Serialize;
@@ -384,7 +385,7 @@ pub async fn round_open(args: RoundOpenArgs, context: &Context) -> anyhow::Resul
 	};
 	let key = context.keystore.key(&args.signer.account)?;
 	let chain = connect(context).await?;
-	check_open(&chain, &args, &key.account()).await?;
+	check_open(&chain, &args, &recipe, &key.account()).await?;
 	let datasets = args.datasets.iter().map(|dataset| (dataset.id, dataset.weight)).collect();
 	let submitted = chain.submit(&calls::open_round(args.model, datasets, recipe), &key).await?;
 	let opened = submitted.expected::<api::rounds::events::Opened>()?;
@@ -400,7 +401,12 @@ pub async fn round_open(args: RoundOpenArgs, context: &Context) -> anyhow::Resul
 }
 
 /// Says what is wrong before a fee is paid for being told so.
-async fn check_open(chain: &Chain, args: &RoundOpenArgs, who: &AccountId) -> anyhow::Result<()> {
+async fn check_open(
+	chain: &Chain,
+	args: &RoundOpenArgs,
+	recipe: &Recipe,
+	who: &AccountId,
+) -> anyhow::Result<()> {
 	let view = chain.view().await?;
 	let model = view.existing_model(args.model).await?;
 	if model.owner != *who {
@@ -418,6 +424,22 @@ async fn check_open(chain: &Chain, args: &RoundOpenArgs, who: &AccountId) -> any
 				found.status
 			);
 		}
+	}
+	// Without a snapshot there is no round, which the chain says.
+	let Some(snapshot) = view.snapshot(args.model, model.snapshot).await? else { return Ok(()) };
+	let Some(spec) = view.spec(args.model, snapshot.spec).await? else { return Ok(()) };
+	check_size(recipe, &spec.definition.architecture.0)
+}
+
+/// Refuses a recipe whose updates could be larger than may be.
+fn check_size(recipe: &Recipe, architecture: &Architecture) -> anyhow::Result<()> {
+	let bytes = recipe.max_update_bytes(architecture);
+	if bytes > MAX_BLOB_BYTES as u64 {
+		bail!(
+			"with delta_bytes_per_chunk = {} an update of the model could take {bytes} bytes, and at most \
+			 {MAX_BLOB_BYTES} may be submitted; allow fewer bytes per chunk",
+			recipe.delta_bytes_per_chunk
+		);
 	}
 	Ok(())
 }
@@ -486,6 +508,16 @@ mod tests {
 		fs::write(&path, "steps = \"many\"").unwrap();
 		assert!(read_recipe(&path).is_err());
 		assert!(read_recipe(&folder.path().join("missing")).is_err());
+	}
+
+	#[test]
+	fn recipe_whose_updates_could_not_be_submitted_is_refused() {
+		let wide = Architecture { d_model: 512, d_ff: 16_384, ..demo::ARCHITECTURE };
+		let with = |delta_bytes_per_chunk| Recipe { delta_bytes_per_chunk, ..demo::RECIPE };
+		assert!(check_size(&demo::RECIPE, &demo::ARCHITECTURE).is_ok());
+		assert!(check_size(&with(112), &wide).is_ok());
+		let error = check_size(&with(4_000), &wide).unwrap_err().to_string();
+		assert!(error.contains("allow fewer bytes per chunk"), "{error}");
 	}
 
 	#[test]
