@@ -379,6 +379,18 @@ def evidence():
 		yield bytes([step, record])
 	for at in (0, 4, 20, 44, 60, 300, 310, 400):
 		yield bytes([3, 2, 0]) + mask(at + 1, at)
+	# In the dataset: the record that was told, and its path.
+	for at in (600, 700):
+		yield bytes([3, 2, 0]) + mask(at + 1, at)
+	# The misfits of the crooked trace: a wrong count, step 2 twice, in the place of step 5, a batch too long.
+	misfits = ((1, 3, 0), (2, 5, 2), (3, 5, 0), (4, 7, 1))
+	for form, step, other in misfits:
+		yield bytes([10 * form + step, other])
+		for at in (0, 1, 5, 45):
+			yield bytes([10 * form + step, other, 0]) + mask(at + 1, at)
+	# The same places of the honest trace, in which nothing is wrong.
+	for form, step, other in ((0, 3, 2), *misfits):
+		yield bytes([50 + 10 * form + step, other])
 
 
 def transfers():

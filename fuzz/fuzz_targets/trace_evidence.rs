@@ -1,4 +1,4 @@
-//! Evidence from a trace: an entry, a record of its batch, and two paths.
+//! Evidence about a trace, as the chain judges it.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| blyan_fuzz::rounds::trace_evidence(input));

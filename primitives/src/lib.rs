@@ -23,6 +23,7 @@
 //! | [`trace`] | what a trainer commits to while it trains |
 //! | [`transfer`] | messages by which nodes move leaves of payloads |
 //! | [`update`] | what a trainer reveals when it is done |
+//! | [`evidence`] | what proves that a trainer lied |
 //! | [`commit`] | commit-reveal |
 //! | [`roles`] | what a worker may do |
 //!
@@ -53,6 +54,7 @@ extern crate alloc;
 pub mod commit;
 pub mod delta;
 pub mod draw;
+pub mod evidence;
 pub mod hash;
 pub mod model;
 pub mod ownership;

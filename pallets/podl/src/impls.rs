@@ -4,16 +4,15 @@ use crate::{
 	pallet::*,
 	rules,
 	types::{components, POINTS_PER_SEGMENT},
-	Audit, AuditOf, Counts, DataMisuse, ListLeaf, Ruling, Seat, Submission, TraceLeaf, TraceMisfit,
-	UpdateView, Verdict, WeightInfo, MAX_COMMITTEE, MAX_SEGMENTS,
+	Audit, AuditOf, Counts, DataMisuse, Ruling, Seat, Submission, TraceMisfit, UpdateView, Verdict,
+	WeightInfo, MAX_COMMITTEE, MAX_SEGMENTS,
 };
 use alloc::{collections::BTreeSet, vec::Vec};
 use blyan_primitives::{
 	commit::commitment,
+	evidence::{Assignment, EvidenceError},
 	hash::blake2b_256,
 	roles::Role,
-	sampling::{sample, MixtureEntry},
-	tree::{verify, Kind},
 	update::{max_delta_bytes, Update},
 	H256,
 };
@@ -391,6 +390,17 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
+/// Why evidence is refused.
+impl<T: Config> From<EvidenceError> for Error<T> {
+	fn from(error: EvidenceError) -> Self {
+		match error {
+			EvidenceError::PathMismatch => Self::PathMismatch,
+			EvidenceError::NotSampled => Self::NotSampled,
+			EvidenceError::NotFraud => Self::NotFraud,
+		}
+	}
+}
+
 /// Fraud proofs.
 impl<T: Config> Pallet<T> {
 	/// Proves the use of a wrong record; see the call.
@@ -404,22 +414,13 @@ impl<T: Config> Pallet<T> {
 		let recipe = T::Rounds::recipe(round).ok_or(Error::<T>::UnknownRound)?;
 		let seed = T::Rounds::seed(round).ok_or(Error::<T>::UnknownRound)?;
 
-		let leaf = &evidence.leaf;
-		Self::check_step(&update, leaf)?;
-		let batch = u64::from(recipe.batch);
-		Self::check_list(&leaf.step.batch_root, batch, evidence.position, &evidence.claimed)?;
-
-		let mixture = T::Rounds::mixture(round);
-		let entries: Vec<MixtureEntry> = mixture.iter().map(|dataset| dataset.entry()).collect();
+		let datasets: Vec<_> = T::Rounds::mixture(round)
+			.iter()
+			.map(|dataset| (dataset.entry(), dataset.records_root))
+			.collect();
 		let account: [u8; 32] = trainer.clone().into();
-		let (position, record) =
-			sample(&seed, &account, leaf.step.step, evidence.position, &entries)
-				.ok_or(Error::<T>::NotSampled)?;
-		let dataset = mixture.get(position).ok_or(Error::<T>::NotSampled)?;
-		let records = u64::from(dataset.records);
-		Self::check_list(&dataset.records_root, records, record, &evidence.told)?;
-
-		ensure!(evidence.claimed.hash != evidence.told.hash, Error::<T>::NotFraud);
+		let assignment = Assignment { seed: &seed, trainer: &account, datasets: &datasets };
+		evidence.check(&update, &recipe, &assignment).map_err(Error::<T>::from)?;
 		Self::refute(round, trainer, finder);
 		Ok(())
 	}
@@ -433,27 +434,7 @@ impl<T: Config> Pallet<T> {
 	) -> DispatchResult {
 		let update = Self::provable_update(&finder, round, &trainer)?;
 		let recipe = T::Rounds::recipe(round).ok_or(Error::<T>::UnknownRound)?;
-		let fraud = match evidence {
-			TraceMisfit::WrongCount { entries, index, leaf } => {
-				Self::check_list(&update.trace_root, u64::from(*entries), *index, leaf)?;
-				*entries != update.trace_entries
-			}
-			TraceMisfit::RepeatedStep { first, second } => {
-				Self::check_step(&update, first)?;
-				Self::check_step(&update, second)?;
-				first.index != second.index && first.step.step == second.step.step
-			}
-			TraceMisfit::MisplacedStep { leaf } => {
-				Self::check_step(&update, leaf)?;
-				leaf.index != leaf.step.step || leaf.step.step >= recipe.steps
-			}
-			TraceMisfit::WrongBatch { leaf, records, index, record } => {
-				Self::check_step(&update, leaf)?;
-				Self::check_list(&leaf.step.batch_root, u64::from(*records), *index, record)?;
-				*records != u32::from(recipe.batch)
-			}
-		};
-		ensure!(fraud, Error::<T>::NotFraud);
+		evidence.check(&update, &recipe).map_err(Error::<T>::from)?;
 		Self::refute(round, trainer, finder);
 		Ok(())
 	}
@@ -474,26 +455,6 @@ impl<T: Config> Pallet<T> {
 			Standing::Refuted | Standing::Unavailable => Err(Error::<T>::AlreadyDropped.into()),
 			Standing::Silent | Standing::Committed => Err(Error::<T>::NoUpdate.into()),
 		}
-	}
-
-	/// Whether an entry is a step of the update's trace.
-	fn check_step(update: &Update, leaf: &TraceLeaf) -> DispatchResult {
-		let entries = u64::from(update.trace_entries);
-		let path = verify(
-			Kind::List,
-			&update.trace_root,
-			entries,
-			u64::from(leaf.index),
-			&leaf.step.hash(),
-			&leaf.proof,
-		);
-		path.map_err(|_| Error::<T>::PathMismatch.into())
-	}
-
-	/// Whether a hash stands at `index` of the list of `count` hashes with `root`.
-	fn check_list(root: &H256, count: u64, index: u32, leaf: &ListLeaf) -> DispatchResult {
-		verify(Kind::List, root, count, u64::from(index), &leaf.hash, &leaf.proof)
-			.map_err(|_| Error::<T>::PathMismatch.into())
 	}
 
 	/// Drops an update that was proven to be false.

@@ -12,7 +12,7 @@
 //!
 //! Besides, anybody may refute an update by showing two places of it that cannot both be true
 //! ([`DataMisuse`], [`TraceMisfit`]). The runtime alone decides about such a proof, in the call that
-//! brings it.
+//! brings it, by [`blyan_primitives::evidence`].
 //!
 //! # Terminology
 //!
@@ -110,11 +110,11 @@ mod mock;
 #[cfg(test)]
 mod tests;
 
+pub use blyan_primitives::evidence::{DataMisuse, ListLeaf, TraceLeaf, TraceMisfit};
 pub use pallet::*;
 pub use pallet_rounds::{RoundsInfo, Standing, Updates};
 pub use types::{
-	Audit, Counts, DataMisuse, ListLeaf, Ruling, Seat, Submission, TraceLeaf, TraceMisfit,
-	UpdateView, Verdict, MAX_COMMITTEE, MAX_SEGMENTS,
+	Audit, Counts, Ruling, Seat, Submission, UpdateView, Verdict, MAX_COMMITTEE, MAX_SEGMENTS,
 };
 pub use weights::WeightInfo;
 

@@ -1,9 +1,7 @@
-//! Data that the pallet stores, emits and takes as evidence.
+//! Data that the pallet stores and emits.
 
 use alloc::vec::Vec;
 use blyan_primitives::{
-	trace::Step,
-	tree::Proof,
 	update::{ComponentDelta, Update},
 	BoundedVec, ConstU32, H256,
 };
@@ -206,80 +204,6 @@ pub struct Counts {
 	pub revealed: u32,
 	/// Audits in which somebody may still act.
 	pub waiting: u32,
-}
-
-/// An entry of a trace that is a step, with its path.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
-pub struct TraceLeaf {
-	/// Position of the entry.
-	pub index: u32,
-	/// The entry.
-	pub step: Step,
-	/// Its path to the trace root.
-	pub proof: Proof,
-}
-
-/// A hash in a list, with its path.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
-pub struct ListLeaf {
-	/// The hash.
-	pub hash: H256,
-	/// Its path to the root of the list.
-	pub proof: Proof,
-}
-
-/// Evidence that a trainer used a record that it was not told to use.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
-pub struct DataMisuse {
-	/// The step, in the trace.
-	pub leaf: TraceLeaf,
-	/// Position of the record in the step's batch.
-	pub position: u32,
-	/// The record that the trace shows there, in the step's batch.
-	pub claimed: ListLeaf,
-	/// The record that the round's seed names, in its dataset.
-	pub told: ListLeaf,
-}
-
-/// Evidence that a trace has not the form that its round asks for.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
-pub enum TraceMisfit {
-	/// The trace root commits to another number of entries than the update claims.
-	#[codec(index = 0)]
-	WrongCount {
-		/// The number it commits to.
-		entries: u32,
-		/// Position of the entry that shows it.
-		index: u32,
-		/// The entry.
-		leaf: ListLeaf,
-	},
-	/// Two entries are the same step.
-	#[codec(index = 1)]
-	RepeatedStep {
-		/// One of them.
-		first: TraceLeaf,
-		/// The other.
-		second: TraceLeaf,
-	},
-	/// An entry is a step that belongs in another place, or in none.
-	#[codec(index = 2)]
-	MisplacedStep {
-		/// The entry.
-		leaf: TraceLeaf,
-	},
-	/// The batch root of a step commits to another number of records than the recipe asks for.
-	#[codec(index = 3)]
-	WrongBatch {
-		/// The step, in the trace.
-		leaf: TraceLeaf,
-		/// The number it commits to.
-		records: u32,
-		/// Position of the record that shows it.
-		index: u32,
-		/// The record.
-		record: ListLeaf,
-	},
 }
 
 /// What a committee found out, for clients.

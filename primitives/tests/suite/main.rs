@@ -2,6 +2,7 @@
 
 mod delta;
 mod draw;
+mod evidence;
 mod golden;
 mod hash;
 mod model;

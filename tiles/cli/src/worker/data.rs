@@ -212,6 +212,8 @@ struct Dataset {
 	shards: Vec<H256>,
 	places: Vec<Place>,
 	hashes: Vec<H256>,
+	/// The root over its records.
+	root: H256,
 }
 
 /// What a trainer's examples follow from, apart from the data.
@@ -260,6 +262,12 @@ impl Library {
 	/// The datasets as sampling sees them.
 	pub fn entries(&self) -> &[MixtureEntry] {
 		&self.entries
+	}
+
+	/// The datasets as sampling sees them, each with the root over its records.
+	pub fn datasets(&self) -> Vec<(MixtureEntry, H256)> {
+		let roots = self.datasets.iter().map(|dataset| dataset.root);
+		self.entries.iter().copied().zip(roots).collect()
 	}
 
 	/// Position of the dataset, and number of the record, that example `i` of a step must be. The
@@ -415,6 +423,7 @@ fn read_dataset(cache: &Cache, source: &Source) -> Result<Dataset> {
 		shards: source.cids().collect(),
 		places: Vec::with_capacity(records),
 		hashes: Vec::with_capacity(records),
+		root: source.records_root,
 	};
 	for (shard, cid) in (0u32..).zip(source.cids()) {
 		let bytes = read_shard(cache, &cid)?;

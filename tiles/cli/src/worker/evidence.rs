@@ -4,96 +4,21 @@
 //! compared with the records that the round's seed names. What can be proven by paths is proven
 //! ([`DataMisuse`], [`TraceMisfit`]); everything else can only be voted on.
 //!
-//! The evidence types are SCALE mirrors of those of the chain's pallet `podl`. Before evidence is
-//! submitted, [`DataMisuse::holds`] and [`TraceMisfit::holds`] check it as the chain will, so that
-//! no fee is lost on a proof that proves nothing.
+//! Before evidence is submitted, [`Evidence::holds`] asks the function that the chain will ask, so
+//! that no fee is lost on a proof that proves nothing.
 
 use super::{
 	data::{Draw, Library},
 	error::{Error, Result},
 };
 use blyan_primitives::{
+	evidence::{Assignment, DataMisuse, ListLeaf, TraceLeaf, TraceMisfit},
 	recipe::Recipe,
-	trace::{Step, Trace},
-	tree::{list_root, verify, Kind, Proof, Tree},
+	trace::Trace,
+	tree::{list_root, Kind, Proof, Tree},
 	update::Update,
 	H256,
 };
-use codec::{Decode, Encode};
-
-/// A step of a trace, with its path to the trace's root.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct TraceLeaf {
-	/// Position of the entry.
-	pub index: u32,
-	/// The entry.
-	pub step: Step,
-	/// Its path.
-	pub proof: Proof,
-}
-
-/// A hash in a list, with its path to the list's root.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct ListLeaf {
-	/// The hash.
-	pub hash: H256,
-	/// Its path.
-	pub proof: Proof,
-}
-
-/// Evidence that a trainer used a record that it was not told to use.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct DataMisuse {
-	/// The step, in the trace.
-	pub leaf: TraceLeaf,
-	/// Position of the record in the step's batch.
-	pub position: u32,
-	/// The record that the trace shows there, in the batch.
-	pub claimed: ListLeaf,
-	/// The record that the seed names, in its dataset.
-	pub told: ListLeaf,
-}
-
-/// Evidence that a trace has not the form that its round asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum TraceMisfit {
-	/// The root commits to another number of entries than the update claims.
-	#[codec(index = 0)]
-	WrongCount {
-		/// The number it commits to.
-		entries: u32,
-		/// Position of the entry that shows it.
-		index: u32,
-		/// The entry.
-		leaf: ListLeaf,
-	},
-	/// Two entries are the same step.
-	#[codec(index = 1)]
-	RepeatedStep {
-		/// One of them.
-		first: TraceLeaf,
-		/// The other.
-		second: TraceLeaf,
-	},
-	/// An entry is a step that belongs in another place, or in none.
-	#[codec(index = 2)]
-	MisplacedStep {
-		/// The entry.
-		leaf: TraceLeaf,
-	},
-	/// The batch root of a step commits to another number of records than the recipe asks for.
-	#[codec(index = 3)]
-	WrongBatch {
-		/// The step.
-		leaf: TraceLeaf,
-		/// The number it commits to.
-		records: u32,
-		/// Position of the record that shows it.
-		index: u32,
-		/// The record.
-		record: ListLeaf,
-	},
-}
 
 /// What is wrong with a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,8 +154,13 @@ impl Evidence {
 	/// Whether the chain will take it.
 	pub fn holds(&self, update: &Update, recipe: &Recipe, library: &Library, draw: &Draw) -> bool {
 		match self {
-			Self::DataMisuse(misuse) => misuse.holds(update, recipe, library, draw),
-			Self::TraceMisfit(misfit) => misfit.holds(update, recipe),
+			Self::DataMisuse(misuse) => {
+				let datasets = library.datasets();
+				let (seed, trainer) = (&draw.seed, &draw.trainer);
+				let assignment = Assignment { seed, trainer, datasets: &datasets };
+				misuse.check(update, recipe, &assignment).is_ok()
+			}
+			Self::TraceMisfit(misfit) => misfit.check(update, recipe).is_ok(),
 		}
 	}
 }
@@ -278,64 +208,6 @@ fn no_entry() -> Error {
 	Error::refused(String::from("a place in a trace"), "the trace has no such entry")
 }
 
-impl TraceLeaf {
-	/// Whether this is a step of the update's trace.
-	fn is_in(&self, update: &Update) -> bool {
-		let (entries, index) = (u64::from(update.trace_entries), u64::from(self.index));
-		let hash = self.step.hash();
-		verify(Kind::List, &update.trace_root, entries, index, &hash, &self.proof).is_ok()
-	}
-}
-
-impl ListLeaf {
-	/// Whether the hash stands at `index` of the list of `count` hashes with `root`.
-	fn is_at(&self, root: &H256, count: u64, index: u32) -> bool {
-		verify(Kind::List, root, count, u64::from(index), &self.hash, &self.proof).is_ok()
-	}
-}
-
-impl DataMisuse {
-	/// Whether the chain will take it.
-	pub fn holds(&self, update: &Update, recipe: &Recipe, library: &Library, draw: &Draw) -> bool {
-		let step = &self.leaf.step;
-		let Ok((dataset, record)) = library.told(draw, step.step, self.position) else {
-			return false;
-		};
-		let Ok(tree) = library.tree(dataset) else { return false };
-		self.leaf.is_in(update)
-			&& self.claimed.is_at(&step.batch_root, u64::from(recipe.batch), self.position)
-			&& self.told.is_at(&tree.root(), tree.len() as u64, record)
-			&& self.claimed.hash != self.told.hash
-	}
-}
-
-impl TraceMisfit {
-	/// Whether the chain will take it.
-	pub fn holds(&self, update: &Update, recipe: &Recipe) -> bool {
-		match self {
-			Self::WrongCount { entries, index, leaf } => {
-				*entries != update.trace_entries
-					&& leaf.is_at(&update.trace_root, u64::from(*entries), *index)
-			}
-			Self::RepeatedStep { first, second } => {
-				first.index != second.index
-					&& first.step.step == second.step.step
-					&& first.is_in(update)
-					&& second.is_in(update)
-			}
-			Self::MisplacedStep { leaf } => {
-				let misplaced = leaf.index != leaf.step.step || leaf.step.step >= recipe.steps;
-				misplaced && leaf.is_in(update)
-			}
-			Self::WrongBatch { leaf, records, index, record } => {
-				*records != u32::from(recipe.batch)
-					&& leaf.is_in(update)
-					&& record.is_at(&leaf.step.batch_root, u64::from(*records), *index)
-			}
-		}
-	}
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
 	use super::*;
@@ -345,6 +217,7 @@ pub(crate) mod tests {
 		training::tests::{architecture, library, recipe, trained},
 	};
 	use blyan_primitives::update::cids;
+	use codec::{Decode, Encode};
 
 	fn components() -> usize {
 		architecture().component_count() as usize
