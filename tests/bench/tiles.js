@@ -6,16 +6,23 @@
 // connection; through one whose other end hashes them with BLAKE2b and writes them to a file and
 // on to the disk; and from node to node as tiles, hashed, written and checked. What the second
 // one hashes with is OpenSSL's BLAKE2b, whose digest has 512 bits: the same work for each byte.
-// A run's tiles are new to both nodes, and removed before the next one.
 //
-// Then, as often, bytes of the data plane: from a node's IPFS server by bitswap to a client in
-// JavaScript that checks their hashes, and out of the node by its RPC, which is how workers read
-// the data plane. They are stored on the chain before, in blocks of 1 MiB, the most that it
-// takes, which takes a second for each; so there are fewer of them. Bitswap itself allows 2 MiB
-// in a block.
+// Then, as often and in turns, the very same bytes go these three ways and two more: from a node's
+// IPFS server by bitswap, and out of the node by its RPC, which is how workers read the data plane.
+// They are stored on the chain before, in blocks of 1 MiB, the most that it takes, which takes a
+// second for each; so there are fewer of them. Bitswap itself allows 2 MiB in a block. In front of
+// each run they are offered as one payload, piece behind piece.
+//
+// Clients differ: tiles come to a node, a program in Rust, which writes them to its disk; what
+// comes by bitswap comes to a client in JavaScript, which checks its hashes, with BLAKE2b in
+// WebAssembly, and writes nothing.
+//
+// Every run fetches everything: tiles are removed behind it, and how many bytes came is checked;
+// what comes by bitswap is kept nowhere, and each time comes over a new connection.
 //
 // Prints a row of a table for each way: median, least and most MB/s, and the median as a part of
-// both TCP rows. A run takes twice the bytes of disk, and nodes leave 2 GiB of it free.
+// both TCP rows of as many bytes. A run takes twice the bytes of disk, and nodes leave 2 GiB of it
+// free.
 
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -29,15 +36,34 @@ import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
 const MIB = 1024 * 1024;
-/** Bytes that are written to a bare connection at once. */
+/** Bytes that are written to a bare connection at once, of which all sizes here are multiples. */
 const CHUNK_BYTES = MIB;
+/** Until a node has the blocks that another one has, of 1 MiB each. */
+const BLOCKS_MS = 120_000;
+/** What the ways of bare connections are called. */
+const TCP = [
+	'plain TCP, nothing hashed or written',
+	'plain TCP, hashed with BLAKE2b and written to a file',
+];
+/** The ways of bytes that are nowhere else. */
+const NEW = [...TCP, '`/blyan/tile/1`, verified and written'];
+/** The ways of bytes that lie on the chain. */
+const STORED = [
+	...TCP,
+	'`/blyan/tile/1`, to a node in Rust, verified and written',
+	'bitswap from the IPFS server, to a client in JavaScript, verified and not written',
+	'`bitswap_v1_get`, local read by JSON-RPC, no network',
+].map((what) => `stored bytes: ${what}`);
 
-/** The second end of the TCP connection: sends as many bytes as it is told to whoever connects. */
-async function serve({ bytes }) {
-	const chunk = randomBytes(CHUNK_BYTES);
+/**
+ * The second end of the TCP connection: sends `bytes` bytes of `payload` to whoever connects, from
+ * its beginning again if there are not as many.
+ */
+async function serve({ payload, bytes }) {
 	const server = createServer(async (socket) => {
-		for (let left = bytes; left > 0; left -= CHUNK_BYTES) {
-			if (!socket.write(chunk.subarray(0, Math.min(left, CHUNK_BYTES)))) {
+		for (let at = 0; at < bytes; at += CHUNK_BYTES) {
+			const from = at % payload.length;
+			if (!socket.write(payload.subarray(from, from + CHUNK_BYTES))) {
 				await once(socket, 'drain');
 			}
 		}
@@ -91,9 +117,9 @@ class Way {
 	}
 }
 
-/** A connection to somebody who sends so many bytes, and is there already. */
-async function source(bytes) {
-	const worker = new Worker(fileURLToPath(import.meta.url), { workerData: { bytes } });
+/** A connection to somebody who sends `sent`, and is there already. */
+async function source(sent) {
+	const worker = new Worker(fileURLToPath(import.meta.url), { workerData: sent });
 	const [port] = await once(worker, 'message');
 	return () => dial(port, '127.0.0.1');
 }
@@ -113,21 +139,21 @@ function counted(bytes, take = () => {}) {
 	};
 }
 
-async function overTcp(way, bytes) {
-	const connect = await source(bytes);
+async function overTcp(way, sent) {
+	const connect = await source(sent);
 	await way.measure(async () => {
-		for await (const _ of counted(bytes)(connect())) {
+		for await (const _ of counted(sent.bytes)(connect())) {
 			// They are dropped.
 		}
 	});
 }
 
-async function overTcpToDisk(way, bytes, folder) {
-	const connect = await source(bytes);
+async function overTcpToDisk(way, sent, folder) {
+	const connect = await source(sent);
 	const path = join(folder, 'received');
 	await way.measure(async () => {
 		const hash = createHash('blake2b512');
-		const hashing = counted(bytes, (chunk) => hash.update(chunk));
+		const hashing = counted(sent.bytes, (chunk) => hash.update(chunk));
 		await pipeline(connect(), hashing, createWriteStream(path));
 		hash.digest();
 		const file = await open(path, 'r+');
@@ -148,49 +174,69 @@ async function startNodes({ Node, temporaryFolder, peersOf }) {
 	return { sender, receiver, folders };
 }
 
-async function overTiles(way, bytes, { sender, receiver, folders }, { Transfer, ...tiles }) {
-	const root = tiles.writeTile(folders[0], randomBytes(bytes));
+async function overTiles(way, payload, { sender, receiver, folders }, { Transfer, ...tiles }) {
+	const root = tiles.writeTile(folders[0], payload);
 	// So that its tree is made before.
 	await sender.rpc('tiles_offer', root);
 	let transfer;
+	let end;
 	await way.measure(async () => {
-		transfer = await Transfer.want(receiver, root, bytes);
-		const { state, error } = await transfer.over();
-		if (state !== 'done') {
-			throw new Error(`the transfer is ${state}: ${error}`);
-		}
+		transfer = await Transfer.want(receiver, root, payload.length);
+		end = await transfer.over();
 	});
+	if (end.state !== 'done') {
+		throw new Error(`the transfer is ${end.state}: ${end.error}`);
+	}
+	const came = Object.values(end.sources).reduce((sum, bytes) => sum + bytes, 0);
+	if (came !== payload.length) {
+		throw new Error(`${came} of ${payload.length} bytes came, the others were there before`);
+	}
 	// It would take part in what is measured next.
 	await transfer.close();
 	await Promise.all([sender, receiver].map((node) => node.rpc('tiles_withdraw', root)));
 	await Promise.all(folders.map((folder) => rm(tiles.tilePath(folder, root))));
 }
 
-/** Stores `bytes` on the chain of `node` by MiB; a client of the node, and their hashes. */
-async function store({ connect, wellKnown, blake2b }, node, bytes) {
-	const client = await connect(node);
+/**
+ * Stores `bytes` bytes on the chain of `sender` by MiB, and waits until `receiver` has their
+ * blocks, or it would fetch them in what is measured next. A client of the sender, the bytes, and
+ * the hashes of their pieces.
+ */
+async function store({ connect, wellKnown, blake2b, eventually }, { sender, receiver }, bytes) {
+	const client = await connect(sender);
 	await client.best(1);
-	const hashes = [];
+	const [shards, hashes] = [[], []];
 	for (let at = 0; at < bytes; at += MIB) {
 		const shard = randomBytes(MIB);
 		const stored = client.api.tx.shards.store(`0x${shard.toString('hex')}`);
 		await client.applied(stored, wellKnown('Alice'));
+		shards.push(shard);
 		hashes.push(blake2b(shard));
 	}
-	return { client, hashes };
+	const newest = async (node) => Number((await node.rpc('chain_getHeader')).number);
+	const last = await newest(sender);
+	const what = () => `block ${last}\n${receiver.tail()}`;
+	await eventually(BLOCKS_MS, what, async () => (await newest(receiver)) >= last);
+	return { client, payload: Buffer.concat(shards), hashes };
 }
 
-async function overBitswap(bitswap, hashes) {
-	const blocks = await bitswap.fetch(hashes);
-	if (blocks.includes(null)) {
-		throw new Error('the node does not have what it has stored');
-	}
+async function overBitswap(way, hashes, { sender }, { Bitswap }) {
+	// Anew each time: it was silent for a while, and a node may close what is.
+	const bitswap = await Bitswap.dial(sender);
+	await way.measure(async () => {
+		const blocks = await bitswap.fetch(hashes);
+		if (blocks.includes(null)) {
+			throw new Error('the node does not have what it has stored');
+		}
+	});
 }
 
-async function overRpc(client, hashes) {
-	for (const hash of hashes) {
-		await client.fetchShard(hash);
-	}
+async function overRpc(way, hashes, client) {
+	await way.measure(async () => {
+		for (const hash of hashes) {
+			await client.fetchShard(hash);
+		}
+	});
 }
 
 /** The options of the command line, each a whole number above zero. */
@@ -210,44 +256,49 @@ function read() {
 	};
 }
 
+/** Prints the table. The first two ways of each group are those of bare connections. */
+function print(groups) {
+	const titles = ['way', 'runs', 'median MB/s', 'least', 'most', '÷ TCP', '÷ TCP to disk'];
+	console.log(`| ${titles.join(' | ')} |`);
+	console.log(`|${'---|'.repeat(titles.length)}`);
+	for (const ways of groups) {
+		for (const way of ways) {
+			console.log(way.row(ways.slice(0, TCP.length)));
+		}
+	}
+	console.log('\nRows of "stored bytes" are of the same bytes, in turns; the others are of new ones.');
+}
+
 async function main() {
 	const { bytes, stored, runs } = read();
 	// Not above, since the other thread needs none of it.
 	const names = ['bitswap', 'client', 'formats', 'node', 'scope', 'tiles'];
-	const [{ Bitswap }, client, formats, nodes, scope, tiles] = await Promise.all(
-		names.map((name) => import(`../support/${name}.js`)),
-	);
-	const plain = new Way('plain TCP, nothing hashed or written', bytes);
-	const toDisk = new Way('plain TCP, hashed with BLAKE2b and written to a file', bytes);
-	const moved = new Way('`/blyan/tile/1`, verified and written', bytes);
-	const what = 'bitswap from the IPFS server, to a client in JavaScript, verified';
-	const swapped = new Way(what, stored);
-	const local = new Way('`bitswap_v1_get`, local read by JSON-RPC, no network', stored);
+	const imported = names.map((name) => import(`../support/${name}.js`));
+	const support = Object.assign({}, ...(await Promise.all(imported)));
+	const ofNew = NEW.map((what) => new Way(what, bytes));
+	const ofStored = STORED.map((what) => new Way(what, stored));
 	try {
-		const both = await startNodes({ ...nodes, ...tiles });
-		const scratch = nodes.temporaryFolder();
+		const both = await startNodes(support);
+		const scratch = support.temporaryFolder();
 		for (let run = 0; run < runs; run += 1) {
-			await overTcp(plain, bytes);
-			await overTcpToDisk(toDisk, bytes, scratch);
-			await overTiles(moved, bytes, both, tiles);
+			const sent = { payload: randomBytes(CHUNK_BYTES), bytes };
+			await overTcp(ofNew[0], sent);
+			await overTcpToDisk(ofNew[1], sent, scratch);
+			await overTiles(ofNew[2], randomBytes(bytes), both, support);
 		}
-		// It would take part in what is measured next.
-		await both.receiver.kill();
-		const kept = await store({ ...client, ...formats }, both.sender, stored);
-		const bitswap = await Bitswap.dial(both.sender);
+		const { client, payload, hashes } = await store(support, both, stored);
+		const sent = { payload, bytes: stored };
 		for (let run = 0; run < runs; run += 1) {
-			await swapped.measure(() => overBitswap(bitswap, kept.hashes));
-			await local.measure(() => overRpc(kept.client, kept.hashes));
+			await overTcp(ofStored[0], sent);
+			await overTcpToDisk(ofStored[1], sent, scratch);
+			await overTiles(ofStored[2], payload, both, support);
+			await overBitswap(ofStored[3], hashes, both, support);
+			await overRpc(ofStored[4], hashes, client);
 		}
 	} finally {
-		await scope.cleanUp();
+		await support.cleanUp();
 	}
-	const titles = ['way', 'runs', 'median MB/s', 'least', 'most', '÷ TCP', '÷ TCP to disk'];
-	console.log(`| ${titles.join(' | ')} |`);
-	console.log(`|${'---|'.repeat(titles.length)}`);
-	for (const way of [plain, toDisk, moved, swapped, local]) {
-		console.log(way.row([plain, toDisk]));
-	}
+	print([ofNew, ofStored]);
 }
 
 await (isMainThread ? main() : serve(workerData));

@@ -16,16 +16,19 @@
 //! ```
 //!
 //! Bytes are what comes over a link; time is reading, merging and hashing, without the link, which the
-//! column after it adds at 100 Mbit/s. Nobody looks for published versions here: the nodes are left
-//! out. *Written* are the deltas and all snapshots that were ever published, *on disk* the deltas and
-//! those snapshots that stay.
+//! column after it adds at 100 Mbit/s. Nodes are left out, and so is the time in which they are asked
+//! for published versions. What that is at most is computed: how often they are asked is counted,
+//! and each time it is waited for [`PROBE_PATIENCE`] until something of any version comes, and for
+//! [`PROBE_GRACE`] behind that. Where others have the same node fetch, it may be longer.
+//! *Written* are the deltas and all snapshots that were ever published, *on disk* the deltas and those
+//! snapshots that stay.
 
 use anyhow::Context as _;
 use blyan_cli::{
 	catch_up::{
 		catch_up,
 		published::{load, tile_path, wanted, MAX_VERSIONS_APART},
-		Costs, Found, Reached, Sources, Version,
+		Costs, Found, Reached, Sources, Version, PROBE_GRACE, PROBE_PATIENCE,
 	},
 	worker::{
 		data::hex,
@@ -50,7 +53,7 @@ use std::{
 	env, fs,
 	ops::RangeInclusive,
 	path::{Path, PathBuf},
-	sync::atomic::{AtomicU64, Ordering},
+	sync::atomic::{AtomicU32, AtomicU64, Ordering},
 	time::{Duration, Instant},
 };
 
@@ -304,15 +307,35 @@ impl History {
 		Ok(())
 	}
 
-	/// Gets from nothing to version `target`, while others offer the versions in `offered`; how, and how
-	/// many bytes come over a link.
-	fn reach(&self, target: u32, offered: &[u32]) -> anyhow::Result<(Reached, u64)> {
-		let newcomer = Newcomer { history: self, offered, bytes: AtomicU64::new(0) };
+	/// Gets from nothing to version `target`, while others offer the versions in `offered`.
+	fn reach(&self, target: u32, offered: &[u32]) -> anyhow::Result<Arrival> {
+		let newcomer = Newcomer {
+			history: self,
+			offered,
+			bytes: AtomicU64::new(0),
+			probes: AtomicU32::new(0),
+			finds: AtomicU32::new(0),
+		};
 		let costs = Costs::new(&self.architecture, u32::from(TRAINERS));
 		let runtime = tokio::runtime::Builder::new_current_thread().build()?;
 		let reached = runtime.block_on(catch_up(&newcomer, target, costs))?;
-		Ok((reached, newcomer.bytes.into_inner()))
+		Ok(Arrival {
+			reached,
+			bytes: newcomer.bytes.into_inner(),
+			search: PROBE_PATIENCE * newcomer.probes.into_inner()
+				+ PROBE_GRACE * newcomer.finds.into_inner(),
+		})
 	}
+}
+
+/// How a newcomer got to a version.
+#[derive(Debug)]
+struct Arrival {
+	reached: Reached,
+	/// What came over a link.
+	bytes: u64,
+	/// The most that asking others for versions takes.
+	search: Duration,
 }
 
 /// Somebody with nothing, who counts what comes.
@@ -320,6 +343,10 @@ struct Newcomer<'a> {
 	history: &'a History,
 	offered: &'a [u32],
 	bytes: AtomicU64,
+	/// How often others were asked for versions.
+	probes: AtomicU32,
+	/// How often of these they had one.
+	finds: AtomicU32,
 }
 
 impl Newcomer<'_> {
@@ -344,7 +371,11 @@ impl Sources for Newcomer<'_> {
 	}
 
 	async fn offered(&self, versions: RangeInclusive<u32>) -> anyhow::Result<Vec<u32>> {
-		Ok(self.offered.iter().copied().filter(|number| versions.contains(number)).collect())
+		let found: Vec<u32> =
+			self.offered.iter().copied().filter(|number| versions.contains(number)).collect();
+		self.probes.fetch_add(1, Ordering::Relaxed);
+		self.finds.fetch_add(u32::from(!found.is_empty()), Ordering::Relaxed);
+		Ok(found)
 	}
 
 	async fn fetch(&self, version: &Version, _: Duration) -> anyhow::Result<Found> {
@@ -401,9 +432,9 @@ fn main() -> anyhow::Result<()> {
 	);
 	println!(
 		"| a snapshot is published by | to version | begins with | rounds replayed | bytes to fetch | \
-		 time | with the link | written a version | on disk a version |"
+		 time | with the link | search, at most | written a version | on disk a version |"
 	);
-	println!("|---|---|---|---|---|---|---|---|---|");
+	println!("|---|---|---|---|---|---|---|---|---|---|");
 	let none: &[u32] = &[];
 	let all = std::iter::once(("nobody", count, none, 0));
 	let published = RULES.iter().zip(&history.publishers).map(|((name, _), publisher)| {
@@ -412,14 +443,15 @@ fn main() -> anyhow::Result<()> {
 	});
 	for (name, target, offered, snapshots) in all.chain(published) {
 		let began = Instant::now();
-		let (reached, bytes) = history.reach(target, offered)?;
+		let Arrival { reached, bytes, search } = history.reach(target, offered)?;
 		let seconds = began.elapsed().as_secs_f64();
 		println!(
-			"| {name} | {target} | {} | {} | {} | {seconds:.2} s | {:.2} s | {} | {} |",
+			"| {name} | {target} | {} | {} | {} | {seconds:.2} s | {:.2} s | {} s | {} | {} |",
 			reached.start,
 			target - reached.start.number(),
 			mib(bytes as f64),
 			seconds + bytes as f64 / LINK_BYTES_PER_S,
+			search.as_secs(),
 			mib(delta + full * f64::from(snapshots) / versions),
 			mib(delta + full * f64::from(snapshots.min(KEPT as u32)) / versions)
 		);
@@ -463,16 +495,19 @@ mod tests {
 		assert!(count_of(&history, DeltaKind::LowRank) > 0);
 		for publisher in &history.publishers {
 			let (target, offered) = publisher.worst(COUNT);
-			let (reached, bytes) = history.reach(target, offered).unwrap();
+			let Arrival { reached, bytes, search } = history.reach(target, offered).unwrap();
 			let [start] = offered else { panic!("{offered:?} is not one version") };
 			assert_eq!(reached.start, Start::Published(*start));
 			assert!(reached.tried.is_empty(), "{:?}", reached.tried);
 			assert_eq!(bytes, history.full_bytes + deltas(&history, *start, target));
+			// All versions are asked for at once.
+			assert_eq!(search, PROBE_PATIENCE + PROBE_GRACE);
 
-			let (replayed, bytes) = history.reach(target, &[]).unwrap();
-			assert_eq!(replayed.start, Start::First);
-			assert_eq!(bytes, deltas(&history, 0, target));
-			assert_eq!(replayed.found, reached.found);
+			let replayed = history.reach(target, &[]).unwrap();
+			assert_eq!(replayed.reached.start, Start::First);
+			assert_eq!(replayed.bytes, deltas(&history, 0, target));
+			assert_eq!(replayed.search, PROBE_PATIENCE);
+			assert_eq!(replayed.reached.found, reached.found);
 		}
 	}
 
@@ -505,7 +540,7 @@ mod tests {
 		let mut bytes = fs::read(&path).unwrap();
 		*bytes.last_mut().unwrap() ^= 1;
 		fs::write(&path, bytes).unwrap();
-		let (reached, _) = history.reach(target, offered).unwrap();
+		let Arrival { reached, .. } = history.reach(target, offered).unwrap();
 		assert_eq!((reached.start, reached.tried.len()), (Start::First, 1));
 		assert_eq!(list_root(reached.found.roots()), Ok(history.versions[19].heads_root));
 	}
@@ -521,7 +556,7 @@ mod tests {
 		let error = history.reach(COUNT, &[]).unwrap_err().to_string();
 		assert!(error.contains("no way leads to version 20: the first weights"), "{error}");
 		assert!(error.contains("one of them has another hash"), "{error}");
-		let (reached, _) = history.reach(COUNT, &[15]).unwrap();
+		let Arrival { reached, .. } = history.reach(COUNT, &[15]).unwrap();
 		assert_eq!(reached.start, Start::Published(15));
 	}
 }

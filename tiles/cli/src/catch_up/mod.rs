@@ -41,6 +41,8 @@
 mod probe;
 pub mod published;
 
+pub use probe::{PROBE_GRACE, PROBE_PATIENCE};
+
 use crate::{chain::types::Snapshot, worker::merging::Candidate};
 use blyan_engine::Weights;
 use blyan_primitives::{model::Architecture, tree::list_root, H256};

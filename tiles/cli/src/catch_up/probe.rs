@@ -37,9 +37,9 @@ use tokio::time::sleep;
 /// How long it is waited for a turn with the folder.
 const TURN_PATIENCE: Duration = Duration::from_secs(15);
 /// How long it is waited for the first bytes of any payload.
-const PROBE_PATIENCE: Duration = Duration::from_secs(15);
+pub const PROBE_PATIENCE: Duration = Duration::from_secs(15);
 /// How long it is waited for others once there are bytes of one.
-const PROBE_GRACE: Duration = Duration::from_secs(5);
+pub const PROBE_GRACE: Duration = Duration::from_secs(5);
 
 /// What a probe needs of a node.
 pub(super) trait Node: Sync {
