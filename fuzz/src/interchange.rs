@@ -1,18 +1,20 @@
 //! Weights in the formats of others.
 
+use crate::naive::{self, Tensors};
+use blyan_primitives::tensor::{encode_weights, FRACTION_BITS};
 use blyan_tiles::{
-	convert::Values,
+	convert::{Overflow, Values},
 	interchange::{
 		burnpack::Burnpack,
-		components::{Components, LIST_FILE},
+		components::{Components, List, LIST_FILE},
 		gguf::Gguf,
 		safetensors::Safetensors,
-		Source, MAX_NAME_BYTES, MAX_RANK, MAX_TENSORS,
+		Entry, Source, Stored, MAX_NAME_BYTES, MAX_RANK, MAX_TENSORS, SCALE_SUFFIX,
 	},
 	TileFile,
 };
 use std::{
-	collections::BTreeSet,
+	collections::{BTreeMap, BTreeSet},
 	env, fs,
 	path::PathBuf,
 	process,
@@ -40,11 +42,60 @@ fn check(source: &dyn Source, input_bytes: usize, bits: usize) {
 	assert!(source.read(entries.len()).is_err());
 }
 
+/// The tensors of a source are those that a naive reader found, with the same values, and whatever
+/// is no block of several values encodes to the very bytes that it was decoded from, if all of it is
+/// finite.
+fn compare(source: &dyn Source, expected: &Tensors<'_>) {
+	let small = source.entries().iter().filter(|entry| entry.stored == Stored::I8);
+	// Their scales are no tensors of their own.
+	assert_eq!(source.entries().len() + small.count(), expected.len());
+	for (place, entry) in source.entries().iter().enumerate() {
+		let (found, bytes) = &expected[&entry.name];
+		assert_eq!(entry, found);
+		let scales: &[u8] = match entry.stored {
+			Stored::I8 => expected[&format!("{}{SCALE_SUFFIX}", entry.name)].1,
+			_ => &[],
+		};
+		let values = source.read(place).expect("an accepted tensor can be read");
+		assert!(is_same(&values, &naive::values(entry, bytes, scales)), "{:?}", entry.name);
+		if matches!(entry.stored, Stored::Q4_0 | Stored::Q4_1 | Stored::Q8_0 | Stored::Q6K) {
+			continue;
+		}
+		let (dtype, row) = (entry.stored.dtype(), entry.row() as usize);
+		match values.encode(dtype, entry.fraction_bits, row, Overflow::Refuse) {
+			Ok(encoded) => {
+				assert!(encoded.elements == *bytes && encoded.scales == scales, "{:?}", entry.name);
+			}
+			Err(_) => assert!(values.floats().iter().any(|value| !value.is_finite())),
+		}
+	}
+}
+
+/// Whether values are the same. What is no number is like every other that is none.
+fn is_same(found: &Values, expected: &Values) -> bool {
+	match (found, expected) {
+		(Values::Float(found), Values::Float(expected)) => are_same(found, expected),
+		(
+			Values::Small { values, scales, row },
+			Values::Small { values: expected, scales: expected_scales, row: expected_row },
+		) => values == expected && row == expected_row && are_same(scales, expected_scales),
+		_ => found == expected,
+	}
+}
+
+fn are_same(found: &[f32], expected: &[f32]) -> bool {
+	let same = |(found, expected): (&f32, &f32)| {
+		found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan())
+	};
+	found.len() == expected.len() && found.iter().zip(expected).all(same)
+}
+
 /// A file of llama.cpp.
 pub fn gguf(input: &[u8]) {
 	if let Ok(file) = Gguf::new(input) {
 		// The shortest blocks have 18 bytes for 32 values.
 		check(&file, input.len(), 4);
+		compare(&file, &naive::gguf(input));
 	}
 }
 
@@ -53,12 +104,22 @@ pub fn safetensors(input: &[u8]) {
 	if let Ok(file) = Safetensors::new(input) {
 		// The shortest element is an i8.
 		check(&file, input.len(), 8);
+		if let Some(tensors) = naive::safetensors(input) {
+			compare(&file, &tensors);
+		}
 	}
 }
 
 /// The tile files that the list of an input may be about: their weights, and how many of them are
 /// not zero, so that lists of fewer have padding.
-const COMPONENTS: [(&str, usize, usize); 2] = [("layer.0.blyt", 128, 67), ("head.blyt", 64, 1)];
+const COMPONENTS: [(&str, usize, usize); 2] = [("layer.0", 128, 67), ("head", 64, 1)];
+
+/// The weights of such a file: 1, 2, 3 and so on, then zeros.
+fn weights(count: usize, held: usize) -> Vec<i32> {
+	let mut weights: Vec<i32> = (1..=held as i32).collect();
+	weights.resize(count, 0);
+	weights
+}
 
 /// The folder of this thread, in the folder for temporary files.
 struct Scratch(PathBuf);
@@ -69,9 +130,7 @@ impl Scratch {
 		let count = COUNTER.fetch_add(1, Ordering::Relaxed);
 		let folder = env::temp_dir().join(format!("blyan-fuzz-list-{}-{count}", process::id()));
 		for (name, count, held) in COMPONENTS {
-			let mut weights: Vec<i32> = (1..=held as i32).collect();
-			weights.resize(count, 0);
-			TileFile::create(folder.join(name), &weights)
+			TileFile::create(folder.join(format!("{name}.blyt")), &weights(count, held))
 				.expect("the folder for temporary files can be written");
 		}
 		Self(folder)
@@ -96,8 +155,26 @@ pub fn burnpack(input: &[u8]) {
 		fs::write(&path, input).expect("the folder for temporary files can be written");
 		if let Ok(file) = Burnpack::open(&path) {
 			check(&file, input.len(), 8);
+			compare(&file, &naive::burnpack(input));
 		}
 	});
+}
+
+/// The tensors that a list finds in the payloads of its components.
+fn listed<'a>(list: &List, payloads: &'a BTreeMap<String, Vec<u8>>) -> Tensors<'a> {
+	let mut tensors = Tensors::new();
+	for component in list.components() {
+		let payload = &payloads[&component.name];
+		for tensor in &component.tensors {
+			let (start, count) = (tensor.offset as usize, tensor.shape.iter().product::<u64>());
+			let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+			let fraction_bits = FRACTION_BITS;
+			let entry = Entry { name, shape, stored: Stored::I32, fraction_bits };
+			let bytes = &payload[start..start + 4 * count as usize];
+			tensors.insert(tensor.name.clone(), (entry, bytes));
+		}
+	}
+	tensors
 }
 
 /// The list of a folder of components: what it accepts lies in the folder's files.
@@ -106,8 +183,14 @@ pub fn components(input: &[u8]) {
 		fs::write(scratch.0.join(LIST_FILE), input)
 			.expect("the folder for temporary files can be written");
 		if let Ok(components) = Components::open(&scratch.0) {
-			let weights: usize = COMPONENTS.iter().map(|(_, count, _)| count).sum();
-			check(&components, 4 * weights, 32);
+			let payloads: BTreeMap<String, Vec<u8>> = COMPONENTS
+				.iter()
+				.map(|(name, count, held)| {
+					((*name).to_owned(), encode_weights(&weights(*count, *held)))
+				})
+				.collect();
+			check(&components, payloads.values().map(Vec::len).sum(), 32);
+			compare(&components, &listed(components.list(), &payloads));
 		}
 	});
 }

@@ -4,9 +4,12 @@
 //! no panic only:
 //!
 //! - *Decoders*: what they accept encodes to the very bytes that were given, and keeps the limits that
-//!   its documentation names.
+//!   its documentation names. Of weights in the formats of others, each tensor is as a naive reader
+//!   finds it; what is no block of several values encodes to its bytes.
 //! - *Verifiers*: they accept a claim if and only if it is the genuine one, whatever was changed about
 //!   the leaf, its place, the size, the root or the proof.
+//! - *What reads text*: it finds the same in whatever pieces the text comes, keeps its limits, and
+//!   names places that are there.
 //!
 //! Where random bytes would never get past a hash, the input is a mask that is laid over something
 //! genuine, so that the empty input is the genuine thing itself.
@@ -18,6 +21,7 @@
 //! | [`mod@file`] | `header`, `tile_file`, `tile_stream`, `delta_file`, `eeb` |
 //! | [`delta`] | `delta_leaf`, `delta_blob`, `low_rank` |
 //! | [`data`] | `record`, `shard`, `manifest` |
+//! | [`text`] | `prepare`, `audit` |
 //! | [`interchange`] | `gguf`, `safetensors`, `burnpack`, `components` |
 //! | [`mod@transfer`] | `transfer` |
 //! | [`rounds`] | `architecture`, `recipe`, `trace`, `trace_evidence`, `update` |
@@ -32,8 +36,10 @@ pub mod delta;
 pub mod file;
 mod input;
 pub mod interchange;
+mod naive;
 pub mod rounds;
 pub mod stream;
+pub mod text;
 pub mod transfer;
 pub mod tree;
 
@@ -41,8 +47,9 @@ pub mod tree;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its binary and of the folder of its inputs.
-pub const TARGETS: [(&str, Target); 25] = [
+pub const TARGETS: [(&str, Target); 27] = [
 	("architecture", rounds::architecture),
+	("audit", text::audit),
 	("burnpack", interchange::burnpack),
 	("components", interchange::components),
 	("delta_blob", delta::delta_blob),
@@ -54,6 +61,7 @@ pub const TARGETS: [(&str, Target); 25] = [
 	("low_rank", delta::low_rank),
 	("manifest", data::manifest),
 	("multiproof", tree::multiproof),
+	("prepare", text::prepare),
 	("recipe", rounds::recipe),
 	("record", data::record),
 	("safetensors", interchange::safetensors),

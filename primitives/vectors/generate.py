@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the golden vectors: tree.json, tensor.json, model.json, rounds.json and, by running
-delta.py, delta.json.
+"""Writes the golden vectors: tree.json, tensor.json, transfer.json, model.json, rounds.json and, by
+running delta.py, delta.json.
 
 A second implementation of the formats, written from their documentation and on purpose unlike the
 first: recursion from the top, sorting, fractions, decimals. Run without arguments; it writes next to
@@ -105,8 +105,8 @@ def proof(leaves, first, end):
 	return encoded
 
 
-def multiproof(leaves, chosen):
-	"""SCALE encoding of the nodes without a chosen leaf below them that have a sibling with one."""
+def multiproof_hashes(leaves, chosen):
+	"""The nodes without a chosen leaf below them that have a sibling with one."""
 	found = []
 
 	def walk(level, first):
@@ -118,7 +118,12 @@ def multiproof(leaves, chosen):
 				walk(level - 1, place)
 
 	walk(depth(len(leaves)), 0)
-	hashes = [digest for level, first, digest in sorted(found)]
+	return [digest for level, first, digest in sorted(found)]
+
+
+def multiproof(leaves, chosen):
+	"""SCALE encoding of these nodes."""
+	hashes = multiproof_hashes(leaves, chosen)
 	return compact(len(hashes)) + b"".join(hashes)
 
 
@@ -135,8 +140,13 @@ def tree_entry(size, tag, leaves, indices, tiles, many):
 	}
 
 
+def payload_of(size):
+	"""The payload of so many bytes, and its leaf hashes."""
+	payload = (bytes(range(251)) * (size // 251 + 1))[:size]
+	return payload, [blake(payload[at : at + LEAF]) for at in range(0, size, LEAF)]
+
+
 def tree_vectors():
-	pattern = bytes(range(251))
 	payloads = []
 	for size, indices, tiles, many in [
 		(1, [0], [0], [[0]]),
@@ -155,9 +165,7 @@ def tree_vectors():
 		(64 * LEAF, [0], [2], []),
 		(64 * LEAF + 1, [12, 64], [1, 4], [[0, 9, 64], list(range(5, 21))]),
 	]:
-		payload = (pattern * (size // 251 + 1))[:size]
-		leaves = [blake(payload[at : at + LEAF]) for at in range(0, size, LEAF)]
-		payloads.append(tree_entry(size, 2, leaves, indices, tiles, many))
+		payloads.append(tree_entry(size, 2, payload_of(size)[1], indices, tiles, many))
 	lists = []
 	for count, indices, tiles, many in [
 		(1, [0], [0], [[0]]),
@@ -214,6 +222,44 @@ def tensor_vectors():
 			"hash": blake(data + bytes(4096 - len(data))).hex(),
 		})
 	return {"headers": headers}
+
+
+# ---- transfer -------------------------------------------------------------------------------
+
+
+def transfer_vectors():
+	"""Messages of `/blyan/tile/1`. `head` is a response without the bytes of its leaves."""
+	asked = []
+	for size, tile, mask, sent in [
+		(300, 0, 0b1, 0b1),
+		(7 * LEAF + 100, 0, 0b1100_0000, 0b1000_0000),
+		(16 * LEAF + 300, 1, 0b1, 0b1),
+		(64 * LEAF + 5, 4, 0b1, 0b1),
+		(LEAF + 40, 0, 0b11, 0b11),
+	]:
+		payload, leaves = payload_of(size)
+		chosen = [tile * TILE + bit for bit in range(TILE) if sent >> bit & 1]
+		head = b"\x00" + u16(sent) + b"".join(multiproof_hashes(leaves, chosen))
+		data = b"".join(payload[leaf * LEAF : (leaf + 1) * LEAF] for leaf in chosen)
+		tree_root = root(2, size, leaves)
+		request = tree_root + u64(size) + u32(tile) + u16(mask)
+		asked.append({
+			"size": size,
+			"root": tree_root.hex(),
+			"tile": tile,
+			"mask": mask,
+			"request": request.hex(),
+			"request_hash": blake(request).hex(),
+			"sent": sent,
+			"head": head.hex(),
+			"response_hash": blake(head + data).hex(),
+		})
+	said = lambda data: {"response": data.hex(), "hash": blake(data).hex()}
+	return {
+		"leaves": asked,
+		"dont_have": [said(b"\x01")],
+		"busy": [{"retry_ms": ms} | said(b"\x02" + u32(ms)) for ms in (0, 1, 750, 0x01020304, 2**32 - 1)],
+	}
 
 
 # ---- model ----------------------------------------------------------------------------------
@@ -714,6 +760,7 @@ def write(name, sections):
 def main():
 	write("tree.json", tree_vectors())
 	write("tensor.json", tensor_vectors())
+	write("transfer.json", transfer_vectors())
 	write("model.json", model_vectors())
 	write("rounds.json", sampling_sections() | record_sections())
 	runpy.run_path(str(HERE / "delta.py"), run_name="__main__")

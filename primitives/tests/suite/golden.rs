@@ -20,7 +20,8 @@ use blyan_primitives::{
 	record::{Manifest, Record, Shard},
 	tensor::{Header, HEADER_BYTES},
 	trace::{sketch_hash, Checkpoint, Sketch, Step, Trace},
-	tree::{self, Kind, Multiproof, Proof, Tree},
+	transfer::{self, Mask, Request, Response},
+	tree::{self, Kind, Multiproof, Proof, Tree, LEAF_BYTES},
 	update::Update,
 	H256,
 };
@@ -156,6 +157,75 @@ fn proofs_of_lists_refuse_every_cut_and_flip() {
 	for case in list(&vectors["lists"]) {
 		let leaves = (0..number(&case["size"])).map(|leaf| blake2b_256(&leaf.to_le_bytes()));
 		attack_tree(Kind::List, case, leaves.collect());
+	}
+}
+
+// ---- transfers ------------------------------------------------------------------------------
+
+/// Reads a response and writes it again: its leaves behind what stands before them, of this length.
+fn rewritten(
+	request: &Request,
+	response: &[u8],
+	head_bytes: usize,
+) -> Result<Vec<u8>, transfer::Error> {
+	Ok(match transfer::read(request, response)? {
+		Response::Leaves(leaves) => {
+			let parts = leaves.iter().map(|leaf| leaf.bytes);
+			let head = response.get(..head_bytes).unwrap_or_default();
+			std::iter::once(head).chain(parts).collect::<Vec<&[u8]>>().concat()
+		}
+		Response::DontHave => transfer::dont_have(),
+		Response::Busy { retry_ms } => transfer::busy(retry_ms),
+	})
+}
+
+#[test]
+fn requests_for_leaves_refuse_every_cut_and_flip() {
+	let vectors = load(include_str!("../../vectors/transfer.json"));
+	for case in list(&vectors["leaves"]) {
+		let bytes = hex(&case["request"]);
+		hostile::cut_and_extend(&bytes, Request::decode);
+		hostile::flip(&bytes, Request::decode, Request::encode, |other| {
+			assert_ne!(blake2b_256(&other.encode()), hash(&case["request_hash"]));
+		});
+	}
+}
+
+#[test]
+fn responses_with_leaves_refuse_every_cut_and_flip() {
+	let vectors = load(include_str!("../../vectors/transfer.json"));
+	for case in list(&vectors["leaves"]) {
+		let (size, tile) = (int::<usize>(&case["size"]), int(&case["tile"]));
+		let payload: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+		let head = hex(&case["head"]);
+		let leaves = Mask::from_bits(int(&case["sent"])).leaves(tile);
+		let leaves =
+			leaves.iter().filter_map(|leaf| payload.chunks(LEAF_BYTES).nth(*leaf as usize));
+		let response = [head.clone(), leaves.collect::<Vec<&[u8]>>().concat()].concat();
+		assert_eq!(blake2b_256(&response), hash(&case["response_hash"]));
+		let request = Request::decode(&hex(&case["request"])).unwrap();
+		let decode = |bytes: &[u8]| rewritten(&request, bytes, head.len());
+		assert_eq!(decode(&response).as_ref(), Ok(&response));
+		hostile::cut_and_extend(&response, decode);
+		// Whole leaves are too long to be hashed for every bit of them.
+		if response.len() < LEAF_BYTES {
+			hostile::flip(&response, decode, Vec::clone, |_| panic!("other leaves were taken"));
+		}
+	}
+}
+
+#[test]
+fn responses_without_leaves_refuse_every_cut_and_flip() {
+	let vectors = load(include_str!("../../vectors/transfer.json"));
+	let request = Request::decode(&hex(&vectors["leaves"][0]["request"])).unwrap();
+	let decode = |bytes: &[u8]| rewritten(&request, bytes, 0);
+	for case in list(&vectors["dont_have"]).iter().chain(list(&vectors["busy"])) {
+		let response = hex(&case["response"]);
+		assert_eq!(decode(&response).as_ref(), Ok(&response));
+		hostile::cut_and_extend(&response, decode);
+		hostile::flip(&response, decode, Vec::clone, |other| {
+			assert_ne!(blake2b_256(other), hash(&case["hash"]));
+		});
 	}
 }
 

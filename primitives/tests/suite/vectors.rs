@@ -12,6 +12,7 @@ use blyan_primitives::{
 	sampling::{self, MixtureEntry},
 	tensor::{encode_weights, Compression, DType, Header, PayloadType, HEADER_BYTES},
 	trace::{self, Sketch, Trace},
+	transfer::{self, Mask, Request, Response},
 	tree::{self, Kind, Multiproof, Proof, Tree, LEAF_BYTES},
 	update::Update,
 	H256,
@@ -113,6 +114,52 @@ fn headers_agree_with_the_vectors() {
 		assert_eq!(blake2b_256(&bytes), hash(&case["hash"]), "{name}");
 		assert_eq!(header.encode().as_ref(), Ok(&bytes), "{name}");
 		assert_eq!(Header::decode(&bytes), Ok(header), "{name}");
+	}
+}
+
+// ---- transfer -------------------------------------------------------------------------------
+
+#[test]
+fn transfers_agree_with_the_vectors() {
+	let vectors = load(include_str!("../../vectors/transfer.json"));
+	for case in list(&vectors["leaves"]) {
+		let (size, tile) = (int::<usize>(&case["size"]), int::<u32>(&case["tile"]));
+		let payload: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+		let hashes = tree::leaf_hashes(&payload);
+		let tree = Tree::from_leaf_hashes(Kind::Bytes, size as u64, hashes).unwrap();
+		let mask = Mask::from_bits(int(&case["mask"]));
+		let request = Request { root: hash(&case["root"]), size: size as u64, tile, mask };
+		assert_eq!(tree.root(), request.root, "size {size}");
+		assert_eq!(request.encode(), hex(&case["request"]), "size {size}");
+		assert_eq!(blake2b_256(&request.encode()), hash(&case["request_hash"]), "size {size}");
+		assert_eq!(Request::decode(&hex(&case["request"])), Ok(request), "size {size}");
+
+		let sent = Mask::from_bits(int(&case["sent"]));
+		let mut response = transfer::leaves_head(&tree, tile, sent).unwrap();
+		assert_eq!(response, hex(&case["head"]), "size {size}");
+		for leaf in sent.leaves(tile) {
+			response.extend_from_slice(payload.chunks(LEAF_BYTES).nth(leaf as usize).unwrap());
+		}
+		assert_eq!(blake2b_256(&response), hash(&case["response_hash"]), "size {size}");
+		let Ok(Response::Leaves(leaves)) = transfer::read(&request, &response) else {
+			panic!("size {size}: no leaves");
+		};
+		let indices: Vec<u64> = leaves.iter().map(|leaf| leaf.index).collect();
+		assert_eq!(indices, sent.leaves(tile), "size {size}");
+	}
+	let (root, mask) = (H256::zero(), Mask::from_bits(1));
+	let request = Request { root, size: 1, tile: 0, mask };
+	for case in list(&vectors["dont_have"]) {
+		let response = hex(&case["response"]);
+		assert_eq!(transfer::dont_have(), response);
+		assert_eq!(blake2b_256(&response), hash(&case["hash"]));
+		assert_eq!(transfer::read(&request, &response), Ok(Response::DontHave));
+	}
+	for case in list(&vectors["busy"]) {
+		let (response, retry_ms) = (hex(&case["response"]), int(&case["retry_ms"]));
+		assert_eq!(transfer::busy(retry_ms), response);
+		assert_eq!(blake2b_256(&response), hash(&case["hash"]));
+		assert_eq!(transfer::read(&request, &response), Ok(Response::Busy { retry_ms }));
 	}
 }
 

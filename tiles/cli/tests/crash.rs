@@ -5,7 +5,7 @@
 mod child;
 
 use blyan_cli::{
-	folder::{ModelFolder, Snapshot},
+	folder::{self, ModelFolder, Snapshot},
 	keystore::{Error, Keystore, Protection, Scheme, Secret},
 };
 use blyan_engine::Weights;
@@ -101,7 +101,7 @@ fn folder_is_absent_when_its_writer_is_killed_within_a_write() {
 	}
 }
 
-/// Two versions of a model, of which one component is the same.
+/// Two versions of a model, of which the first two components are the same.
 fn versions() -> [Weights; 2] {
 	let architecture = Architecture {
 		vocab: 256,
@@ -117,16 +117,16 @@ fn versions() -> [Weights; 2] {
 		let weights = Weights::initial(&architecture, H256([seed; 32])).unwrap();
 		weights.components().to_vec()
 	});
-	new[0] = old[0].clone();
+	new[..2].clone_from_slice(&old[..2]);
 	[old, new].map(|components| Weights::new(&architecture, components).unwrap())
 }
 
 /// Puts a version into the folder of a model.
-fn replace(path: &Path, versions: &[Weights; 2], version: usize) {
+fn replace(path: &Path, versions: &[Weights; 2], version: usize) -> folder::Result<usize> {
 	let (weights, snapshot) = (&versions[version], Snapshot { model: 0, number: version as u32 });
-	let found = ModelFolder::find(path).unwrap();
+	let found = ModelFolder::find(path)?;
 	let before = found.as_ref().map(ModelFolder::description);
-	ModelFolder::replace(path, before, weights, &weights.roots(), snapshot).unwrap();
+	ModelFolder::replace(path, before, weights, &weights.roots(), snapshot)
 }
 
 /// The version that a folder has. Fails unless every component is of that version.
@@ -141,7 +141,9 @@ fn version_in(path: &Path, versions: &[Weights; 2]) -> usize {
 fn child_replaces_a_model() {
 	let Some(folder) = child::folder() else { return };
 	let versions = versions();
-	child::repeat(&folder, |times| replace(&folder.join(FOLDER), &versions, times % 2));
+	child::repeat(&folder, |times| {
+		replace(&folder.join(FOLDER), &versions, times % 2).unwrap();
+	});
 }
 
 #[test]
@@ -156,9 +158,65 @@ fn model_is_the_old_or_the_new_one_whenever_its_writer_is_killed() {
 		let found = version_in(&work, &versions);
 		// The same version once more, or the other one: either leaves nothing behind.
 		let next = (found + round as usize) % 2;
-		replace(&work, &versions, next);
+		replace(&work, &versions, next).unwrap();
 		assert_eq!(version_in(&work, &versions), next);
 		assert_eq!(fs::read_dir(&work).unwrap().count(), files);
+	}
+}
+
+/// After how many blocks of a file the writer of a model is killed, or the disk is full. The first
+/// file of the second version has 4,864 bytes and fits ten blocks; one behind it has 20,736.
+const MODEL_BLOCKS: [u32; 3] = [0, 1, 10];
+
+#[test]
+fn child_puts_the_second_version_into_a_model() {
+	let Some(folder) = child::folder() else { return };
+	replace(&folder.join(FOLDER), &versions(), 1).unwrap();
+}
+
+#[test]
+fn model_is_the_old_one_when_its_writer_is_killed_within_a_write() {
+	let versions = versions();
+	let files = versions[0].components().len() + 1;
+	for blocks in MODEL_BLOCKS {
+		let folder = tempfile::tempdir().unwrap();
+		let work = folder.path().join(FOLDER);
+		replace(&work, &versions, 0).unwrap();
+		let child = "child_puts_the_second_version_into_a_model";
+		for next in [0, 1] {
+			child::kill_in_write(child, folder.path(), blocks);
+			assert_eq!(version_in(&work, &versions), 0, "{blocks} blocks");
+			// What is written is beside the old version.
+			assert_eq!(fs::read_dir(&work).unwrap().count(), files + 1, "{blocks} blocks");
+			replace(&work, &versions, next).unwrap();
+			assert_eq!(version_in(&work, &versions), next, "{blocks} blocks");
+			assert_eq!(fs::read_dir(&work).unwrap().count(), files, "{blocks} blocks");
+		}
+	}
+}
+
+#[test]
+fn child_puts_a_version_into_a_model_on_a_full_disk() {
+	let Some(folder) = child::folder() else { return };
+	let error = replace(&folder.join(FOLDER), &versions(), 1).unwrap_err();
+	let tile = |error: &blyan_tiles::Error| {
+		matches!(error, blyan_tiles::Error::Io { action: "write", .. })
+	};
+	assert!(matches!(&error, folder::Error::Tile(error) if tile(error)), "{error}");
+}
+
+#[test]
+fn full_disk_leaves_the_old_version_of_a_model_and_nothing_else() {
+	let folder = tempfile::tempdir().unwrap();
+	let work = folder.path().join(FOLDER);
+	let versions = versions();
+	replace(&work, &versions, 0).unwrap();
+	for blocks in MODEL_BLOCKS {
+		let child = "child_puts_a_version_into_a_model_on_a_full_disk";
+		child::fill_disk(child, folder.path(), blocks);
+		assert_eq!(version_in(&work, &versions), 0, "{blocks} blocks");
+		let files = versions[0].components().len() + 1;
+		assert_eq!(fs::read_dir(&work).unwrap().count(), files, "{blocks} blocks");
 	}
 }
 

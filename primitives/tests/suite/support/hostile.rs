@@ -3,7 +3,7 @@
 use blyan_primitives::{
 	delta,
 	record::{DecodeError, Reason},
-	tensor,
+	tensor, transfer,
 };
 use core::fmt::Debug;
 
@@ -43,6 +43,22 @@ impl Refusal for tensor::Error {
 
 	fn is_too_long(&self) -> Option<bool> {
 		Some(matches!(self.kind, tensor::ErrorKind::HeaderLength { .. }))
+	}
+}
+
+impl Refusal for transfer::Error {
+	fn offset(&self) -> Option<usize> {
+		match self {
+			Self::Length { .. } => None,
+			Self::Kind(_) => Some(0),
+			Self::Mask { .. } => Some(1),
+			Self::Tree(_) => Some(3),
+			Self::NothingAsked => Some(44),
+		}
+	}
+
+	fn is_too_long(&self) -> Option<bool> {
+		Some(matches!(self, Self::Length { expected, found } if found > expected))
 	}
 }
 

@@ -38,6 +38,9 @@ mod read;
 
 pub use cut::{cut_all, Cutter, Piece};
 pub use prepared::{is_of_kind, Prepared};
+pub use read::{
+	for_each_element, for_each_mail, for_each_row, item_of_line, Content, Item, Line, Lines,
+};
 
 use crate::{audit::MAX_RECORDS, one_line};
 use blyan_primitives::{
@@ -52,7 +55,7 @@ use blyan_primitives::{
 use blyan_tiles::staging::{self, Staging};
 use codec::Encode;
 use indicatif::ProgressBar;
-use read::{Content, Format, Item, Line, Lines};
+use read::Format;
 use serde::Serialize;
 use std::{
 	collections::{BTreeMap, HashSet},
@@ -77,7 +80,7 @@ pub const MAX_TEXT_BYTES: usize = MAX_RECORD_BYTES - 5;
 
 /// The longest line, row, element or mail that is read: a record of 64 KiB in which every byte is
 /// written as an escape of six still fits.
-const MAX_ITEM_BYTES: usize = 1 << 20;
+pub const MAX_ITEM_BYTES: usize = 1 << 20;
 /// The most files that one run reads.
 const MAX_FILES: usize = 1 << 20;
 /// How deep folders may lie in one another.
