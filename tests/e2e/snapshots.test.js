@@ -1,12 +1,14 @@
 // Compaction: whoever comes when the first deltas are gone gets a published snapshot and the
 // deltas behind it, verifies all of it, and takes no byte that somebody has changed. On the way
 // a worker whose disk is full drops what it can, takes on no round until there is room, and goes
-// on from what is left.
+// on from what is left. In the end a worker that has nothing catches up by itself, hands the head on
+// to others, and withdraws what is too old.
 //
 // The newcomer's node keeps the bodies of few blocks, so that it forgets deltas as every node does
 // some day. It starts when both rounds are over, so that it is known how many blocks these are.
 // When the deltas of the first round are gone and those of the second are not, the chain is stopped:
-// what is there stays, however long the rest takes.
+// what is there stays, however long the rest takes. For the worker it goes on, and the newcomer's
+// node forgets nothing more.
 
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -14,7 +16,7 @@ import { dirname, join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import { u8aToHex } from '@polkadot/util';
 import { connect, wellKnown } from '../support/client.js';
-import { blake2b } from '../support/formats.js';
+import { blake2b, bytesRoot } from '../support/formats.js';
 import {
 	ARCHITECTURE,
 	PERIODS,
@@ -26,7 +28,7 @@ import {
 } from '../support/learning.js';
 import { changedChain, Node, temporaryFolder } from '../support/node.js';
 import { cleanUp, setUp, steps } from '../support/scope.js';
-import { damageTile, eventually, peersOf } from '../support/tiles.js';
+import { damageTile, eventually, peersOf, readTile, tilePath } from '../support/tiles.js';
 import { blyan, bytesIn, Worker } from '../support/worker.js';
 
 /** Committees of one. */
@@ -46,6 +48,8 @@ const COMMITTEES = {
 const AHEAD_BLOCKS = [8, 64, 192];
 /** Blocks that may come while the chain is being stopped. */
 const STOP_BLOCKS = 3;
+/** More blocks than come in this test. */
+const MANY_BLOCKS = 100_000;
 const MIB = 1024 * 1024;
 /** Disk of the trainer, in MiB: the least that a configuration may say. An eighth shall be free. */
 const MAX_MIB = 64;
@@ -74,12 +78,16 @@ describe('a snapshot that was published', () => {
 	let trainer;
 	let checker;
 	let server;
+	/** A worker of the newcomer's node. */
+	let newcomer;
 	let dataset;
 	let model;
 	/** The newest block that can have deltas of the first round. */
 	let firstDeltas;
 	/** The block in which the second round opened; all of its deltas are newer. */
 	let secondOpened;
+	/** The roots of versions, by their number. */
+	const roots = [];
 	const step = steps();
 
 	/** Number of the newest block. */
@@ -113,6 +121,25 @@ describe('a snapshot that was published', () => {
 	const fill = (path, mib) => {
 		mkdirSync(dirname(path), { recursive: true });
 		writeFileSync(path, Buffer.alloc(mib * MIB));
+	};
+
+	/** The roots of the files in a folder of tiles, in order. */
+	const rootsIn = (place) => {
+		const files = readdirSync(place).filter((name) => name.endsWith('.blyt'));
+		return files.map((name) => `0x${name.slice(0, 64)}`).sort();
+	};
+
+	/** The roots of the newest version that the chain has agreed on. */
+	const headRoots = async () => {
+		const heads = await client.api.call.modelsApi.heads(model);
+		return heads.map(([, , root]) => root.toHex());
+	};
+
+	/** Checks that a node offers these versions and nothing else, and has no other files. */
+	const checkOffers = async (of, place, ...versions) => {
+		const expected = [...new Set(versions.flatMap((number) => roots[number]))].sort();
+		assert.deepEqual((await of.rpc('tiles_offered')).sort(), expected);
+		assert.deepEqual(rootsIn(place), expected);
 	};
 
 	/** Prepares the dataset and the first weights, for which nobody is needed. */
@@ -178,6 +205,7 @@ describe('a snapshot that was published', () => {
 			folder = temporaryFolder();
 			tiles.node = join(folder, 'tiles');
 			tiles.follower = join(folder, 'newcomer');
+			tiles.newcomer = join(folder, 'newcomer-worker');
 			const changed = changedChain('dev', ({ network }) => {
 				network.slotMillis = SLOT_MILLIS;
 				Object.assign(network.parameters, COMMITTEES, PERIODS);
@@ -204,11 +232,12 @@ describe('a snapshot that was published', () => {
 	step('is published by a server when enough versions have come', async () => {
 		({ deltas: firstDeltas } = await learn(await open()));
 		const { bytes } = await server.event('snapshot_published', { model, snapshot: 1 });
-		const files = readdirSync(tiles.node).filter((name) => name.endsWith('.blyt'));
-		const size = files.reduce((sum, name) => sum + statSync(join(tiles.node, name)).size, 0);
+		roots[1] = await headRoots();
+		await checkOffers(node, tiles.node, 1);
+		const files = rootsIn(tiles.node).map((root) => tilePath(tiles.node, root));
+		const size = files.reduce((sum, file) => sum + statSync(file).size, 0);
 		// Each file has a header of 4,096 bytes.
 		assert.equal(size, bytes + files.length * 4_096);
-		assert.equal((await node.rpc('tiles_offered')).length, files.length);
 		// It is away when the next version comes.
 		await server.kill();
 	});
@@ -258,6 +287,7 @@ describe('a snapshot that was published', () => {
 		assert.ok(bytesIn(trainer.data) <= most);
 		const { snapshot } = await blyan(node, 'model', 'show', model);
 		assert.equal(snapshot, 2);
+		roots[2] = await headRoots();
 	});
 
 	step('is needed when the deltas before it are gone', async () => {
@@ -289,22 +319,66 @@ describe('a snapshot that was published', () => {
 		assert.equal(pulled.rounds_merged, 1);
 		assert.equal(pulled.snapshot, 2);
 
-		const later = await connect(follower);
-		const heads = await later.api.call.modelsApi.heads(model);
 		const states = await blyan(null, 'model', 'verify', join(folder, 'pulled'));
 		assert.ok(states.every(({ genuine }) => genuine));
-		assert.deepEqual(states.map(({ root }) => root), heads.map(([, , root]) => root.toHex()));
+		assert.deepEqual(states.map(({ root }) => root), roots[2]);
 	});
 
 	step('is refused if one of its bytes is not what the chain says', async () => {
-		const sizeOf = (name) => statSync(join(tiles.node, name)).size;
-		const files = readdirSync(tiles.node).filter((name) => name.endsWith('.blyt'));
-		const [largest] = files.sort((one, other) => sizeOf(other) - sizeOf(one));
-		damageTile(tiles.node, `0x${largest.slice(0, 64)}`);
-		rmSync(join(tiles.follower, largest));
+		const sizeOf = (root) => statSync(tilePath(tiles.node, root)).size;
+		const [largest] = rootsIn(tiles.node).sort((one, other) => sizeOf(other) - sizeOf(one));
+		damageTile(tiles.node, largest);
+		rmSync(tilePath(tiles.follower, largest));
 		const said = await complaint(follower, ...pull('refused', '--tiles-dir', tiles.follower));
 		assert.match(said, /published version 1: tiles: 1 nodes sent wrong bytes/);
 		assert.ok(!existsSync(join(folder, 'refused', 'model.json')));
-		assert.ok(!existsSync(join(tiles.follower, largest)));
+		assert.ok(!existsSync(tilePath(tiles.follower, largest)));
+		// Changed twice, they are what they were: whoever comes next finds the file whole.
+		damageTile(tiles.node, largest);
+	});
+
+	step('leads a worker with an empty disk to the head, which it offers then', async () => {
+		// The newcomer's node has a new folder of tiles, in which there is nothing.
+		await Promise.all([node.kill(), follower.kill()]);
+		node = await node.again(['--dev', '--chain', specification, '--tiles-dir', tiles.node]);
+		follower = await follower.again([
+			...['--chain', specification, '--no-mdns', '--bootnodes', await node.address()],
+			...['--blocks-pruning', `${MANY_BLOCKS}`, '--tiles-dir', tiles.newcomer],
+		]);
+		client = await connect(node);
+		const seen = await best();
+		// By then it gets blocks as they are made, and takes transactions.
+		const isThere = async () => (await follower.finalised()) > seen;
+		const what = () => `a block after ${seen} to be final\n${follower.tail()}`;
+		await eventually(FINAL_MS, what, isThere);
+
+		const storage = { tiles_dir: tiles.newcomer, snapshot_after_versions: 1 };
+		newcomer = new Worker(follower, 'Eve', ['server'], storage);
+		await newcomer.start();
+		const { from } = await newcomer.event('caught_up', { model, snapshot: 2 });
+		assert.equal(from, 'published version 1');
+		// One round was replayed, and not the one before the published version.
+		const rebuilt = newcomer.seen('snapshot_rebuilt').map(({ snapshot }) => snapshot);
+		assert.deepEqual(rebuilt, [2]);
+		await newcomer.event('snapshot_published', { model, snapshot: 2 });
+		await checkOffers(follower, tiles.newcomer, 1, 2);
+		// Without the program's help: these are the weights that the chain has agreed on.
+		const rootOf = (root) => u8aToHex(bytesRoot(readTile(tiles.newcomer, root)));
+		assert.deepEqual(roots[2].map(rootOf), await headRoots());
+	});
+
+	step('is withdrawn behind two newer ones by a worker that fetches nothing twice', async () => {
+		await newcomer.kill();
+		await Promise.all([newcomer, trainer, checker].map((worker) => worker.start()));
+		await learn(await open());
+		roots[3] = await headRoots();
+		await newcomer.event('snapshot_published', { model, snapshot: 3 });
+		const { snapshots } = await newcomer.event('snapshots_withdrawn', { model });
+		assert.deepEqual(snapshots, [1]);
+		await checkOffers(follower, tiles.newcomer, 2, 3);
+		// It went on from what it had.
+		assert.deepEqual(newcomer.seen('caught_up'), []);
+		const rebuilt = newcomer.seen('snapshot_rebuilt').map(({ snapshot }) => snapshot);
+		assert.deepEqual(rebuilt, [3]);
 	});
 });
