@@ -71,7 +71,7 @@ fn has_encoding(chunk: Chunk<'_>, last: bool) -> bool {
 				&& indices.len() == values.len()
 				&& indices.windows(2).all(|pair| matches!(pair, [low, high] if low < high))
 				&& indices.iter().all(|index| usize::from(*index) < CHUNK)
-				&& values.iter().all(|value| code_of(*value, bits).is_some())
+				&& values.iter().all(|value| has_code(*value, bits))
 		}
 		Chunk::Dense { values, .. } => {
 			values.len() <= CHUNK
@@ -250,9 +250,9 @@ fn are_sound(indices: &[u16], weights: usize) -> bool {
 /// Appends the value block of a sparse chunk: values of `bits` bits.
 pub(super) fn write_values(values: &[i8], bits: u8, bytes: &mut Vec<u8>) {
 	match bits {
-		2 => pack_values::<2>(values, bytes),
-		4 => pack_values::<4>(values, bytes),
-		_ => pack_values::<8>(values, bytes),
+		2 => pack_values::<2, 4>(values, bytes),
+		4 => pack_values::<4, 2>(values, bytes),
+		_ => pack_values::<8, 1>(values, bytes),
 	}
 }
 
@@ -296,17 +296,23 @@ fn check_padding(bits: usize, block: &[u8], offset: usize) -> Result<(), Error> 
 	}
 }
 
-/// The code of `value` in `bits` bits, if it has one. Zero has none.
-fn code_of(value: i8, bits: u8) -> Option<u32> {
-	match (bits, value) {
-		(_, 0) => None,
-		(2, -2) => Some(0),
-		(2, -1) => Some(1),
-		(2, 1) => Some(2),
-		(2, 2) => Some(3),
-		(4, -8..=7) => Some(u32::from(value as u8 & 0x0f)),
-		(8, _) => Some(u32::from(value as u8)),
-		_ => None,
+/// Whether `value` has a code of `bits` bits. Zero has none.
+fn has_code(value: i8, bits: u8) -> bool {
+	match bits {
+		2 => matches!(value, -2 | -1 | 1 | 2),
+		4 => value != 0 && matches!(value, -8..=7),
+		8 => value != 0,
+		_ => false,
+	}
+}
+
+/// The code of a value that has one of so many bits. Without a branch: signs are hard to guess.
+fn code_of<const BITS: u8>(value: i8) -> u8 {
+	match BITS {
+		// -2, -1, 1, 2 are 0 to 3.
+		2 => value.wrapping_add(2).wrapping_sub(i8::from(value > 0)) as u8 & 3,
+		4 => value as u8 & 0x0f,
+		_ => value as u8,
 	}
 }
 
@@ -361,13 +367,18 @@ fn unpack_indices(block: &[u8], indices: &mut [u16]) {
 	}
 }
 
-/// Appends values of `BITS` bits, lowest bit first, and zero bits up to a whole byte.
-fn pack_values<const BITS: u8>(values: &[i8], bytes: &mut Vec<u8>) {
-	bytes.extend(values.chunks(usize::from(8 / BITS)).map(|group| {
-		let append = |byte: u32, value: &i8| (byte << BITS) | code_of(*value, BITS).unwrap_or(0);
+/// Appends values of `BITS` bits, `N` to a byte, lowest bit first, and zero bits up to a whole byte.
+fn pack_values<const BITS: u8, const N: usize>(values: &[i8], bytes: &mut Vec<u8>) {
+	let byte_of = |group: &[i8]| {
+		let append = |byte: u32, value: &i8| (byte << BITS) | u32::from(code_of::<BITS>(*value));
 		// The first value ends up lowest; together they have 8 bits.
 		group.iter().rev().fold(0, append) as u8
-	}));
+	};
+	let (groups, rest) = values.as_chunks::<N>();
+	bytes.extend(groups.iter().map(|group| byte_of(group)));
+	if !rest.is_empty() {
+		bytes.push(byte_of(rest));
+	}
 }
 
 /// Reads what [`pack_values`] wrote, apart from the padding.
