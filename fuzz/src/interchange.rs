@@ -1,15 +1,15 @@
 //! Weights in the formats of others.
 
 use crate::naive::{self, Tensors};
-use blyan_primitives::tensor::{encode_weights, FRACTION_BITS};
+use blyan_primitives::tensor::encode_weights;
 use blyan_tiles::{
 	convert::{Overflow, Values},
 	interchange::{
 		burnpack::Burnpack,
-		components::{Components, List, LIST_FILE},
+		components::{Components, LIST_FILE},
 		gguf::Gguf,
 		safetensors::Safetensors,
-		Entry, Source, Stored, MAX_NAME_BYTES, MAX_RANK, MAX_TENSORS, SCALE_SUFFIX,
+		Source, Stored, MAX_NAME_BYTES, MAX_RANK, MAX_TENSORS, SCALE_SUFFIX,
 	},
 	TileFile,
 };
@@ -160,23 +160,6 @@ pub fn burnpack(input: &[u8]) {
 	});
 }
 
-/// The tensors that a list finds in the payloads of its components.
-fn listed<'a>(list: &List, payloads: &'a BTreeMap<String, Vec<u8>>) -> Tensors<'a> {
-	let mut tensors = Tensors::new();
-	for component in list.components() {
-		let payload = &payloads[&component.name];
-		for tensor in &component.tensors {
-			let (start, count) = (tensor.offset as usize, tensor.shape.iter().product::<u64>());
-			let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
-			let fraction_bits = FRACTION_BITS;
-			let entry = Entry { name, shape, stored: Stored::I32, fraction_bits };
-			let bytes = &payload[start..start + 4 * count as usize];
-			tensors.insert(tensor.name.clone(), (entry, bytes));
-		}
-	}
-	tensors
-}
-
 /// The list of a folder of components: what it accepts lies in the folder's files.
 pub fn components(input: &[u8]) {
 	SCRATCH.with(|scratch| {
@@ -190,7 +173,7 @@ pub fn components(input: &[u8]) {
 				})
 				.collect();
 			check(&components, payloads.values().map(Vec::len).sum(), 32);
-			compare(&components, &listed(components.list(), &payloads));
+			compare(&components, &naive::components(input, &payloads));
 		}
 	});
 }

@@ -2,12 +2,13 @@
 //! this. It checks nothing, so it is for files that they have accepted.
 
 use crate::input::Input;
-use ::safetensors::tensor::{Dtype, SafeTensors};
+use ::safetensors::{tensor::Dtype, SafeTensorError, SafeTensors};
 use blyan_tiles::{
 	convert::Values,
 	interchange::{Entry, Stored, FRACTION_BITS_KEY},
 };
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The tensors of a file by name, each with its bytes. The scales of `i8` are tensors among them.
@@ -21,10 +22,14 @@ const ALIGNMENT_BYTES: usize = 256;
 
 // ---- files ----------------------------------------------------------------------------------
 
-/// A file of safetensors, as the format's own crate reads it. None if that refuses what is in fields
-/// that nobody knows, such as values that are nested too deep.
+/// A file of safetensors, as the format's own crate reads it. None if that cannot read the JSON, for
+/// what is in fields that nobody knows, such as values that are nested too deep.
 pub(crate) fn safetensors(file: &[u8]) -> Option<Tensors<'_>> {
-	let (header, listed) = SafeTensors::read_metadata(file).ok()?;
+	let (header, listed) = match SafeTensors::read_metadata(file) {
+		Ok(read) => read,
+		Err(SafeTensorError::InvalidHeaderDeserialization(_)) => return None,
+		Err(other) => panic!("the format's own crate refuses it: {other}"),
+	};
 	let data = &file[LENGTH_BYTES + header..];
 	let stated = listed.metadata().as_ref().and_then(|stated| stated.get(FRACTION_BITS_KEY));
 	let tensors = listed.tensors().into_iter().map(|(name, info)| {
@@ -42,6 +47,31 @@ pub(crate) fn safetensors(file: &[u8]) -> Option<Tensors<'_>> {
 		(name, (entry, &data[info.data_offsets.0..info.data_offsets.1]))
 	});
 	Some(tensors.collect())
+}
+
+/// The list of a folder of components: the tensors that its JSON names, in the payloads of the
+/// components.
+pub(crate) fn components<'a>(list: &[u8], payloads: &'a BTreeMap<String, Vec<u8>>) -> Tensors<'a> {
+	let list: Value = serde_json::from_slice(list).expect("the list was read");
+	let array = |value: &Value| value.as_array().cloned().expect("an array was read");
+	let number = |value: &Value| value.as_u64().expect("a number was read");
+	let string = |value: &Value| value.as_str().map(str::to_owned).expect("a name was read");
+	let mut tensors = Tensors::new();
+	for component in array(&list["components"]) {
+		// All that the files hold.
+		assert_eq!(component["dtype"], "i32");
+		let fraction_bits = number(&component["fraction_bits"]) as u8;
+		let payload = &payloads[&string(&component["name"])];
+		for tensor in array(&component["tensors"]) {
+			let shape: Vec<u64> = array(&tensor["shape"]).iter().map(number).collect();
+			let start = number(&tensor["offset"]) as usize;
+			let bytes = &payload[start..start + 4 * shape.iter().product::<u64>() as usize];
+			let name = string(&tensor["name"]);
+			let entry = Entry { name: name.clone(), shape, stored: Stored::I32, fraction_bits };
+			tensors.insert(name, (entry, bytes));
+		}
+	}
+	tensors
 }
 
 /// The list of a file of burn-pack.

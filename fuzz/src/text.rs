@@ -52,14 +52,16 @@ pub fn prepare(input: &[u8]) {
 	check_lines(&file);
 
 	let all = read(format, file.as_slice(), usize::MAX);
+	let lines = 1 + file.iter().filter(|byte| **byte == b'\n').count() as u64;
 	let mut last = 1;
 	for (line, item) in &all.0 {
-		assert!(*line >= last);
+		assert!((last..=lines).contains(line), "line {line} of {lines}");
 		last = *line;
 		if let Ok(content) = item.clone().and_then(Item::content) {
 			check_content(content);
 		}
 	}
+	assert!(all.1.as_ref().is_none_or(|(line, _)| (1..=lines).contains(line)));
 	let most = 1 + usize::from(place % 3);
 	assert_eq!(read(format, file.as_slice(), most).0, all.0[..most.min(all.0.len())]);
 	// Whether what is about as long as the limit is too long may hang on the pieces.

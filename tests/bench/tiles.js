@@ -189,7 +189,7 @@ async function overTiles(way, payload, { sender, receiver, folders }, { Transfer
 	}
 	const came = Object.values(end.sources).reduce((sum, bytes) => sum + bytes, 0);
 	if (came !== payload.length) {
-		throw new Error(`${came} of ${payload.length} bytes came, the others were there before`);
+		throw new Error(`${came} of ${payload.length} bytes came`);
 	}
 	// It would take part in what is measured next.
 	await transfer.close();

@@ -8,8 +8,14 @@ use super::{
 	api,
 	types::{AccountId, Balance, Definition, Profile, Report, Static, Verdict},
 };
-use blyan_primitives::{recipe::Recipe, record::Manifest, roles::Roles, update::Update, H256};
-use codec::Encode;
+use blyan_primitives::{
+	evidence::{DataMisuse, TraceMisfit},
+	recipe::Recipe,
+	record::Manifest,
+	roles::Roles,
+	update::Update,
+	H256,
+};
 use subxt::{
 	tx::{dynamic, Payload},
 	utils::{MultiAddress, MultiSignature},
@@ -146,15 +152,13 @@ pub fn reveal_verdict(
 	dynamic("Podl", "reveal_verdict", (round, trainer, verdict, salt))
 }
 
-/// Proves that a trainer used a record other than the one it was told to use. The evidence goes byte
-/// by byte.
-pub fn prove_data_misuse<E: Encode>(round: u32, trainer: AccountId, evidence: E) -> impl Payload {
+/// Proves that a trainer used a record other than the one it was told to use.
+pub fn prove_data_misuse(round: u32, trainer: AccountId, evidence: DataMisuse) -> impl Payload {
 	dynamic("Podl", "prove_data_misuse", (round, trainer, Static(evidence)))
 }
 
-/// Proves that a trainer's trace has not the form that the round asks for. The evidence goes byte by
-/// byte.
-pub fn prove_trace_misfit<E: Encode>(round: u32, trainer: AccountId, evidence: E) -> impl Payload {
+/// Proves that a trainer's trace has not the form that the round asks for.
+pub fn prove_trace_misfit(round: u32, trainer: AccountId, evidence: TraceMisfit) -> impl Payload {
 	dynamic("Podl", "prove_trace_misfit", (round, trainer, Static(evidence)))
 }
 

@@ -217,7 +217,6 @@ pub(crate) mod tests {
 		training::tests::{architecture, library, recipe, trained},
 	};
 	use blyan_primitives::update::cids;
-	use codec::{Decode, Encode};
 
 	fn components() -> usize {
 		architecture().component_count() as usize
@@ -328,20 +327,5 @@ pub(crate) mod tests {
 		let mut other = update;
 		other.trace_root = H256([1; 32]);
 		assert!(trace_of(&other, &blob).is_err());
-	}
-
-	#[test]
-	fn evidence_is_encoded_as_the_chain_decodes_it() {
-		let (_folder, mut library) = library();
-		let trace = trained(&mut library, 1).trace;
-		let misuse = data_misuse(&trace, &library, &draw(0), 2, 3).unwrap();
-		let bytes = misuse.encode();
-		// Position of the entry, step, batch root, loss: then the path.
-		assert_eq!(bytes[..4], 2u32.to_le_bytes());
-		assert_eq!(bytes[4..8], 2u32.to_le_bytes());
-		assert_eq!(bytes[8..40], trace.steps[2].batch_root.0);
-		assert_eq!(DataMisuse::decode(&mut &bytes[..]).unwrap(), misuse);
-		let misplaced = TraceMisfit::MisplacedStep { leaf: misuse.leaf };
-		assert_eq!(misplaced.encode()[0], 2);
 	}
 }
