@@ -86,6 +86,8 @@ const FLOAT_BYTES: usize = 4;
 /// A state has as many floats for each weight: itself and two moments.
 const STATE_PARTS: usize = 3;
 const PERMILLE: u32 = 1_000;
+/// The most points of a line in the plot, about one for each pixel.
+const MOST_POINTS: usize = 512;
 const USAGE: &str = "say what to do: \
 	compression [--steps STEPS] [--last PERMILLE] [--device DEVICE] TEXT ROUNDS SVG [METHOD...]";
 
@@ -615,8 +617,8 @@ fn print_losses(curves: &[Curve], rounds: usize) {
 	}
 }
 
-/// A line for each method from the first round on: the mean over the seeds, and at each round a bar
-/// from the lowest to the highest.
+/// A line for each method from the first round on: the mean over the seeds, and a bar from the lowest
+/// to the highest. Of many rounds every second is drawn, or every third, and so on.
 fn plot(curves: &[Curve], rounds: usize) -> Result<String, fmt::Error> {
 	const COLOURS: [&str; 12] = [
 		"#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c564b",
@@ -673,7 +675,7 @@ fn plot(curves: &[Curve], rounds: usize) -> Result<String, fmt::Error> {
 	)?;
 	for (number, (curve, colour)) in curves.iter().zip(COLOURS).enumerate() {
 		let mut points = String::new();
-		for round in 1..=rounds {
+		for round in (1..=rounds).step_by(rounds.div_ceil(MOST_POINTS)) {
 			let at = x(round);
 			write!(points, "{at:.1},{:.1} ", y(curve.mean(round)))?;
 			let lowest = y(curve.at(round).fold(f64::INFINITY, f64::min));
