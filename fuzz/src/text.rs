@@ -25,7 +25,7 @@ const SHORT_BUFFER_BYTES: usize = 7;
 /// The most bytes of text that a byte of a file becomes: a character of another encoding, in UTF-8.
 const GROWTH: usize = 4;
 
-/// What was read of a file: each thing with its line, and the line at which the file broke off.
+/// What was read of a file: each thing with its place, and the place at which the file broke off.
 type Found = (Vec<(u64, Result<Item, Reason>)>, Option<(u64, Reason)>);
 
 /// Lines are those between the ends of lines. What is found in mail, CSV and JSON is the same in
@@ -52,16 +52,12 @@ pub fn prepare(input: &[u8]) {
 	check_lines(&file);
 
 	let all = read(format, file.as_slice(), usize::MAX);
-	let lines = 1 + file.iter().filter(|byte| **byte == b'\n').count() as u64;
-	let mut last = 1;
-	for (line, item) in &all.0 {
-		assert!((last..=lines).contains(line), "line {line} of {lines}");
-		last = *line;
+	check_places(format, &file, &all);
+	for (_, item) in &all.0 {
 		if let Ok(content) = item.clone().and_then(Item::content) {
 			check_content(content);
 		}
 	}
-	assert!(all.1.as_ref().is_none_or(|(line, _)| (1..=lines).contains(line)));
 	let most = 1 + usize::from(place % 3);
 	assert_eq!(read(format, file.as_slice(), most).0, all.0[..most.min(all.0.len())]);
 	// Whether what is about as long as the limit is too long may hang on the pieces.
@@ -109,6 +105,23 @@ fn read(format: u8, reader: impl BufRead, most: usize) -> Found {
 		}
 	};
 	(things, ended.err())
+}
+
+/// Elements of JSON are counted; whatever else is found has its line, in their order.
+fn check_places(format: u8, file: &[u8], (things, end): &Found) {
+	let places = things.iter().map(|(place, _)| *place);
+	let end = end.as_ref().map(|(place, _)| *place);
+	if format == 3 {
+		let elements = things.len() as u64;
+		assert!(places.eq(1..=elements));
+		assert!(end.is_none_or(|place| place == elements + 1));
+	} else {
+		let lines = 1 + file.iter().filter(|byte| **byte == b'\n').count() as u64;
+		let mut places = places.chain(end);
+		let first = places.next().unwrap_or(1);
+		let last = places.try_fold(first, |last, place| (last <= place).then_some(place));
+		assert!(1 <= first && last.is_some_and(|last| last <= lines), "{last:?} of {lines} lines");
+	}
 }
 
 /// Lines of any length are as they are in the file.
