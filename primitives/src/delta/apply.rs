@@ -7,7 +7,7 @@
 //! the same on lists of increments.
 
 use super::{
-	kernel::Kernel,
+	kernel::{Kernel, MAX_SQUARES},
 	leaves::{check_weights, LeafDelta},
 	low_rank::{weighted_sums, Product},
 	sum::{Divisor, Sum, NARROW_SAMPLES},
@@ -140,11 +140,21 @@ pub(super) fn decode_leaf(increments: &mut [i32], bytes: &[u8]) -> Result<(), Er
 	})
 }
 
+/// Adds what the delta with these bytes says to what it left out of a leaf of increments, see
+/// [`super::Encoder::encode`].
+///
+/// If the bytes are refused, something may have been added already.
+pub fn put_back(left: &mut [i64], bytes: &[u8]) -> Result<(), Error> {
+	for_each_chunk(left, bytes, |chunk, left| {
+		for_each(chunk, left, |left, increment| *left = left.saturating_add(increment));
+	})
+}
+
 /// Shows `visit` each chunk of the delta with these bytes, and its part of `leaf`.
-fn for_each_chunk(
-	leaf: &mut [i32],
+fn for_each_chunk<T>(
+	leaf: &mut [T],
 	bytes: &[u8],
-	mut visit: impl FnMut(Chunk<'_>, &mut [i32]),
+	mut visit: impl FnMut(Chunk<'_>, &mut [T]),
 ) -> Result<(), Error> {
 	let mut decoder = Decoder::new(bytes, leaf.len())?;
 	let mut parts = leaf.chunks_mut(CHUNK);
@@ -286,28 +296,13 @@ fn add_chunk<S: Sum>(kernel: Kernel, sums: &mut [S], chunk: Chunk<'_>, samples: 
 	}
 }
 
-/// Increments whose squares are summed before the sums are added up.
-const SQUARES: usize = 1_024;
-
 /// The sum of the squares of `increments`, in square units.
 pub fn squared_norm(increments: &[i64]) -> u128 {
-	increments.chunks(SQUARES).fold(0u128, |sum, part| sum.saturating_add(squares_of(part)))
-}
-
-/// The sum of the squares of at most [`SQUARES`] increments. Where all of them have 32 bits, the halves of
-/// their squares are summed apart, which compilers make vector instructions of.
-fn squares_of(increments: &[i64]) -> u128 {
-	let bits = increments.iter().fold(0, |bits, increment| bits | increment.unsigned_abs());
-	if bits > u64::from(u32::MAX) {
-		return sum_of_squares(increments.iter().copied());
-	}
-	let (low, high) = increments.iter().fold((0u64, 0u64), |(low, high), increment| {
-		let size = increment.unsigned_abs() & u64::from(u32::MAX);
-		let square = size * size;
-		// 1,024 halves of 32 bits each.
-		(low + (square & u64::from(u32::MAX)), high + (square >> 32))
-	});
-	(u128::from(high) << 32) + u128::from(low)
+	let kernel = Kernel::best();
+	increments.chunks(MAX_SQUARES).fold(0u128, |sum, part| {
+		let squares = kernel.squares(part);
+		sum.saturating_add(squares.unwrap_or_else(|| sum_of_squares(part.iter().copied())))
+	})
 }
 
 /// The sum of the squares of the increments of the delta with these bytes, for a leaf of `weights`

@@ -7,7 +7,7 @@ use blyan_primitives::{
 		apply, apply_leaf, check_leaf, component_delta_root, decode_blob, encode_blob, from_wire,
 		leaf_bytes, leaf_count, leaf_squared_norm,
 		low_rank::{self, Factors, LastLeaf, LowRank, Matrix, Tensors, MAX_TENSORS},
-		max_leaf_bytes, merge, merge_deltas, merge_leaf, scale, squared_norm, to_wire,
+		max_leaf_bytes, merge, merge_deltas, merge_leaf, put_back, scale, squared_norm, to_wire,
 		weights_in_leaf, Encoder, Error, ErrorKind, Form, LeafDelta, Leaves, CHUNK, LEAF_WEIGHTS,
 		MAX_INCREMENT, MAX_LEAF_BYTES, MAX_SPARSE,
 	},
@@ -73,6 +73,9 @@ fn compress(encoder: &mut Encoder, increments: &[i64], bytes_per_chunk: u16) -> 
 	let mut bytes = Vec::new();
 	let changes = encoder.encode(&mut residual, bytes_per_chunk, &mut bytes);
 	let weights = increments.len().min(LEAF_WEIGHTS);
+	let mut whole = residual[..weights].to_vec();
+	put_back(&mut whole, &bytes).unwrap();
+	assert_eq!(whole, increments[..weights]);
 	let chunks = decode(&bytes, weights).unwrap();
 	let decoded = naive_increments(&chunks, weights);
 	Compressed { bytes, chunks, decoded, residual, changes }
@@ -766,6 +769,7 @@ fn everybody_says(bytes: &[u8], weights: usize, expected: Result<(), Error>) -> 
 	let mut leaf = vec![0; weights];
 	check_leaf(bytes, weights) == expected
 		&& leaf_squared_norm(bytes, weights).map(|_| ()) == expected
+		&& put_back(&mut vec![0; weights], bytes) == expected
 		&& apply_leaf(&mut leaf, bytes) == expected
 		&& LeafDelta::Chunks(bytes).decode(&mut leaf) == expected
 		// Few samples and many, which are summed in other numbers.

@@ -11,8 +11,9 @@
 //! increment of every weight over those that were there, zeros as well; of low rank it checks
 //! first.
 //!
-//! *Encode as rounds do* is what trainers call: chunks, the search for a low-rank delta for as many
-//! bytes, and the choice between the two. Here chunks are better, which the search finds out half-way.
+//! *Encode as rounds do* is what trainers call for each component: what is carried is added and bounded,
+//! chunks, the search for a low-rank delta for as many bytes, the choice between the two, its norm, and
+//! what is carried on. Here chunks are better, which the first vectors of the search tell.
 //! *Encode low rank as rounds do* is the same of increments of which low rank says more, so that it
 //! goes to its end, and what it found is decoded: the heavy tail, and sixteen directions with a fourth
 //! of its squares each. With the largest budget chunks say more of these as well.
@@ -27,7 +28,7 @@
 //! all given words are.
 
 use blyan_engine::{
-	delta::{keep, ComponentEncoder},
+	delta::{Carry, ComponentEncoder},
 	low_rank::{fit_within, Matrix, Tensors},
 };
 use blyan_primitives::delta::{
@@ -54,6 +55,8 @@ const GOAL_BUDGETS: usize = 2;
 /// The largest of these.
 const LARGEST_GOAL_BUDGET: u16 = BUDGETS[GOAL_BUDGETS - 1];
 const BYTES_PER_WEIGHT: f64 = 4.0;
+/// How much more than what was learned updates may say, as trainers have it.
+const CARRY: Carry = Carry { growth: 3, halvings: 0 };
 /// Directions in which a matrix moves as a whole.
 const DIRECTIONS: usize = 16;
 
@@ -210,12 +213,9 @@ fn encode_component(increments: &[i32], kind: DeltaKind, budget: u16) -> Speed {
 	let mut encoder = ComponentEncoder::new();
 	let work = || {
 		let mut rest = rest.borrow_mut();
-		for (rest, increment) in rest.iter_mut().zip(increments) {
-			*rest = rest.saturating_add(i64::from(*increment));
-		}
-		let encoded = encoder.encode(&tensors, &mut rest, budget);
-		let encoded = encoded.expect("there is an increment for each weight");
-		keep(&mut rest);
+		let encoded = encoder.encode_within(&tensors, increments, &mut rest, budget, CARRY);
+		let (encoded, is_whole) = encoded.expect("there is an increment for each weight");
+		assert!(is_whole, "nothing waits");
 		assert!(encoded.kind == kind || budget > LARGEST_GOAL_BUDGET, "the other kind is better");
 		black_box(encoded);
 	};

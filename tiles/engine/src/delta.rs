@@ -25,7 +25,7 @@
 //! An update need not change every component. In the merge of a component that it does not change
 //! it counts with its samples and with increments of zero.
 
-use crate::{container::Kind, layout::Layout, low_rank, weights::Weights, Error, Result};
+use crate::{container::Kind, layout::Layout, low_rank, vectors, weights::Weights, Error, Result};
 use blyan_primitives::{
 	delta::{
 		self, component_delta_root, decode_blob, encode_blob, leaf_count, low_rank::Tensors,
@@ -35,7 +35,8 @@ use blyan_primitives::{
 	update::{ComponentDelta, DeltaKind},
 	H256,
 };
-use std::path::Path;
+use pulp::{Simd, WithSimd};
+use std::{mem, path::Path};
 
 /// Of what a delta leaves out, the next one does not carry one part in so many: what was left out in
 /// many rounds is out of date. What an update does not even try to carry ([`encode_within`]) stays whole.
@@ -48,6 +49,13 @@ pub const LOW_RANK_LEAVES: (u128, u128) = (3, 5);
 
 /// Bytes of a length in a blob.
 const LENGTH_BYTES: usize = 4;
+/// Sizes below it are far from the limits of an `i64`.
+const FAR: u64 = 1 << 62;
+/// So many that the quotient of any number of 32 bits by [`DROPS`] is that of its product with one part in
+/// [`DROPS`] of them, rounded up.
+const PARTS: u64 = 1 << 37;
+/// Increments that are widened at once.
+const BLOCK: usize = 1_024;
 /// Halvings after which nothing of a residual is carried.
 const ALL_HALVINGS: u32 = 63;
 /// The file of a residual.
@@ -176,10 +184,53 @@ pub struct Encoded {
 	pub squared_error: u128,
 }
 
+impl Encoded {
+	/// The sum of the squares of what it says, in square units, of a component with these tensors.
+	fn squared_norm(&self, tensors: &Tensors) -> u128 {
+		let made = "it was made by encoding";
+		let leaves = Leaves::open(form(self.kind, tensors), &self.leaves).expect(made);
+		let parts = (0..leaf_count(tensors.weights())).filter_map(|leaf| leaves.leaf(leaf));
+		let norms = parts.enumerate().map(|(leaf, part)| {
+			part.squared_norm(weights_in_leaf(tensors.weights(), leaf)).expect(made)
+		});
+		norms.fold(0, u128::saturating_add)
+	}
+}
+
 /// What the next update should carry of what this one leaves out of each weight: all but one part in
 /// [`DROPS`].
 pub fn keep(left: &mut [i64]) {
-	left.iter_mut().for_each(|left| *left -= *left / DROPS);
+	vectors::run(Keep(left));
+}
+
+/// [`keep`], a type, so that it is compiled for vector instructions.
+struct Keep<'a>(&'a mut [i64]);
+
+impl WithSimd for Keep<'_> {
+	type Output = ();
+
+	#[inline(always)]
+	fn with_simd<S: Simd>(self, _: S) {
+		for block in self.0.chunks_mut(BLOCK) {
+			if sizes(block) > u64::from(u32::MAX) {
+				block.iter_mut().for_each(|left| *left -= *left / DROPS);
+				continue;
+			}
+			for left in block {
+				let sign = *left >> 63;
+				// The quotient of a size of 32 bits is that of a product, which is a vector instruction.
+				let size = (*left ^ sign).wrapping_sub(sign) as u64 & u64::from(u32::MAX);
+				let dropped = (size.wrapping_mul(PARTS / DROPS as u64 + 1) / PARTS) as i64;
+				*left = left.wrapping_sub((dropped ^ sign).wrapping_sub(sign));
+			}
+		}
+	}
+}
+
+/// A number that is at least as large as each size, and has no more bits than the largest.
+#[inline(always)]
+fn sizes(block: &[i64]) -> u64 {
+	block.iter().fold(0, |sizes, number| sizes | number.unsigned_abs())
 }
 
 /// Compresses increments, and what was left out before, to at most `bytes_per_chunk` bytes for each
@@ -219,7 +270,7 @@ pub fn encode_within(
 	let mut encoder = ComponentEncoder::new();
 	let deltas = encode_with(increments, residual, |tensors, increments, rest| {
 		let (encoded, is_whole) =
-			component_within(&mut encoder, tensors, increments, rest, bytes_per_chunk, carry)?;
+			encoder.encode_within(tensors, increments, rest, bytes_per_chunk, carry)?;
 		in_part += usize::from(!is_whole);
 		Ok(encoded)
 	})?;
@@ -262,43 +313,27 @@ fn encode_with(
 
 /// Adds increments to what was left out before.
 fn add(rest: &mut [i64], increments: &[i32]) {
-	for (rest, increment) in rest.iter_mut().zip(increments) {
-		*rest = rest.saturating_add(i64::from(*increment));
-	}
+	vectors::run(Add(rest, increments));
 }
 
-/// One component of [`encode_within`], and whether it carries the whole residual.
-fn component_within(
-	encoder: &mut ComponentEncoder,
-	tensors: &Tensors,
-	increments: &[i32],
-	rest: &mut [i64],
-	bytes_per_chunk: u16,
-	carry: Carry,
-) -> Result<(Encoded, bool)> {
-	let most = squared_bound(increments, carry.growth);
-	let mut halved = carry.halvings;
-	loop {
-		let mut wanted: Vec<i64> = rest.iter().map(|rest| part(*rest, halved)).collect();
-		add(&mut wanted, increments);
-		let mut left = wanted.clone();
-		let encoded = encoder.encode(tensors, &mut left, bytes_per_chunk)?;
-		let pairs = wanted.iter().zip(&left);
-		let said: Vec<i64> = pairs.map(|(wanted, left)| wanted.saturating_sub(*left)).collect();
-		let squared = delta::squared_norm(&said);
-		if squared > most && halved < ALL_HALVINGS {
-			halved = halved.saturating_add(halvings(squared, most));
-			continue;
+/// [`add`], a type, so that it is compiled for vector instructions.
+struct Add<'a>(&'a mut [i64], &'a [i32]);
+
+impl WithSimd for Add<'_> {
+	type Output = ();
+
+	#[inline(always)]
+	fn with_simd<S: Simd>(self, _: S) {
+		for (rest, increments) in self.0.chunks_mut(BLOCK).zip(self.1.chunks(BLOCK)) {
+			let is_far = sizes(rest) < FAR;
+			let pairs = rest.iter_mut().zip(increments);
+			// Far from its limits a sum need not saturate, and is one vector instruction.
+			if is_far {
+				pairs.for_each(|(rest, inc)| *rest = rest.wrapping_add(i64::from(*inc)));
+			} else {
+				pairs.for_each(|(rest, inc)| *rest = rest.saturating_add(i64::from(*inc)));
+			}
 		}
-		let mut is_whole = true;
-		keep(&mut left);
-		for (rest, left) in rest.iter_mut().zip(left) {
-			// A part is never larger than the whole, and has its sign.
-			let waits = *rest - part(*rest, halved);
-			is_whole &= waits == 0;
-			*rest = waits.saturating_add(left);
-		}
-		return Ok((encoded, is_whole));
 	}
 }
 
@@ -308,7 +343,9 @@ fn part(rest: i64, halvings: u32) -> i64 {
 	if halvings >= ALL_HALVINGS {
 		return 0;
 	}
-	rest / (1i64 << halvings)
+	// A shift rounds down, so negative ones are raised before it: divisions take their time.
+	let raised = rest + ((rest >> 63) & ((1 << halvings) - 1));
+	raised >> halvings
 }
 
 /// How often to halve something whose squared norm is above `most`, at least once: each time a
@@ -320,23 +357,40 @@ pub fn halvings(squared: u128, most: u128) -> u32 {
 
 /// The square of `growth` times the norm of increments, in square units.
 pub fn squared_bound(increments: &[i32], growth: u32) -> u128 {
-	let squares = increments.iter().map(|increment| u128::from(increment.unsigned_abs()).pow(2));
+	grown(squares_of(increments), growth)
+}
+
+/// The squares of what is `growth` times as long.
+fn grown(squares: u128, growth: u32) -> u128 {
 	// Below 2^91 for the largest component there may be; a growth that saturates bounds nothing.
-	squares.sum::<u128>().saturating_mul(u128::from(growth).pow(2))
+	squares.saturating_mul(u128::from(growth).pow(2))
+}
+
+/// The sum of the squares of increments, in square units.
+fn squares_of(increments: &[i32]) -> u128 {
+	let mut wide = [0; BLOCK];
+	let squares = increments.chunks(BLOCK).map(|block| {
+		for (wide, increment) in wide.iter_mut().zip(block) {
+			*wide = i64::from(*increment);
+		}
+		delta::squared_norm(&wide[..block.len()])
+	});
+	squares.sum()
 }
 
 /// Compresses what components have learned.
 ///
-/// It holds nothing but memory that is used again for the next component, up to 12 bytes for each
+/// It holds nothing but memory that is used again for the next component, up to 20 bytes for each
 /// weight of the largest: what comes out depends on nothing but what goes in.
 #[derive(Debug, Default)]
 pub struct ComponentEncoder {
 	chunks: Encoder,
-	/// What is to be said, while chunks take it out of where it came from; then what low rank leaves
-	/// out.
+	/// What is to be said, if low rank may say it; then what low rank leaves out.
 	wanted: Vec<i64>,
 	/// What is to be said as numbers in which low rank is looked for.
 	values: Vec<f32>,
+	/// What is left out by a delta that may be refused.
+	left: Vec<i64>,
 }
 
 impl ComponentEncoder {
@@ -354,7 +408,68 @@ impl ComponentEncoder {
 		rest: &mut [i64],
 		bytes_per_chunk: u16,
 	) -> Result<Encoded> {
-		self.choose(tensors, rest, bytes_per_chunk, LOW_RANK_LEAVES)
+		self.choose(tensors, rest, bytes_per_chunk, LOW_RANK_LEAVES, |_, _| {})
+	}
+
+	/// The same of increments, and of as much of what was left out before, `rest`, as `carry` permits,
+	/// see [`encode_within`]. What is left out, as far as it is kept, and what waits takes its place.
+	/// Returns as well whether nothing waits.
+	pub fn encode_within(
+		&mut self,
+		tensors: &Tensors,
+		increments: &[i32],
+		rest: &mut [i64],
+		bytes_per_chunk: u16,
+		carry: Carry,
+	) -> Result<(Encoded, bool)> {
+		let mut halved = carry.halvings.min(ALL_HALVINGS);
+		let mut left = mem::take(&mut self.left);
+		left.resize(rest.len(), 0);
+		loop {
+			let mut squares = 0u128;
+			let encoded = self.choose(
+				tensors,
+				&mut left,
+				bytes_per_chunk,
+				LOW_RANK_LEAVES,
+				|place, left| {
+					let start = place * LEAF_WEIGHTS;
+					let (rest, increments) = (&rest[start..], &increments[start..][..left.len()]);
+					let blocks = left.chunks_mut(BLOCK).zip(rest.chunks(BLOCK));
+					for ((left, rest), increments) in blocks.zip(increments.chunks(BLOCK)) {
+						left.copy_from_slice(&rest[..left.len()]);
+						// Most often the whole is carried.
+						if halved > 0 {
+							left.iter_mut().for_each(|left| *left = part(*left, halved));
+						}
+						add(left, increments);
+					}
+					squares = squares.saturating_add(squares_of(increments));
+				},
+			)?;
+			let (squared, most) = (encoded.squared_norm(tensors), grown(squares, carry.growth));
+			if squared > most && halved < ALL_HALVINGS {
+				halved = halved.saturating_add(halvings(squared, most)).min(ALL_HALVINGS);
+				continue;
+			}
+			let mut is_whole = true;
+			for (rest, left) in rest.chunks_mut(BLOCK).zip(left.chunks_mut(BLOCK)) {
+				if halved == 0 {
+					rest.copy_from_slice(left);
+					keep(rest);
+					continue;
+				}
+				keep(left);
+				for (rest, left) in rest.iter_mut().zip(left) {
+					// A part is never larger than the whole, and has its sign.
+					let waits = *rest - part(*rest, halved);
+					is_whole &= waits == 0;
+					*rest = waits.saturating_add(*left);
+				}
+			}
+			self.left = left;
+			return Ok((encoded, is_whole));
+		}
 	}
 
 	/// The same with the kind that leaves the smaller squared error: for whoever sends nothing after
@@ -365,47 +480,77 @@ impl ComponentEncoder {
 		rest: &mut [i64],
 		bytes_per_chunk: u16,
 	) -> Result<Encoded> {
-		self.choose(tensors, rest, bytes_per_chunk, (1, 1))
+		self.choose(tensors, rest, bytes_per_chunk, (1, 1), |_, _| {})
 	}
 
-	/// The same with low rank if it leaves less than chunks, and at most a part of the squares.
+	/// The same with low rank if it leaves less than chunks, and at most a part of the squares. Before each
+	/// leaf is read, `write` may write what is to be said over it.
 	fn choose(
 		&mut self,
 		tensors: &Tensors,
 		rest: &mut [i64],
 		bytes_per_chunk: u16,
 		(part, parts): (u128, u128),
+		mut write: impl FnMut(usize, &mut [i64]),
 	) -> Result<Encoded> {
-		self.wanted.clear();
-		self.wanted.extend_from_slice(rest);
-		let chunks = self.in_chunks(rest, bytes_per_chunk);
-		if chunks.squared_error == 0 {
-			return Ok(chunks);
+		let Self { chunks, wanted, values, .. } = self;
+		values.clear();
+		let mut squares = 0u128;
+		let in_chunks = encode_leaves(chunks, rest, bytes_per_chunk, |place, leaf| {
+			write(place, leaf);
+			low_rank::add_floats(values, leaf);
+			squares = squares.saturating_add(delta::squared_norm(leaf));
+		});
+		if in_chunks.squared_error == 0 {
+			return Ok(in_chunks);
 		}
 		let bytes = rest.len().div_ceil(CHUNK) * usize::from(bytes_per_chunk);
-		let Self { wanted, values, .. } = self;
-		let most = (delta::squared_norm(wanted) / parts).saturating_mul(part);
-		let below = chunks.squared_error.min(most.saturating_add(1));
-		let found = low_rank::fit_below(tensors, wanted, bytes, below, values)?;
-		let Some(low_rank::Found { fitted, leaves, changes }) = found else { return Ok(chunks) };
-		rest.copy_from_slice(wanted);
+		let most = (squares / parts).saturating_mul(part);
+		let below = in_chunks.squared_error.min(most.saturating_add(1));
+		let sought = low_rank::Wanted { values, squares };
+		let found = low_rank::fit_below(tensors, sought, bytes, below, || {
+			let mut wanted = mem::take(wanted);
+			wanted.clear();
+			wanted.extend_from_slice(rest);
+			for (wanted, bytes) in wanted.chunks_mut(LEAF_WEIGHTS).zip(&in_chunks.leaves) {
+				delta::put_back(wanted, bytes).expect("the encoder's bytes decode");
+			}
+			wanted
+		})?;
+		let Some(low_rank::Found { fitted, leaves, changes, left }) = found else {
+			return Ok(in_chunks);
+		};
+		rest.copy_from_slice(&left);
+		*wanted = left;
 		let (ranks, squared_error) = (fitted.ranks(), fitted.squared_error);
 		Ok(Encoded { kind: DeltaKind::LowRank, leaves, changes, ranks, squared_error })
 	}
 
 	/// The same in chunks alone.
 	pub fn in_chunks(&mut self, rest: &mut [i64], bytes_per_chunk: u16) -> Encoded {
-		let mut leaves = Vec::with_capacity(leaf_count(rest.len()));
-		let (mut changes, mut squared_error) = (0, 0u128);
-		for rest in rest.chunks_mut(LEAF_WEIGHTS) {
-			let chunks = rest.len().div_ceil(CHUNK);
-			let mut bytes = Vec::with_capacity(chunks * usize::from(bytes_per_chunk));
-			changes += self.chunks.encode(rest, bytes_per_chunk, &mut bytes);
-			squared_error = squared_error.saturating_add(delta::squared_norm(rest));
-			leaves.push(bytes);
-		}
-		Encoded { kind: DeltaKind::Chunks, leaves, changes, ranks: Vec::new(), squared_error }
+		encode_leaves(&mut self.chunks, rest, bytes_per_chunk, |_, _| {})
 	}
+}
+
+/// Compresses one component in chunks. Shows `visit` each leaf, and its place, before that: then it is in
+/// the cache.
+fn encode_leaves(
+	encoder: &mut Encoder,
+	rest: &mut [i64],
+	bytes_per_chunk: u16,
+	mut visit: impl FnMut(usize, &mut [i64]),
+) -> Encoded {
+	let mut leaves = Vec::with_capacity(leaf_count(rest.len()));
+	let (mut changes, mut squared_error) = (0, 0u128);
+	for (place, rest) in rest.chunks_mut(LEAF_WEIGHTS).enumerate() {
+		visit(place, rest);
+		let chunks = rest.len().div_ceil(CHUNK);
+		let mut bytes = Vec::with_capacity(chunks * usize::from(bytes_per_chunk));
+		changes += encoder.encode(rest, bytes_per_chunk, &mut bytes);
+		squared_error = squared_error.saturating_add(delta::squared_norm(rest));
+		leaves.push(bytes);
+	}
+	Encoded { kind: DeltaKind::Chunks, leaves, changes, ranks: Vec::new(), squared_error }
 }
 
 /// Packs deltas for transport. Give them in ascending order of component.

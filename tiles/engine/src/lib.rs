@@ -95,6 +95,7 @@ pub mod product;
 pub mod recipe;
 mod routing;
 pub mod state;
+mod vectors;
 pub mod weights;
 
 pub use batch::Batch;

@@ -51,11 +51,12 @@
 
 mod singular;
 
-use crate::{Error, Result};
+use crate::{vectors, Error, Result};
 use blyan_primitives::delta::{
 	low_rank::{Factors, LowRank},
 	squared_norm, Form, LeafDelta, Leaves, LEAF_WEIGHTS, MAX_INCREMENT,
 };
+use pulp::{Simd, WithSimd};
 use singular::{wide_dot, Decomposition, Subspace, Vectors};
 
 /// Where the tensors of a component lie.
@@ -77,6 +78,8 @@ const MOST_BETTER: f64 = 4.0;
 const LEAST_PART: f64 = 1e-9;
 /// Below it, powers of two lose bits; increments are whole numbers and far above it.
 const LEAST_EXPONENT: i8 = -100;
+/// Increments that are made numbers at once.
+const BLOCK: usize = 64;
 /// The largest value of a factor.
 const LARGEST_VALUE: f32 = 127.0;
 
@@ -114,10 +117,11 @@ pub fn fit(tensors: &Tensors, increments: &[i64], ranks: &[usize]) -> Result<Fit
 		return Err(Error::Rank { rank: *rank, most: matrix.max_rank() });
 	}
 	let mut values = Vec::new();
-	to_floats(increments, &mut values);
-	let thin = pairs.map(|(matrix, rank)| Sought::new(matrix, &values, *rank).decompose(&values));
-	let thin: Vec<Thin> = thin.collect();
-	Ok(assemble(tensors, &mut increments.to_vec(), &thin, ranks).fitted)
+	add_floats(&mut values, increments);
+	let sought = pairs.map(|(matrix, rank)| Sought::begin(matrix, &values, *rank));
+	let thin: Vec<Thin> =
+		sought.map(|sought| sought.complete(&values).decompose(&values)).collect();
+	Ok(assemble(tensors, increments.to_vec(), &thin, ranks).fitted)
 }
 
 /// The delta that leaves the least out of `increments` in at most `bytes` bytes, all its leaves
@@ -126,8 +130,11 @@ pub fn fit(tensors: &Tensors, increments: &[i64], ranks: &[usize]) -> Result<Fit
 /// Takes about `3 · (rank + 8) · rows · cols` multiplications for each tensor, with the largest
 /// rank that fits the bytes and is at most 64.
 pub fn fit_within(tensors: &Tensors, increments: &[i64], bytes: usize) -> Result<Option<Fitted>> {
-	let (mut left, mut values) = (increments.to_vec(), Vec::new());
-	let found = fit_below(tensors, &mut left, bytes, u128::MAX, &mut values)?;
+	check(tensors, increments)?;
+	let mut values = Vec::new();
+	add_floats(&mut values, increments);
+	let wanted = Wanted { values: &values, squares: squared_norm(increments) };
+	let found = fit_below(tensors, wanted, bytes, u128::MAX, || increments.to_vec())?;
 	Ok(found.map(|found| found.fitted))
 }
 
@@ -138,65 +145,99 @@ pub(crate) struct Found {
 	pub(crate) leaves: Vec<Vec<u8>>,
 	/// How many weights it moves.
 	pub(crate) changes: usize,
+	/// What it leaves out.
+	pub(crate) left: Vec<i64>,
 }
 
-/// What [`fit_within`] finds, if it leaves out less than `squared_error`; then what it leaves out is
-/// in `left`, which had the increments. If it finds nothing, what is in `left` is unknown.
+/// What a low-rank delta is looked for in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+	/// The increments, by [`add_floats`].
+	pub(crate) values: &'a [f32],
+	/// The sum of their squares.
+	pub(crate) squares: u128,
+}
+
+/// What [`fit_within`] finds, if it leaves out less than `squared_error`. The increments themselves are
+/// asked for only when it is nearly certain that something is found.
 ///
 /// Gives up as soon as it is nearly certain that nothing is found: where the singular vectors that
-/// are found first would have to become several times as good as they are, and where even exact
-/// factors would clearly leave out as much. `values` is memory for as many numbers as there are
-/// increments, which whoever calls it again saves.
+/// are found first, some of them and then all, would have to become several times as good as they
+/// are, and where even exact factors would clearly leave out as much.
 pub(crate) fn fit_below(
 	tensors: &Tensors,
-	left: &mut [i64],
+	wanted: Wanted<'_>,
 	bytes: usize,
 	squared_error: u128,
-	values: &mut Vec<f32>,
+	increments: impl FnOnce() -> Vec<i64>,
 ) -> Result<Option<Found>> {
-	check(tensors, left)?;
+	check(tensors, wanted.values)?;
 	let Some(room) = bytes.checked_sub(tensors.delta_bytes(&[])) else { return Ok(None) };
-	to_floats(left, values);
+	let values = wanted.values;
+	let whole = wanted.squares as f64 * (1.0 - SQUARES_OFF);
+	let leaves_less = |kept: f64| whole - kept < squared_error as f64;
+	let promised = |sought: &[Sought]| sought.iter().map(Sought::promised).sum();
 	let alone = |matrix: &Matrix| room.saturating_sub(EXPONENT_BYTES) / matrix.rank_bytes();
 	let most = |matrix: &Matrix| alone(matrix).min(matrix.max_rank()).min(MAX_FITTED_RANK);
 	let matrices = tensors.matrices().iter();
-	let sought: Vec<Sought> =
-		matrices.map(|matrix| Sought::new(matrix, values, most(matrix))).collect();
-	// What is cut off by clamping is left out in any case.
-	let whole = wide_dot(values, values) * (1.0 - SQUARES_OFF);
-	let promised: f64 = sought.iter().map(|sought| sought.promised).sum();
-	if whole - promised >= squared_error as f64 {
+	let mut sought: Vec<Sought> =
+		matrices.map(|matrix| Sought::begin(matrix, values, most(matrix))).collect();
+	if !leaves_less(promised(&sought)) {
 		return Ok(None);
 	}
-	let thin: Vec<Thin> = sought.iter().map(|sought| sought.decompose(values)).collect();
+	sought = sought.into_iter().map(|sought| sought.complete(values)).collect();
+	if !leaves_less(promised(&sought)) {
+		return Ok(None);
+	}
+	let thin: Vec<Thin> = sought.into_iter().map(|sought| sought.decompose(values)).collect();
 	let ranks = choose_ranks(&thin, room);
 	if ranks.iter().all(|rank| *rank == 0) {
 		return Ok(None);
 	}
 	let kept = thin.iter().zip(&ranks).flat_map(|(thin, rank)| &thin.vectors.squares[..*rank]);
-	if whole - kept.sum::<f64>() >= squared_error as f64 {
+	if !leaves_less(kept.sum()) {
 		return Ok(None);
 	}
-	let found = assemble(tensors, left, &thin, &ranks);
+	let found = assemble(tensors, increments(), &thin, &ranks);
 	Ok((found.fitted.squared_error < squared_error).then_some(found))
 }
 
-fn check(tensors: &Tensors, increments: &[i64]) -> Result<()> {
+fn check<T>(tensors: &Tensors, increments: &[T]) -> Result<()> {
 	match increments.len() == tensors.weights() {
 		true => Ok(()),
 		false => Err(Error::Matrix { weights: increments.len() as u64 }),
 	}
 }
 
-/// Increments as far as deltas can say them, up to rounding.
-fn to_floats(increments: &[i64], values: &mut Vec<f32>) {
-	values.clear();
-	values.extend(
-		increments
-			.iter()
-			.map(|inc| inc.clamp(&-MAX_INCREMENT, &MAX_INCREMENT))
-			.map(|inc| *inc as f32),
-	);
+/// Appends increments as numbers, as far as deltas can say them, up to rounding.
+pub(crate) fn add_floats(values: &mut Vec<f32>, increments: &[i64]) {
+	vectors::run(AddFloats { values, increments });
+}
+
+/// [`add_floats`], a type, so that it is compiled for vector instructions.
+struct AddFloats<'a> {
+	values: &'a mut Vec<f32>,
+	increments: &'a [i64],
+}
+
+impl WithSimd for AddFloats<'_> {
+	type Output = ();
+
+	#[inline(always)]
+	fn with_simd<S: Simd>(self, _: S) {
+		let Self { values, increments } = self;
+		values.reserve(increments.len());
+		for block in increments.chunks(BLOCK) {
+			// Numbers of 32 bits are made floats by a vector instruction, longer ones are not.
+			let beyond = block.iter().fold(0, |bits, inc| bits | (*inc ^ i64::from(*inc as i32)));
+			if beyond == 0 {
+				values.extend(block.iter().map(|inc| *inc as i32 as f32));
+			} else {
+				let clamped = block.iter().map(|inc| inc.clamp(&-MAX_INCREMENT, &MAX_INCREMENT));
+				values.extend(clamped.map(|inc| *inc as f32));
+			}
+		}
+	}
 }
 
 /// How many ranks each tensor gets if all of them together may take `room` bytes.
@@ -221,7 +262,7 @@ fn choose_ranks(thin: &[Thin], mut room: usize) -> Vec<usize> {
 
 /// Rounds the first `ranks` vectors of each tensor to 8 bits, takes what they say out of `left`, and
 /// counts what that leaves there.
-fn assemble(tensors: &Tensors, left: &mut [i64], thin: &[Thin], ranks: &[usize]) -> Found {
+fn assemble(tensors: &Tensors, mut left: Vec<i64>, thin: &[Thin], ranks: &[usize]) -> Found {
 	let of_tensor = |(thin, rank): (&Thin, &usize)| (*rank > 0).then(|| thin.factors(*rank));
 	let delta = LowRank { factors: thin.iter().zip(ranks).map(of_tensor).collect() };
 	let leaves =
@@ -234,7 +275,7 @@ fn assemble(tensors: &Tensors, left: &mut [i64], thin: &[Thin], ranks: &[usize])
 		}
 		squared_error = squared_error.saturating_add(squared_norm(left));
 	}
-	Found { fitted: Fitted { delta, squared_error }, leaves, changes }
+	Found { fitted: Fitted { delta, squared_error }, leaves, changes, left }
 }
 
 /// A tensor whose largest singular vectors are looked for.
@@ -243,29 +284,38 @@ struct Sought<'a> {
 	rank: usize,
 	/// What they nearly span; none if none is looked for, or the tensor is a row.
 	subspace: Option<Subspace>,
-	/// So many of its squares a delta may keep; most likely fewer.
-	promised: f64,
+	/// The squares of a row.
+	squares: f64,
 }
 
 impl<'a> Sought<'a> {
 	/// The `rank` largest, of a matrix of the component that has these values.
-	fn new(matrix: &'a Matrix, values: &[f32], rank: usize) -> Self {
+	fn begin(matrix: &'a Matrix, values: &[f32], rank: usize) -> Self {
 		let values = inside(matrix, values);
-		let find = || Subspace::find(values, matrix.rows, rank);
-		let subspace = (rank > 0 && matrix.rows > 1).then(find);
-		let promised = match &subspace {
-			Some(subspace) => subspace.squares * MOST_BETTER,
-			None if rank > 0 => wide_dot(values, values),
-			None => 0.0,
-		};
-		Self { matrix, rank, subspace, promised }
+		let is_row = matrix.rows == 1;
+		let subspace = (rank > 0 && !is_row).then(|| Subspace::begin(values, matrix.rows, rank));
+		let squares = if rank > 0 && is_row { wide_dot(values, values) } else { 0.0 };
+		Self { matrix, rank, subspace, squares }
+	}
+
+	/// So many of its squares a delta may keep, as far as has been looked; most likely fewer.
+	fn promised(&self) -> f64 {
+		self.subspace.as_ref().map_or(self.squares, |subspace| subspace.squares * MOST_BETTER)
+	}
+
+	/// With all of the subspace, of the component that it was begun with.
+	fn complete(mut self, values: &[f32]) -> Self {
+		if let Some(subspace) = &mut self.subspace {
+			subspace.complete(inside(self.matrix, values));
+		}
+		self
 	}
 
 	/// The vectors, of the component that they were looked for in.
-	fn decompose(&self, values: &[f32]) -> Thin {
+	fn decompose(self, values: &[f32]) -> Thin {
 		let values = inside(self.matrix, values);
-		let vectors = match &self.subspace {
-			Some(subspace) => subspace.decompose(values, self.matrix.rows, self.rank),
+		let vectors = match self.subspace {
+			Some(subspace) => subspace.decompose(values, self.rank),
 			None if self.rank > 0 => Decomposition::of_row(values.to_vec()),
 			None => Decomposition::default(),
 		};
@@ -356,6 +406,24 @@ mod tests {
 	/// The increments that a delta stands for.
 	fn said(tensors: &Tensors, fitted: &Fitted) -> Vec<i64> {
 		fitted.delta.increments(tensors).unwrap()
+	}
+
+	fn floats(increments: &[i64]) -> Vec<f32> {
+		let mut values = Vec::new();
+		add_floats(&mut values, increments);
+		values
+	}
+
+	/// What is found below a squared error.
+	fn below(
+		tensors: &Tensors,
+		increments: &[i64],
+		bytes: usize,
+		squared_error: u128,
+	) -> Option<Found> {
+		let values = floats(increments);
+		let wanted = Wanted { values: &values, squares: energy(increments) };
+		fit_below(tensors, wanted, bytes, squared_error, || increments.to_vec()).unwrap()
 	}
 
 	fn energy(increments: &[i64]) -> u128 {
@@ -539,15 +607,40 @@ mod tests {
 		assert_eq!(fit_within(&tensors, &nothing, 1_000).unwrap(), None);
 	}
 
+	proptest! {
+		#[test]
+		fn numbers_are_the_nearest_to_increments(
+			before in 0usize..3,
+			increments in prop::collection::vec(
+				prop_oneof![
+					-1_000i64..=1_000,
+					any::<i32>().prop_map(i64::from),
+					(-2i64..=2).prop_map(|more| i64::from(i32::MAX) + more),
+					(-2i64..=2).prop_map(|more| i64::from(i32::MIN) + more),
+					-MAX_INCREMENT..=MAX_INCREMENT,
+					any::<i64>(),
+				],
+				0..3 * BLOCK,
+			),
+		) {
+			let mut values = vec![7.0; before];
+			add_floats(&mut values, &increments);
+			prop_assert_eq!(&values[..before], &vec![7.0; before]);
+			let expected = increments.iter().map(|increment| {
+				(*increment).clamp(-MAX_INCREMENT, MAX_INCREMENT) as f32
+			});
+			prop_assert_eq!(&values[before..], &expected.collect::<Vec<f32>>());
+		}
+	}
+
 	#[test]
 	fn exact_factors_are_found_below_any_error() {
 		for side in [2, 3, 5, 7] {
 			let tensors = several(&[(side, side)], 0);
 			let wanted = vec![1 << 20; side * side];
-			let mut left = wanted.clone();
-			let found = fit_below(&tensors, &mut left, 100, 1, &mut Vec::new()).unwrap();
-			assert_eq!(found.map(|found| found.fitted.squared_error), Some(0), "{side}");
-			assert_eq!(left, vec![0; side * side]);
+			let found = below(&tensors, &wanted, 100, 1).expect("it is of rank 1");
+			assert_eq!(found.fitted.squared_error, 0, "{side}");
+			assert_eq!(found.left, vec![0; side * side]);
 		}
 	}
 
@@ -558,13 +651,7 @@ mod tests {
 		wanted[1] = -77;
 		let tensors = alone(&matrix);
 		let fitted = fit_within(&tensors, &wanted, 150).unwrap().unwrap();
-		// Memory that was used before for something else.
-		let mut values = vec![7.0; 9];
-		let mut left = Vec::new();
-		let mut below = |squared_error| {
-			left.clone_from(&wanted);
-			fit_below(&tensors, &mut left, 150, squared_error, &mut values).unwrap()
-		};
+		let below = |squared_error| below(&tensors, &wanted, 150, squared_error);
 		assert_eq!(below(fitted.squared_error), None);
 		assert_eq!(below(fitted.squared_error / 2), None);
 		assert_eq!(below(0), None);
@@ -574,7 +661,7 @@ mod tests {
 		let said = said(&tensors, &fitted);
 		assert_eq!(found.changes, said.iter().filter(|said| **said != 0).count());
 		let rest: Vec<i64> = wanted.iter().zip(&said).map(|(wanted, said)| wanted - said).collect();
-		assert_eq!(left, rest);
+		assert_eq!(found.left, rest);
 	}
 
 	#[test]
@@ -582,19 +669,19 @@ mod tests {
 		let (matrix, rank) = (matrix(0, 256, 256, 0), 8);
 		let noise: Vec<i64> =
 			numbers(5, matrix.weights).iter().map(|number| (number * 1e6) as i64).collect();
-		let (mut values, half) = (Vec::new(), energy(&noise) / 2);
-		to_floats(&noise, &mut values);
-		let sought = Sought::new(&matrix, &values, rank);
-		assert!(sought.promised < half as f64, "{} of {half}", sought.promised);
-		let thin = sought.decompose(&values);
-		let found: f64 = thin.vectors.squares.iter().sum();
-		assert!(found <= sought.promised, "{found}");
+		let (values, half) = (floats(&noise), energy(&noise) / 2);
+		let sought = Sought::begin(&matrix, &values, rank);
+		let first = sought.promised();
+		let sought = sought.complete(&values);
+		let promised = sought.promised();
+		// The first vectors tell what all do.
+		assert!((0.8..1.25).contains(&(first / promised)), "{first}, {promised}");
+		assert!(promised < half as f64, "{promised} of {half}");
+		let found: f64 = sought.decompose(&values).vectors.squares.iter().sum();
+		assert!(found <= promised, "{found}");
 		let tensors = alone(&matrix);
 		let bytes = tensors.delta_bytes(&[rank]);
-		let below = |wanted: &[i64], limit| {
-			let mut left = wanted.to_vec();
-			fit_below(&tensors, &mut left, bytes, limit, &mut Vec::new()).unwrap()
-		};
+		let below = |wanted: &[i64], limit| below(&tensors, wanted, bytes, limit);
 		assert_eq!(below(&noise, half), None);
 		// Noise with some directions that have two fifths of all squares.
 		let spike = of_rank(&matrix, rank, 5e5, 7);

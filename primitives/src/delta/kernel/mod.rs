@@ -1,4 +1,5 @@
-//! The loops in which merging takes its time: products of factors, sums weighted by samples, means.
+//! The loops in which merging takes its time: products of factors, sums weighted by samples, means;
+//! and squares, which encoding sums for each way there is.
 //!
 //! Each is here once in plain Rust, for every machine and for WASM, and for processors that have
 //! them again in vector instructions (`x86.rs`). All give the same integers.
@@ -15,6 +16,9 @@ pub const ROWS: usize = 4;
 
 /// Columns of a right factor that are multiplied at once: a block.
 pub const COLUMNS: usize = 64;
+
+/// Increments whose squares are summed at once.
+pub const MAX_SQUARES: usize = 1_024;
 
 /// Ranks that are multiplied at once.
 const RANKS: usize = 4;
@@ -190,6 +194,31 @@ impl Kernel {
 			Self::Vectors(vectors) => vectors.add_means(weights, sums, divisor),
 		}
 	}
+
+	/// The sum of the squares of at most [`MAX_SQUARES`] increments; none if one of them has a size of
+	/// more than 32 bits.
+	pub fn squares(self, increments: &[i64]) -> Option<u128> {
+		match self {
+			Self::Portable => squares(increments),
+			#[cfg(all(target_arch = "x86_64", feature = "std"))]
+			Self::Vectors(vectors) => vectors.squares(increments),
+		}
+	}
+}
+
+#[inline(always)]
+fn squares(increments: &[i64]) -> Option<u128> {
+	// Of squares of 32 bits the halves are summed apart, which compilers make vector instructions of.
+	let lower = u64::from(u32::MAX);
+	let (mut bits, mut low, mut high) = (0u64, 0u64, 0u64);
+	for increment in increments {
+		let size = increment.unsigned_abs();
+		bits |= size;
+		let square = (size & lower).wrapping_mul(size & lower);
+		low = low.wrapping_add(square & lower);
+		high = high.wrapping_add(square >> 32);
+	}
+	(bits <= lower).then(|| (u128::from(high) << 32) + u128::from(low))
 }
 
 fn products(left: &[u8], rows: usize, right: &RightFactor, block: usize, sums: &mut Tile<i32>) {
@@ -344,6 +373,39 @@ mod tests {
 				let mut sums = vec![0; numbers.len()];
 				kernel.add(&mut sums, &numbers, shift, 3);
 				assert_eq!(sums, expected, "{kernel:?}");
+			}
+		}
+	}
+
+	proptest! {
+		#[test]
+		fn squares_are_summed_if_all_sizes_have_32_bits(
+			mut increments in prop::collection::vec(
+				prop_oneof![-9i64..=9, -MAX_INCREMENT..=MAX_INCREMENT, Just(-MAX_INCREMENT)],
+				0..=MAX_SQUARES,
+			),
+			large in prop_oneof![
+				Just(i64::MIN),
+				Just(MAX_INCREMENT + 1),
+				Just(-MAX_INCREMENT - 1),
+				any::<i64>(),
+			],
+			place in any::<prop::sample::Index>(),
+		) {
+			let naive = |increments: &[i64]| {
+				let sizes = increments.iter().map(|increment| increment.unsigned_abs());
+				let fit = sizes.clone().all(|size| size <= MAX_INCREMENT as u64);
+				fit.then(|| sizes.map(|size| u128::from(size).pow(2)).sum::<u128>())
+			};
+			for kernel in Kernel::all() {
+				prop_assert_eq!(kernel.squares(&increments), naive(&increments), "{:?}", kernel);
+			}
+			if !increments.is_empty() {
+				let place = place.index(increments.len());
+				increments[place] = large;
+				for kernel in Kernel::all() {
+					prop_assert_eq!(kernel.squares(&increments), naive(&increments), "{:?}", kernel);
+				}
 			}
 		}
 	}

@@ -57,7 +57,8 @@ impl Vectors {
 	/// them.
 	pub fn found() -> impl Iterator<Item = Self> {
 		let avx2 = std::is_x86_feature_detected!("avx2");
-		let avx512 = cfg!(not(feature = "no-avx512"))
+		let avx512 = avx2
+			&& cfg!(not(feature = "no-avx512"))
 			&& std::is_x86_feature_detected!("avx512f")
 			&& std::is_x86_feature_detected!("avx512dq")
 			&& std::is_x86_feature_detected!("avx512vnni");
@@ -132,6 +133,18 @@ impl Vectors {
 			}
 		}
 	}
+
+	/// See [`super::Kernel::squares`].
+	pub fn squares(self, increments: &[i64]) -> Option<u128> {
+		// SAFETY: the processor has the instructions, with AVX-512 as well.
+		unsafe { squares_256(increments) }
+	}
+}
+
+/// What [`super::squares`] is compiled to with vectors of 256 bits, which all of these processors have.
+#[target_feature(enable = "avx2")]
+fn squares_256(increments: &[i64]) -> Option<u128> {
+	super::squares(increments)
 }
 
 /// For each column of a right factor, block by block, −128 times the sum of its values.

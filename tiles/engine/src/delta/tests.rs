@@ -1,5 +1,6 @@
 use super::*;
 use crate::demo;
+use proptest::prelude::*;
 
 /// Small, but its embedding has two leaves, of which the last is short.
 fn tiny() -> Architecture {
@@ -130,13 +131,60 @@ fn delta_keeps_the_budget_and_leaves_out_what_does_not_change() {
 	assert!(matches!(refused, Err(Error::Length { .. })));
 }
 
-#[test]
-fn what_is_kept_has_the_sign_of_what_is_left() {
-	let mut left = [0, 1, -1, 99, -99, 100, -100, i64::MAX, i64::MIN];
-	keep(&mut left);
-	let most = i64::MAX - i64::MAX / 100;
-	let least = i64::MIN - i64::MIN / 100;
-	assert_eq!(left, [0, 1, -1, 99, -99, 99, -99, most, least]);
+/// Numbers of all sizes, most of them around what decides how they are computed.
+fn size() -> impl Strategy<Value = i64> {
+	let around = |border: i64| (-201i64..=201).prop_map(move |more| border.saturating_add(more));
+	prop_oneof![
+		3 => -1_000i64..=1_000,
+		2 => any::<i32>().prop_map(i64::from),
+		2 => prop_oneof![around(1 << 32), around(-1 << 32), around(1 << 62), around(-1 << 62)],
+		1 => prop_oneof![around(i64::MAX), around(i64::MIN), any::<i64>()],
+	]
+}
+
+/// Some blocks of numbers, of which most have 32 bits, and many have one that is larger.
+fn blocks() -> impl Strategy<Value = Vec<i64>> {
+	let small = prop::collection::vec(any::<i32>().prop_map(i64::from), 1..3 * BLOCK);
+	let large = prop::collection::vec((any::<prop::sample::Index>(), size()), 0..3);
+	(small, large).prop_map(|(mut numbers, large)| {
+		for (place, number) in large {
+			let place = place.index(numbers.len());
+			numbers[place] = number;
+		}
+		numbers
+	})
+}
+
+proptest! {
+	#[test]
+	fn one_part_in_a_hundred_is_not_kept(mut left in blocks(), sizes in prop::collection::vec(size(), 1..9)) {
+		left.extend(sizes);
+		let expected: Vec<i64> = left.iter().map(|left| left - left / 100).collect();
+		keep(&mut left);
+		prop_assert_eq!(left, expected);
+	}
+
+	#[test]
+	fn sums_with_increments_saturate(
+		mut rest in blocks(),
+		sizes in prop::collection::vec(size(), 1..9),
+		increments in prop::collection::vec(any::<i32>(), 3 * BLOCK + 9),
+	) {
+		rest.extend(sizes);
+		let increments = &increments[..rest.len()];
+		let sum = |(rest, increment): (&i64, &i32)| rest.saturating_add(i64::from(*increment));
+		let expected: Vec<i64> = rest.iter().zip(increments).map(sum).collect();
+		add(&mut rest, increments);
+		prop_assert_eq!(rest, expected);
+		let squares = increments.iter().map(|inc| u128::from(inc.unsigned_abs()).pow(2));
+		prop_assert_eq!(squares_of(increments), squares.sum::<u128>());
+	}
+
+	#[test]
+	fn parts_are_rounded_towards_zero(rest in size(), halvings in 0..ALL_HALVINGS) {
+		let expected = i128::from(rest) / (1i128 << halvings);
+		prop_assert_eq!(i128::from(part(rest, halvings)), expected);
+	}
 }
 
 #[test]

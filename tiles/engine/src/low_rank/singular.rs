@@ -10,8 +10,11 @@
 //! processor finds the same vectors, whether it has eight lanes or works through them one after the
 //! other.
 
-use pulp::{Scalar256b, Simd, WithSimd};
+use crate::vectors;
+use pulp::{Simd, WithSimd};
 
+/// So many vectors are looked at first: they tell what all of them would.
+const FIRST: usize = 4;
 /// The subspace has so many dimensions more than the rank: it then holds the largest singular
 /// vectors although it began with random ones.
 const OVERSAMPLING: usize = 8;
@@ -80,72 +83,85 @@ impl Decomposition {
 	}
 }
 
-/// Orthonormal vectors that nearly span the largest right singular vectors of a matrix.
+/// Vectors that nearly span the largest right singular vectors of a matrix; some of them at first.
 #[derive(Debug, PartialEq)]
 pub(super) struct Subspace {
-	vectors: Vectors,
-	/// Of the squares of the matrix so many were found on the way. The subspace has at least as many, but
-	/// for rounding.
+	/// How many there will be.
+	width: usize,
+	/// Orthonormal vectors that nearly span left singular vectors.
+	left: Vectors,
+	/// Their products with the matrix.
+	right: Vectors,
+	/// What the squares of all products come to, if the rest is like those that there are. The subspace
+	/// has at least as many of the matrix's squares, but for rounding.
 	pub(super) squares: f64,
 }
 
 impl Subspace {
-	/// That of a matrix of so many rows, row-major, for its `rank` largest singular vectors. It has at
-	/// least as many rows and columns.
-	pub(super) fn find(matrix: &[f32], rows: usize, rank: usize) -> Self {
-		vectorised(Search { matrix, rows, rank })
+	/// The first vectors for a matrix of so many rows, row-major, and its `rank` largest singular
+	/// vectors. It has at least as many rows and columns.
+	pub(super) fn begin(matrix: &[f32], rows: usize, rank: usize) -> Self {
+		let cols = matrix.len() / rows;
+		let width = (rank + OVERSAMPLING).min(rows).min(cols);
+		let mut subspace = Self::of_none(width, rows, cols);
+		subspace.extend(matrix, FIRST.min(width));
+		subspace
+	}
+
+	/// Without vectors yet.
+	fn of_none(width: usize, rows: usize, cols: usize) -> Self {
+		let (left, right) = (Vectors::new(rows, Vec::new()), Vectors::new(cols, Vec::new()));
+		Self { width, left, right, squares: 0.0 }
+	}
+
+	/// Looks for all the vectors, of the matrix that this was begun with.
+	pub(super) fn complete(&mut self, matrix: &[f32]) {
+		self.extend(matrix, self.width);
+	}
+
+	fn extend(&mut self, matrix: &[f32], count: usize) {
+		if count > self.right.count() {
+			vectors::run(Search { subspace: self, matrix, count });
+		}
 	}
 
 	/// The `rank` largest singular vectors of the matrix that this subspace was found for.
-	pub(super) fn decompose(&self, matrix: &[f32], rows: usize, rank: usize) -> Decomposition {
-		vectorised(Decompose { subspace: self, matrix, rows, rank })
+	pub(super) fn decompose(self, matrix: &[f32], rank: usize) -> Decomposition {
+		vectors::run(Decompose { subspace: self, matrix, rank })
 	}
 }
 
-/// Does something with the vector instructions that the processor has.
-fn vectorised<W: WithSimd>(work: W) -> W::Output {
-	#[cfg(target_arch = "x86_64")]
-	if let Some(simd) = pulp::x86::V3::try_new() {
-		return Simd::vectorize(simd, work);
-	}
-	portable(work)
-}
-
-/// The same without registers of eight numbers.
-fn portable<W: WithSimd>(work: W) -> W::Output {
-	Simd::vectorize(Scalar256b, work)
-}
-
-/// The search for a subspace. A type, since what closures do is not always compiled where they are
-/// called.
+/// The search for more vectors of a subspace. A type, since what closures do is not always compiled
+/// where they are called.
 struct Search<'a> {
+	subspace: &'a mut Subspace,
 	matrix: &'a [f32],
-	rows: usize,
-	rank: usize,
+	/// How many there are then.
+	count: usize,
 }
 
 impl WithSimd for Search<'_> {
-	type Output = Subspace;
+	type Output = ();
 
 	#[inline(always)]
-	fn with_simd<S: Simd>(self, simd: S) -> Subspace {
-		let Self { matrix, rows, rank } = self;
-		let cols = matrix.len() / rows;
-		let width = (rank + OVERSAMPLING).min(rows).min(cols);
-		let mut left = multiply(simd, matrix, &random_vectors(width, cols), rows);
-		make_orthonormal(simd, &mut left);
-		let mut vectors = multiply_transposed(simd, matrix, &left);
-		let squares = vectors.iter().map(|vector| wide_dot(vector, vector)).sum();
-		make_orthonormal(simd, &mut vectors);
-		Subspace { vectors, squares }
+	fn with_simd<S: Simd>(self, simd: S) {
+		let Self { subspace: Subspace { width, left, right, squares }, matrix, count } = self;
+		let (known, rows, cols) = (right.count(), left.length, right.length);
+		let mut random = random_vectors(count, cols);
+		random.entries.drain(..known * cols);
+		left.entries.extend(multiply(simd, matrix, &random, rows).entries);
+		make_orthonormal(simd, left, known);
+		let new = Vectors::new(rows, left.entries[known * rows..].to_vec());
+		right.entries.extend(multiply_transposed(simd, matrix, &new).entries);
+		let found: f64 = right.iter().map(|vector| wide_dot(vector, vector)).sum();
+		*squares = found * *width as f64 / count as f64;
 	}
 }
 
 /// The decomposition of a matrix within a subspace.
 struct Decompose<'a> {
-	subspace: &'a Subspace,
+	subspace: Subspace,
 	matrix: &'a [f32],
-	rows: usize,
 	rank: usize,
 }
 
@@ -154,10 +170,10 @@ impl WithSimd for Decompose<'_> {
 
 	#[inline(always)]
 	fn with_simd<S: Simd>(self, simd: S) -> Decomposition {
-		let Self { subspace, matrix, rows, rank } = self;
-		let right = &subspace.vectors;
+		let Self { subspace: Subspace { mut right, left, .. }, matrix, rank } = self;
+		make_orthonormal(simd, &mut right, 0);
 		let width = right.count();
-		let left = multiply(simd, matrix, right, rows);
+		let left = multiply(simd, matrix, &right, left.length);
 		let mut squares = Vec::with_capacity(rank);
 		let mut weights = (Vec::with_capacity(rank * width), Vec::with_capacity(rank * width));
 		for (square, vector) in eigenvectors(products(&left)).into_iter().take(rank) {
@@ -357,11 +373,12 @@ pub(super) fn wide_dot(one: &[f32], other: &[f32]) -> f64 {
 	sums.iter().sum::<f64>() + rest.sum::<f64>()
 }
 
-/// Makes vectors orthogonal and of length one; those that hang on others become zero.
+/// Makes vectors orthogonal and of length one, of which the first `known` are so already; those that
+/// hang on others become zero.
 #[inline(always)]
-fn make_orthonormal<S: Simd>(simd: S, vectors: &mut Vectors) {
+fn make_orthonormal<S: Simd>(simd: S, vectors: &mut Vectors, known: usize) {
 	let length = vectors.length;
-	for end in (0..vectors.entries.len()).step_by(length) {
+	for end in (known * length..vectors.entries.len()).step_by(length) {
 		let (before, rest) = vectors.entries.split_at_mut(end);
 		let vector = &mut rest[..length];
 		let whole = norm(simd, vector);
@@ -471,8 +488,9 @@ mod tests {
 			(state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
 		};
 		let matrix: Vec<f32> = (0..37 * 53).map(|_| entry()).collect();
-		let subspace = Subspace::find(&matrix, 37, 5);
-		let Decomposition { squares, left, right } = subspace.decompose(&matrix, 37, 5);
+		let mut subspace = Subspace::begin(&matrix, 37, 5);
+		subspace.complete(&matrix);
+		let Decomposition { squares, left, right } = subspace.decompose(&matrix, 5);
 		assert_eq!((squares.len(), left.entries.len(), right.entries.len()), (5, 5 * 37, 5 * 53));
 		let mut bytes = squares.iter().flat_map(|square| square.to_le_bytes()).collect::<Vec<u8>>();
 		for vectors in [left, right] {
@@ -496,10 +514,20 @@ mod tests {
 		) {
 			let matrix = &raw[..rows * cols];
 			let rank = rank.min(rows).min(cols);
-			let subspace = Subspace::find(matrix, rows, rank);
-			prop_assert_eq!(&subspace, &portable(Search { matrix, rows, rank }));
-			let decomposition = portable(Decompose { subspace: &subspace, matrix, rows, rank });
-			prop_assert_eq!(subspace.decompose(matrix, rows, rank), decomposition);
+			let mut subspace = Subspace::begin(matrix, rows, rank);
+			let count = subspace.right.count();
+			let mut other = Subspace::of_none(subspace.width, rows, cols);
+			vectors::run_portable(Search { subspace: &mut other, matrix, count });
+			prop_assert_eq!(&subspace, &other);
+			subspace.complete(matrix);
+			let count = subspace.right.count();
+			prop_assert_eq!(count, subspace.width);
+			// All at once are the same as some and then the others.
+			let mut other = Subspace::of_none(subspace.width, rows, cols);
+			vectors::run_portable(Search { subspace: &mut other, matrix, count });
+			prop_assert_eq!(&subspace, &other);
+			let decomposition = vectors::run_portable(Decompose { subspace: other, matrix, rank });
+			prop_assert_eq!(subspace.decompose(matrix, rank), decomposition);
 		}
 	}
 }
