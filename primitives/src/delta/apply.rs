@@ -140,11 +140,8 @@ pub(super) fn decode_leaf(increments: &mut [i32], bytes: &[u8]) -> Result<(), Er
 	})
 }
 
-/// Adds what the delta with these bytes says to what it left out of a leaf of increments, see
-/// [`super::Encoder::encode`].
-///
-/// If the bytes are refused, something may have been added already.
-pub fn put_back(left: &mut [i64], bytes: &[u8]) -> Result<(), Error> {
+/// See [`super::LeafDelta::put_back`].
+pub(super) fn put_back(left: &mut [i64], bytes: &[u8]) -> Result<(), Error> {
 	for_each_chunk(left, bytes, |chunk, left| {
 		for_each(chunk, left, |left, increment| *left = left.saturating_add(increment));
 	})

@@ -1,7 +1,7 @@
 //! The delta of a component, of either kind, leaf by leaf.
 
 use super::{
-	apply::{apply_leaf, apply_product, check_leaf, decode_leaf, leaf_squared_norm},
+	apply::{apply_leaf, apply_product, check_leaf, decode_leaf, leaf_squared_norm, put_back},
 	leaf_count,
 	low_rank::{self, LastLeaf, Product, Tensors},
 	Error, ErrorKind,
@@ -105,6 +105,23 @@ impl LeafDelta<'_> {
 				// Applied to zeros; weights that no tensor has are not visited.
 				increments.fill(0);
 				apply_product(increments, product);
+				Ok(())
+			}
+		}
+	}
+
+	/// Adds the increments to what the delta left out of a leaf, which makes that what was to be said,
+	/// without going beyond what an `i64` holds.
+	///
+	/// If chunks are refused, something may have been added already.
+	pub fn put_back(&self, left: &mut [i64]) -> Result<(), Error> {
+		match self {
+			Self::Chunks(bytes) => put_back(left, bytes),
+			Self::LowRank(product) => {
+				check_weights(product, left.len())?;
+				for (left, increment) in left.iter_mut().zip(product.increments()) {
+					*left = left.saturating_add(increment);
+				}
 				Ok(())
 			}
 		}

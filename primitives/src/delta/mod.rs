@@ -81,8 +81,8 @@ mod sum;
 mod wire;
 
 pub use apply::{
-	apply, apply_leaf, check_leaf, leaf_squared_norm, merge, merge_deltas, merge_leaf, put_back,
-	scale, squared_norm, MAX_INCREMENT,
+	apply, apply_leaf, check_leaf, leaf_squared_norm, merge, merge_deltas, merge_leaf, scale,
+	squared_norm, MAX_INCREMENT,
 };
 pub use blob::{component_delta_root, decode_blob, encode_blob, leaf_bytes, max_leaf_bytes};
 pub use compress::{Encoder, DEFAULT_BYTES_PER_CHUNK};

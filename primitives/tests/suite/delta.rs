@@ -7,7 +7,7 @@ use blyan_primitives::{
 		apply, apply_leaf, check_leaf, component_delta_root, decode_blob, encode_blob, from_wire,
 		leaf_bytes, leaf_count, leaf_squared_norm,
 		low_rank::{self, Factors, LastLeaf, LowRank, Matrix, Tensors, MAX_TENSORS},
-		max_leaf_bytes, merge, merge_deltas, merge_leaf, put_back, scale, squared_norm, to_wire,
+		max_leaf_bytes, merge, merge_deltas, merge_leaf, scale, squared_norm, to_wire,
 		weights_in_leaf, Encoder, Error, ErrorKind, Form, LeafDelta, Leaves, CHUNK, LEAF_WEIGHTS,
 		MAX_INCREMENT, MAX_LEAF_BYTES, MAX_SPARSE,
 	},
@@ -74,7 +74,7 @@ fn compress(encoder: &mut Encoder, increments: &[i64], bytes_per_chunk: u16) -> 
 	let changes = encoder.encode(&mut residual, bytes_per_chunk, &mut bytes);
 	let weights = increments.len().min(LEAF_WEIGHTS);
 	let mut whole = residual[..weights].to_vec();
-	put_back(&mut whole, &bytes).unwrap();
+	LeafDelta::Chunks(&bytes).put_back(&mut whole).unwrap();
 	assert_eq!(whole, increments[..weights]);
 	let chunks = decode(&bytes, weights).unwrap();
 	let decoded = naive_increments(&chunks, weights);
@@ -563,7 +563,10 @@ proptest! {
 			left.iter_mut().zip(own).for_each(|(left, own)| *left += own);
 			let moved = own.iter().filter(|increment| **increment != 0).count();
 			prop_assert_eq!(product.take_from(&mut left), moved);
-			prop_assert!(left.into_iter().eq(0i64..weights as i64));
+			prop_assert!(left.iter().copied().eq(0i64..weights as i64));
+			prop_assert_eq!(part.put_back(&mut vec![0; weights + 1]), wrong);
+			prop_assert_eq!(part.put_back(&mut left), Ok(()));
+			prop_assert!(left.into_iter().eq((0i64..).zip(own).map(|(place, own)| place + own)));
 			// What no i64 holds is not there to be taken away.
 			let mut least = vec![i64::MIN; weights];
 			product.take_from(&mut least);
@@ -769,7 +772,7 @@ fn everybody_says(bytes: &[u8], weights: usize, expected: Result<(), Error>) -> 
 	let mut leaf = vec![0; weights];
 	check_leaf(bytes, weights) == expected
 		&& leaf_squared_norm(bytes, weights).map(|_| ()) == expected
-		&& put_back(&mut vec![0; weights], bytes) == expected
+		&& LeafDelta::Chunks(bytes).put_back(&mut vec![0; weights]) == expected
 		&& apply_leaf(&mut leaf, bytes) == expected
 		&& LeafDelta::Chunks(bytes).decode(&mut leaf) == expected
 		// Few samples and many, which are summed in other numbers.

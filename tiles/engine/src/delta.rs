@@ -49,8 +49,8 @@ pub const LOW_RANK_LEAVES: (u128, u128) = (3, 5);
 
 /// Bytes of a length in a blob.
 const LENGTH_BYTES: usize = 4;
-/// Sizes below it are far from the limits of an `i64`.
-const FAR: u64 = 1 << 62;
+/// The most that is carried of what was left out of a weight. No encoder leaves as much; files may say so.
+const MOST_CARRIED: i64 = 1 << 62;
 /// So many that the quotient of any number of 32 bits by [`DROPS`] is that of its product with one part in
 /// [`DROPS`] of them, rounded up.
 const PARTS: u64 = 1 << 37;
@@ -187,13 +187,41 @@ pub struct Encoded {
 impl Encoded {
 	/// The sum of the squares of what it says, in square units, of a component with these tensors.
 	fn squared_norm(&self, tensors: &Tensors) -> u128 {
-		let made = "it was made by encoding";
-		let leaves = Leaves::open(form(self.kind, tensors), &self.leaves).expect(made);
-		let parts = (0..leaf_count(tensors.weights())).filter_map(|leaf| leaves.leaf(leaf));
-		let norms = parts.enumerate().map(|(leaf, part)| {
-			part.squared_norm(weights_in_leaf(tensors.weights(), leaf)).expect(made)
+		let mut norm = 0u128;
+		self.for_each_leaf(tensors, |leaf, part| {
+			let squares = part.squared_norm(weights_in_leaf(tensors.weights(), leaf))?;
+			norm = norm.saturating_add(squares);
+			Ok(())
 		});
-		norms.fold(0, u128::saturating_add)
+		norm
+	}
+
+	/// Makes `rest`, what it left out, what that was before these increments were added.
+	fn take_back(&self, tensors: &Tensors, increments: &[i32], rest: &mut [i64]) {
+		let mut weights = rest.chunks_mut(LEAF_WEIGHTS).zip(increments.chunks(LEAF_WEIGHTS));
+		self.for_each_leaf(tensors, |_, part| {
+			// Both have as many leaves.
+			let (rest, increments) = weights.next().unwrap_or_default();
+			part.put_back(rest)?;
+			for (rest, increment) in rest.iter_mut().zip(increments) {
+				*rest = rest.saturating_sub(i64::from(*increment));
+			}
+			Ok(())
+		});
+	}
+
+	/// Calls `visit` with the place of each leaf of a component with these tensors, and what it says
+	/// about it.
+	fn for_each_leaf(
+		&self,
+		tensors: &Tensors,
+		mut visit: impl FnMut(usize, &LeafDelta<'_>) -> std::result::Result<(), delta::Error>,
+	) {
+		let read = Leaves::open(form(self.kind, tensors), &self.leaves).and_then(|leaves| {
+			let parts = (0..leaf_count(tensors.weights())).filter_map(|leaf| leaves.leaf(leaf));
+			parts.enumerate().try_for_each(|(leaf, part)| visit(leaf, &part))
+		});
+		read.expect("it was made by encoding");
 	}
 }
 
@@ -311,7 +339,8 @@ fn encode_with(
 	Ok(deltas)
 }
 
-/// Adds increments to what was left out before.
+/// Adds increments to what was left out before, of which at most [`MOST_CARRIED`] counts, so that the
+/// increments can be taken out again.
 fn add(rest: &mut [i64], increments: &[i32]) {
 	vectors::run(Add(rest, increments));
 }
@@ -324,15 +353,8 @@ impl WithSimd for Add<'_> {
 
 	#[inline(always)]
 	fn with_simd<S: Simd>(self, _: S) {
-		for (rest, increments) in self.0.chunks_mut(BLOCK).zip(self.1.chunks(BLOCK)) {
-			let is_far = sizes(rest) < FAR;
-			let pairs = rest.iter_mut().zip(increments);
-			// Far from its limits a sum need not saturate, and is one vector instruction.
-			if is_far {
-				pairs.for_each(|(rest, inc)| *rest = rest.wrapping_add(i64::from(*inc)));
-			} else {
-				pairs.for_each(|(rest, inc)| *rest = rest.saturating_add(i64::from(*inc)));
-			}
+		for (rest, increment) in self.0.iter_mut().zip(self.1) {
+			*rest = (*rest).clamp(-MOST_CARRIED, MOST_CARRIED).wrapping_add(i64::from(*increment));
 		}
 	}
 }
@@ -389,8 +411,8 @@ pub struct ComponentEncoder {
 	wanted: Vec<i64>,
 	/// What is to be said as numbers in which low rank is looked for.
 	values: Vec<f32>,
-	/// What is left out by a delta that may be refused.
-	left: Vec<i64>,
+	/// What waits of what was left out before.
+	waits: Vec<i64>,
 }
 
 impl ComponentEncoder {
@@ -422,53 +444,40 @@ impl ComponentEncoder {
 		bytes_per_chunk: u16,
 		carry: Carry,
 	) -> Result<(Encoded, bool)> {
+		low_rank::check(tensors, increments)?;
+		low_rank::check(tensors, rest)?;
 		let mut halved = carry.halvings.min(ALL_HALVINGS);
-		let mut left = mem::take(&mut self.left);
-		left.resize(rest.len(), 0);
 		loop {
-			let mut squares = 0u128;
-			let encoded = self.choose(
-				tensors,
-				&mut left,
-				bytes_per_chunk,
-				LOW_RANK_LEAVES,
-				|place, left| {
-					let start = place * LEAF_WEIGHTS;
-					let (rest, increments) = (&rest[start..], &increments[start..][..left.len()]);
-					let blocks = left.chunks_mut(BLOCK).zip(rest.chunks(BLOCK));
-					for ((left, rest), increments) in blocks.zip(increments.chunks(BLOCK)) {
-						left.copy_from_slice(&rest[..left.len()]);
-						// Most often the whole is carried.
-						if halved > 0 {
-							left.iter_mut().for_each(|left| *left = part(*left, halved));
-						}
-						add(left, increments);
-					}
-					squares = squares.saturating_add(squares_of(increments));
-				},
-			)?;
-			let (squared, most) = (encoded.squared_norm(tensors), grown(squares, carry.growth));
-			if squared > most && halved < ALL_HALVINGS {
-				halved = halved.saturating_add(halvings(squared, most)).min(ALL_HALVINGS);
-				continue;
-			}
-			let mut is_whole = true;
-			for (rest, left) in rest.chunks_mut(BLOCK).zip(left.chunks_mut(BLOCK)) {
-				if halved == 0 {
-					rest.copy_from_slice(left);
-					keep(rest);
-					continue;
-				}
-				keep(left);
-				for (rest, left) in rest.iter_mut().zip(left) {
+			// Most often the whole is carried.
+			self.waits.clear();
+			if halved > 0 {
+				self.waits.extend(rest.iter_mut().map(|rest| {
+					let carried = part(*rest, halved);
 					// A part is never larger than the whole, and has its sign.
-					let waits = *rest - part(*rest, halved);
-					is_whole &= waits == 0;
-					*rest = waits.saturating_add(*left);
-				}
+					mem::replace(rest, carried) - carried
+				}));
 			}
-			self.left = left;
-			return Ok((encoded, is_whole));
+			let mut squares = 0u128;
+			let add = |place: usize, rest: &mut [i64]| {
+				let increments = &increments[place * LEAF_WEIGHTS..][..rest.len()];
+				add(rest, increments);
+				squares = squares.saturating_add(squares_of(increments));
+			};
+			let encoded = self.choose(tensors, rest, bytes_per_chunk, LOW_RANK_LEAVES, add)?;
+			let (squared, most) = (encoded.squared_norm(tensors), grown(squares, carry.growth));
+			let is_too_long = squared > most && halved < ALL_HALVINGS;
+			if is_too_long {
+				encoded.take_back(tensors, increments, rest);
+				halved = halved.saturating_add(halvings(squared, most)).min(ALL_HALVINGS);
+			} else {
+				keep(rest);
+			}
+			for (rest, waits) in rest.iter_mut().zip(&self.waits) {
+				*rest = rest.saturating_add(*waits);
+			}
+			if !is_too_long {
+				return Ok((encoded, self.waits.iter().all(|waits| *waits == 0)));
+			}
 		}
 	}
 
@@ -513,7 +522,7 @@ impl ComponentEncoder {
 			wanted.clear();
 			wanted.extend_from_slice(rest);
 			for (wanted, bytes) in wanted.chunks_mut(LEAF_WEIGHTS).zip(&in_chunks.leaves) {
-				delta::put_back(wanted, bytes).expect("the encoder's bytes decode");
+				LeafDelta::Chunks(bytes).put_back(wanted).expect("the encoder's bytes decode");
 			}
 			wanted
 		})?;

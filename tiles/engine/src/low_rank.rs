@@ -202,7 +202,7 @@ pub(crate) fn fit_below(
 	Ok((found.fitted.squared_error < squared_error).then_some(found))
 }
 
-fn check<T>(tensors: &Tensors, increments: &[T]) -> Result<()> {
+pub(crate) fn check<T>(tensors: &Tensors, increments: &[T]) -> Result<()> {
 	match increments.len() == tensors.weights() {
 		true => Ok(()),
 		false => Err(Error::Matrix { weights: increments.len() as u64 }),
@@ -228,14 +228,18 @@ impl WithSimd for AddFloats<'_> {
 		let Self { values, increments } = self;
 		values.reserve(increments.len());
 		for block in increments.chunks(BLOCK) {
+			// Filled here, since a call to extend is compiled for other instructions.
+			let mut floats = [0.0; BLOCK];
+			let pairs = floats.iter_mut().zip(block);
 			// Numbers of 32 bits are made floats by a vector instruction, longer ones are not.
-			let beyond = block.iter().fold(0, |bits, inc| bits | (*inc ^ i64::from(*inc as i32)));
-			if beyond == 0 {
-				values.extend(block.iter().map(|inc| *inc as i32 as f32));
+			if block.iter().fold(0, |bits, inc| bits | (*inc ^ i64::from(*inc as i32))) == 0 {
+				pairs.for_each(|(float, inc)| *float = *inc as i32 as f32);
 			} else {
-				let clamped = block.iter().map(|inc| inc.clamp(&-MAX_INCREMENT, &MAX_INCREMENT));
-				values.extend(clamped.map(|inc| *inc as f32));
+				pairs.for_each(|(float, inc)| {
+					*float = *inc.clamp(&-MAX_INCREMENT, &MAX_INCREMENT) as f32;
+				});
 			}
+			values.extend_from_slice(&floats[..block.len()]);
 		}
 	}
 }

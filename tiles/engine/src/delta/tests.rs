@@ -165,19 +165,42 @@ proptest! {
 	}
 
 	#[test]
-	fn sums_with_increments_saturate(
+	fn increments_are_added_to_what_may_be_carried(
 		mut rest in blocks(),
 		sizes in prop::collection::vec(size(), 1..9),
 		increments in prop::collection::vec(any::<i32>(), 3 * BLOCK + 9),
 	) {
 		rest.extend(sizes);
 		let increments = &increments[..rest.len()];
-		let sum = |(rest, increment): (&i64, &i32)| rest.saturating_add(i64::from(*increment));
+		let sum = |(rest, increment): (&i64, &i32)| {
+			(*rest).clamp(-1 << 62, 1 << 62) + i64::from(*increment)
+		};
 		let expected: Vec<i64> = rest.iter().zip(increments).map(sum).collect();
 		add(&mut rest, increments);
 		prop_assert_eq!(rest, expected);
 		let squares = increments.iter().map(|inc| u128::from(inc.unsigned_abs()).pow(2));
 		prop_assert_eq!(squares_of(increments), squares.sum::<u128>());
+	}
+
+	#[test]
+	fn delta_is_taken_back(
+		seed in any::<u32>(),
+		is_in_rows: bool,
+		size in 0i64..1 << 40,
+		component in prop::sample::select(vec![0usize, 2]),
+	) {
+		let increments = match is_in_rows {
+			true => moved_in_rows((seed % 1_000) as i32),
+			false => moved(seed),
+		};
+		let tensors = tensors_of(&Layout::new(&tiny()).unwrap(), component).unwrap();
+		let before = waiting(size).components.swap_remove(component);
+		let mut rest = before.clone();
+		add(&mut rest, &increments[component]);
+		let encoded = ComponentEncoder::new().encode(&tensors, &mut rest, 112).unwrap();
+		prop_assert_ne!(&rest, &before);
+		encoded.take_back(&tensors, &increments[component], &mut rest);
+		prop_assert_eq!(rest, before);
 	}
 
 	#[test]
