@@ -110,8 +110,8 @@ impl LeafDelta<'_> {
 		}
 	}
 
-	/// Adds the increments to what the delta left out of a leaf, which makes that what was to be said,
-	/// without going beyond what an `i64` holds.
+	/// Adds the increments to what the delta left out of a leaf, which makes that what was to be
+	/// said, without going beyond what an `i64` holds.
 	///
 	/// If chunks are refused, something may have been added already.
 	pub fn put_back(&self, left: &mut [i64]) -> Result<(), Error> {
@@ -119,9 +119,7 @@ impl LeafDelta<'_> {
 			Self::Chunks(bytes) => put_back(left, bytes),
 			Self::LowRank(product) => {
 				check_weights(product, left.len())?;
-				for (left, increment) in left.iter_mut().zip(product.increments()) {
-					*left = left.saturating_add(increment);
-				}
+				product.put_back(left);
 				Ok(())
 			}
 		}

@@ -549,14 +549,24 @@ impl Product<'_> {
 	/// where it has no room for a whole run of a tensor.
 	pub fn take_from(&self, left: &mut [i64]) -> usize {
 		let mut changes = 0;
-		weighted_sums(Kernel::best(), &[(1, self)], |run, of_run: &[i64]| {
-			let slots = left.get_mut(run).unwrap_or_default();
-			for (slot, increment) in slots.iter_mut().zip(of_run) {
-				*slot = slot.saturating_sub(*increment);
-				changes += usize::from(*increment != 0);
-			}
+		self.for_each(left, |left, increment| {
+			*left = left.saturating_sub(increment);
+			changes += usize::from(increment != 0);
 		});
 		changes
+	}
+
+	/// Adds what [`Product::take_from`] takes.
+	pub(super) fn put_back(&self, left: &mut [i64]) {
+		self.for_each(left, |left, increment| *left = left.saturating_add(increment));
+	}
+
+	/// Shows `visit` the place of each weight in `weights`, and its increment.
+	fn for_each(&self, weights: &mut [i64], mut visit: impl FnMut(&mut i64, i64)) {
+		weighted_sums(Kernel::best(), &[(1, self)], |run, of_run: &[i64]| {
+			let weights = weights.get_mut(run).unwrap_or_default();
+			weights.iter_mut().zip(of_run).for_each(|(weight, inc)| visit(weight, *inc));
+		});
 	}
 
 	/// The sum of the squares of the leaf's increments, in square units.

@@ -49,11 +49,13 @@ pub const LOW_RANK_LEAVES: (u128, u128) = (3, 5);
 
 /// Bytes of a length in a blob.
 const LENGTH_BYTES: usize = 4;
-/// The most that is carried of what was left out of a weight. No encoder leaves as much; files may say so.
+/// The most that is carried of what was left out of a weight; what is beyond is dropped. Encoders
+/// leave far less, since [`DROPS`] keeps it below 2^38. Files may say anything.
 const MOST_CARRIED: i64 = 1 << 62;
-/// So many that the quotient of any number of 32 bits by [`DROPS`] is that of its product with one part in
-/// [`DROPS`] of them, rounded up.
+/// So many that the quotient of any number of 32 bits by [`DROPS`] is that of its product with one
+/// part in [`DROPS`] of them, rounded up.
 const PARTS: u64 = 1 << 37;
+const _: () = assert!(DROPS as u64 - PARTS % DROPS as u64 <= PARTS >> 32);
 /// Increments that are widened at once.
 const BLOCK: usize = 1_024;
 /// Halvings after which nothing of a residual is carried.
@@ -196,32 +198,21 @@ impl Encoded {
 		norm
 	}
 
-	/// Makes `rest`, what it left out, what that was before these increments were added.
-	fn take_back(&self, tensors: &Tensors, increments: &[i32], rest: &mut [i64]) {
-		let mut weights = rest.chunks_mut(LEAF_WEIGHTS).zip(increments.chunks(LEAF_WEIGHTS));
-		self.for_each_leaf(tensors, |_, part| {
-			// Both have as many leaves.
-			let (rest, increments) = weights.next().unwrap_or_default();
-			part.put_back(rest)?;
-			for (rest, increment) in rest.iter_mut().zip(increments) {
-				*rest = rest.saturating_sub(i64::from(*increment));
-			}
-			Ok(())
-		});
+	/// Adds what it says to what it left out of a component with these tensors.
+	fn put_back(&self, tensors: &Tensors, rest: &mut [i64]) {
+		let mut rest = rest.chunks_mut(LEAF_WEIGHTS);
+		// Both have as many leaves.
+		self.for_each_leaf(tensors, |_, part| part.put_back(rest.next().unwrap_or_default()));
 	}
 
-	/// Calls `visit` with the place of each leaf of a component with these tensors, and what it says
-	/// about it.
 	fn for_each_leaf(
 		&self,
 		tensors: &Tensors,
-		mut visit: impl FnMut(usize, &LeafDelta<'_>) -> std::result::Result<(), delta::Error>,
+		visit: impl FnMut(usize, &LeafDelta<'_>) -> std::result::Result<(), delta::Error>,
 	) {
-		let read = Leaves::open(form(self.kind, tensors), &self.leaves).and_then(|leaves| {
-			let parts = (0..leaf_count(tensors.weights())).filter_map(|leaf| leaves.leaf(leaf));
-			parts.enumerate().try_for_each(|(leaf, part)| visit(leaf, &part))
-		});
-		read.expect("it was made by encoding");
+		Leaves::open(form(self.kind, tensors), &self.leaves)
+			.and_then(|leaves| visit_leaves(&leaves, tensors, visit))
+			.expect("it was made by encoding");
 	}
 }
 
@@ -402,13 +393,11 @@ fn squares_of(increments: &[i32]) -> u128 {
 
 /// Compresses what components have learned.
 ///
-/// It holds nothing but memory that is used again for the next component, up to 20 bytes for each
+/// It holds nothing but memory that is used again for the next component, up to 12 bytes for each
 /// weight of the largest: what comes out depends on nothing but what goes in.
 #[derive(Debug, Default)]
 pub struct ComponentEncoder {
 	chunks: Encoder,
-	/// What is to be said, if low rank may say it; then what low rank leaves out.
-	wanted: Vec<i64>,
 	/// What is to be said as numbers in which low rank is looked for.
 	values: Vec<f32>,
 	/// What waits of what was left out before.
@@ -445,6 +434,7 @@ impl ComponentEncoder {
 		carry: Carry,
 	) -> Result<(Encoded, bool)> {
 		low_rank::check(tensors, increments)?;
+		// Nothing fails behind it, so the residual is never left half-way.
 		low_rank::check(tensors, rest)?;
 		let mut halved = carry.halvings.min(ALL_HALVINGS);
 		loop {
@@ -467,7 +457,10 @@ impl ComponentEncoder {
 			let (squared, most) = (encoded.squared_norm(tensors), grown(squares, carry.growth));
 			let is_too_long = squared > most && halved < ALL_HALVINGS;
 			if is_too_long {
-				encoded.take_back(tensors, increments, rest);
+				encoded.put_back(tensors, rest);
+				for (rest, increment) in rest.iter_mut().zip(increments) {
+					*rest = rest.saturating_sub(i64::from(*increment));
+				}
 				halved = halved.saturating_add(halvings(squared, most)).min(ALL_HALVINGS);
 			} else {
 				keep(rest);
@@ -492,8 +485,8 @@ impl ComponentEncoder {
 		self.choose(tensors, rest, bytes_per_chunk, (1, 1), |_, _| {})
 	}
 
-	/// The same with low rank if it leaves less than chunks, and at most a part of the squares. Before each
-	/// leaf is read, `write` may write what is to be said over it.
+	/// The same with low rank if it leaves less than chunks, and at most a part of the squares.
+	/// Before each leaf is read, `write` may write what is to be said over it.
 	fn choose(
 		&mut self,
 		tensors: &Tensors,
@@ -502,12 +495,13 @@ impl ComponentEncoder {
 		(part, parts): (u128, u128),
 		mut write: impl FnMut(usize, &mut [i64]),
 	) -> Result<Encoded> {
-		let Self { chunks, wanted, values, .. } = self;
+		let Self { chunks, values, .. } = self;
 		values.clear();
-		let mut squares = 0u128;
+		values.reserve_exact(rest.len());
+		let (mut is_whole, mut squares) = (true, 0u128);
 		let in_chunks = encode_leaves(chunks, rest, bytes_per_chunk, |place, leaf| {
 			write(place, leaf);
-			low_rank::add_floats(values, leaf);
+			is_whole &= low_rank::add_floats(values, leaf);
 			squares = squares.saturating_add(delta::squared_norm(leaf));
 		});
 		if in_chunks.squared_error == 0 {
@@ -516,23 +510,20 @@ impl ComponentEncoder {
 		let bytes = rest.len().div_ceil(CHUNK) * usize::from(bytes_per_chunk);
 		let most = (squares / parts).saturating_mul(part);
 		let below = in_chunks.squared_error.min(most.saturating_add(1));
-		let sought = low_rank::Wanted { values, squares };
-		let found = low_rank::fit_below(tensors, sought, bytes, below, || {
-			let mut wanted = mem::take(wanted);
-			wanted.clear();
-			wanted.extend_from_slice(rest);
-			for (wanted, bytes) in wanted.chunks_mut(LEAF_WEIGHTS).zip(&in_chunks.leaves) {
-				LeafDelta::Chunks(bytes).put_back(wanted).expect("the encoder's bytes decode");
-			}
-			wanted
-		})?;
-		let Some(low_rank::Found { fitted, leaves, changes, left }) = found else {
+		let wanted = low_rank::Wanted { values, squares: is_whole.then_some(squares) };
+		let Some(prospect) = low_rank::search(tensors, wanted, bytes, below)? else {
 			return Ok(in_chunks);
 		};
-		rest.copy_from_slice(&left);
-		*wanted = left;
+		in_chunks.put_back(tensors, rest);
+		let low_rank::Found { fitted, leaves, changes } = prospect.assemble(tensors, rest);
 		let (ranks, squared_error) = (fitted.ranks(), fitted.squared_error);
-		Ok(Encoded { kind: DeltaKind::LowRank, leaves, changes, ranks, squared_error })
+		let found = Encoded { kind: DeltaKind::LowRank, leaves, changes, ranks, squared_error };
+		if squared_error < below {
+			return Ok(found);
+		}
+		// Rounded to 8 bits it leaves too much after all.
+		found.put_back(tensors, rest);
+		Ok(self.in_chunks(rest, bytes_per_chunk))
 	}
 
 	/// The same in chunks alone.
@@ -541,8 +532,8 @@ impl ComponentEncoder {
 	}
 }
 
-/// Compresses one component in chunks. Shows `visit` each leaf, and its place, before that: then it is in
-/// the cache.
+/// Compresses one component in chunks. Shows `visit` each leaf, and its place, before that: then it
+/// is in the cache.
 fn encode_leaves(
 	encoder: &mut Encoder,
 	rest: &mut [i64],
@@ -712,12 +703,19 @@ fn for_each_leaf(
 ) -> Result<()> {
 	check_leaves(delta, tensors.weights())?;
 	let component = usize::from(delta.component);
-	let leaves = delta.open(tensors)?;
+	visit_leaves(&delta.open(tensors)?, tensors, |leaf, part| {
+		visit(leaf, part).map_err(|source| Error::Delta { component, leaf, source })
+	})
+}
+
+/// The same of leaves that were opened.
+fn visit_leaves<E>(
+	leaves: &Leaves<'_>,
+	tensors: &Tensors,
+	mut visit: impl FnMut(usize, &LeafDelta<'_>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
 	let parts = (0..leaf_count(tensors.weights())).filter_map(|leaf| leaves.leaf(leaf));
-	for (leaf, part) in parts.enumerate() {
-		visit(leaf, &part).map_err(|source| Error::Delta { component, leaf, source })?;
-	}
-	Ok(())
+	parts.enumerate().try_for_each(|(leaf, part)| visit(leaf, &part))
 }
 
 /// Refuses a delta that has not as many leaves as one of its kind for `weights` weights.

@@ -1,5 +1,5 @@
-//! Work that [`pulp`] compiles for the vector instructions that processors may have, and for those that
-//! have none.
+//! Work that [`pulp`] compiles for the vector instructions that processors may have, and for those
+//! that have none.
 
 use pulp::{Scalar256b, Simd, WithSimd};
 

@@ -1,5 +1,5 @@
 //! The loops in which merging takes its time: products of factors, sums weighted by samples, means;
-//! and squares, which encoding sums for each way there is.
+//! and sums of squares, by which encoding compares what it could say.
 //!
 //! Each is here once in plain Rust, for every machine and for WASM, and for processors that have
 //! them again in vector instructions (`x86.rs`). All give the same integers.
@@ -195,8 +195,8 @@ impl Kernel {
 		}
 	}
 
-	/// The sum of the squares of at most [`MAX_SQUARES`] increments; none if one of them has a size of
-	/// more than 32 bits.
+	/// The sum of the squares of at most [`MAX_SQUARES`] increments; none if one of them has a
+	/// size of more than 32 bits.
 	pub fn squares(self, increments: &[i64]) -> Option<u128> {
 		match self {
 			Self::Portable => squares(increments),
@@ -208,7 +208,7 @@ impl Kernel {
 
 #[inline(always)]
 fn squares(increments: &[i64]) -> Option<u128> {
-	// Of squares of 32 bits the halves are summed apart, which compilers make vector instructions of.
+	// Both halves of squares are summed apart, which compilers make vector instructions of.
 	let lower = u64::from(u32::MAX);
 	let (mut bits, mut low, mut high) = (0u64, 0u64, 0u64);
 	for increment in increments {

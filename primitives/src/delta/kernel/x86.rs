@@ -136,12 +136,12 @@ impl Vectors {
 
 	/// See [`super::Kernel::squares`].
 	pub fn squares(self, increments: &[i64]) -> Option<u128> {
-		// SAFETY: the processor has the instructions, with AVX-512 as well.
+		// SAFETY: the processor has AVX2, without which `found` gives neither set.
 		unsafe { squares_256(increments) }
 	}
 }
 
-/// What [`super::squares`] is compiled to with vectors of 256 bits, which all of these processors have.
+/// What [`super::squares`] is compiled to with vectors of 256 bits.
 #[target_feature(enable = "avx2")]
 fn squares_256(increments: &[i64]) -> Option<u128> {
 	super::squares(increments)

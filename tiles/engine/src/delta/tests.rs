@@ -157,7 +157,10 @@ fn blocks() -> impl Strategy<Value = Vec<i64>> {
 
 proptest! {
 	#[test]
-	fn one_part_in_a_hundred_is_not_kept(mut left in blocks(), sizes in prop::collection::vec(size(), 1..9)) {
+	fn one_part_in_a_hundred_is_not_kept(
+		mut left in blocks(),
+		sizes in prop::collection::vec(size(), 1..9),
+	) {
 		left.extend(sizes);
 		let expected: Vec<i64> = left.iter().map(|left| left - left / 100).collect();
 		keep(&mut left);
@@ -183,7 +186,7 @@ proptest! {
 	}
 
 	#[test]
-	fn delta_is_taken_back(
+	fn delta_is_put_back(
 		seed in any::<u32>(),
 		is_in_rows: bool,
 		size in 0i64..1 << 40,
@@ -199,8 +202,10 @@ proptest! {
 		add(&mut rest, &increments[component]);
 		let encoded = ComponentEncoder::new().encode(&tensors, &mut rest, 112).unwrap();
 		prop_assert_ne!(&rest, &before);
-		encoded.take_back(&tensors, &increments[component], &mut rest);
-		prop_assert_eq!(rest, before);
+		encoded.put_back(&tensors, &mut rest);
+		let mut wanted = before;
+		add(&mut wanted, &increments[component]);
+		prop_assert_eq!(rest, wanted);
 	}
 
 	#[test]
@@ -222,6 +227,68 @@ fn residuals_of_any_size_are_carried() {
 			encode_within(&increments, &mut residual, 112, carry).unwrap();
 		}
 	}
+}
+
+#[test]
+fn residual_beyond_what_may_be_carried_is_dropped() {
+	let carry = Carry { growth: 3, halvings: 0 };
+	for size in [i64::MAX, i64::MIN] {
+		let mut residual = Residual::zero(&tiny()).unwrap();
+		residual.components.iter_mut().for_each(|rest| rest.fill(size));
+		encode_within(&moved(1), &mut residual, 112, carry).unwrap();
+		let most = (1 << 62) + i64::from(i32::MAX);
+		let is_kept = |rest: &i64| rest.signum() == size.signum() && rest.abs() <= most;
+		assert!(residual.components.iter().flatten().all(is_kept));
+	}
+}
+
+#[test]
+fn component_of_another_length_is_refused_and_stays() {
+	let tensors = tensors_of(&Layout::new(&tiny()).unwrap(), 0).unwrap();
+	let carry = Carry { growth: 3, halvings: 1 };
+	let weights = tensors.weights();
+	for (increments, left) in [(weights - 1, weights), (weights, weights - 1)] {
+		let mut rest = vec![5; left];
+		let refused = ComponentEncoder::new().encode_within(
+			&tensors,
+			&vec![1; increments],
+			&mut rest,
+			112,
+			carry,
+		);
+		assert!(matches!(refused, Err(Error::Matrix { .. })));
+		assert_eq!(rest, vec![5; left]);
+	}
+}
+
+#[test]
+fn low_rank_that_is_worse_once_it_is_rounded_leaves_chunks_as_they_were() {
+	let tensors = tensors_of(&Layout::new(&tiny()).unwrap(), 0).unwrap();
+	// Chunks say all of it but for one unit, and it has rank one, but for that unit and rounding.
+	let mut wanted: Vec<i64> =
+		(0..tensors.weights()).map(|place| [3 << 16, 5 << 16][place % 2]).collect();
+	wanted[0] += 1;
+	let (mut left, mut left_by_chunks) = (wanted.clone(), wanted.clone());
+	let mut encoder = ComponentEncoder::new();
+	let chunks = encoder.in_chunks(&mut left_by_chunks, 4_098);
+	assert_eq!(chunks.squared_error, 1);
+	let mut values = Vec::new();
+	assert!(low_rank::add_floats(&mut values, &wanted));
+	let squares = Some(delta::squared_norm(&wanted));
+	let bytes = wanted.len().div_ceil(CHUNK) * 4_098;
+	let sought = low_rank::Wanted { values: &values, squares };
+	let prospect = low_rank::search(&tensors, sought, bytes, chunks.squared_error).unwrap();
+	assert!(prospect.is_some());
+	assert_eq!(encoder.smaller(&tensors, &mut left, 4_098).unwrap(), chunks);
+	assert_eq!(left, left_by_chunks);
+}
+
+#[test]
+fn low_rank_is_taken_where_it_says_all_that_can_be_said() {
+	let tensors = tensors_of(&Layout::new(&tiny()).unwrap(), 0).unwrap();
+	let mut rest = vec![1 << 33; tensors.weights()];
+	let encoded = ComponentEncoder::new().encode(&tensors, &mut rest, 112).unwrap();
+	assert_eq!(encoded.kind, DeltaKind::LowRank);
 }
 
 #[test]

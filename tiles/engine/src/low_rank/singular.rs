@@ -92,8 +92,8 @@ pub(super) struct Subspace {
 	left: Vectors,
 	/// Their products with the matrix.
 	right: Vectors,
-	/// What the squares of all products come to, if the rest is like those that there are. The subspace
-	/// has at least as many of the matrix's squares, but for rounding.
+	/// What the squares of all products come to if the rest is like those that there are. Once all
+	/// are there, the subspace has at least as many of the matrix's squares, but for rounding.
 	pub(super) squares: f64,
 }
 
