@@ -127,3 +127,22 @@ pub fn flip<T: Debug, E>(
 		flipped[bit / 8] ^= 1 << (bit % 8);
 	}
 }
+
+/// Flips one bit of `every_bit`, a different one in each byte, on all processors: all are refused.
+pub fn refuse_flips(bytes: &[u8], every_bit: usize, is_refused: &(impl Fn(&[u8]) -> bool + Sync)) {
+	let bits: Vec<usize> =
+		(0..bytes.len() * 8).filter(|bit| (bit + bit / 8).is_multiple_of(every_bit)).collect();
+	let threads = std::thread::available_parallelism().map_or(1, usize::from);
+	std::thread::scope(|scope| {
+		for bits in bits.chunks(bits.len().div_ceil(threads).max(1)) {
+			scope.spawn(move || {
+				let mut flipped = bytes.to_vec();
+				for bit in bits {
+					flipped[bit / 8] ^= 1 << (bit % 8);
+					assert!(is_refused(&flipped), "bit {bit}");
+					flipped[bit / 8] ^= 1 << (bit % 8);
+				}
+			});
+		}
+	});
+}
