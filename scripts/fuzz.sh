@@ -8,6 +8,7 @@
 #   JOBS=2                                     so many targets at once (default 1)
 #   COMPARES=0                                 not guided by what is compared: three times as fast for a
 #                                              target that mostly looks into tables of others (audit)
+#   MAX_LEN=512                                no longer inputs; libFuzzer makes them longer in time
 #   SANITIZER=address                          also find bad memory accesses; half as fast
 #   KEEP=1                                     add new inputs that reach new code to fuzz/corpus
 #
@@ -72,6 +73,7 @@ run() {
 	local binary="$CARGO_TARGET_DIR/$triple/fuzz/$1"
 	mkdir -p "$found"
 	if ! "$binary" -runs="$runs" -print_final_stats=1 -timeout=10 -rss_limit_mb=2048 \
+		${MAX_LEN:+"-max_len=$MAX_LEN"} \
 		-artifact_prefix="fuzz/artifacts/$target-" "$found" "fuzz/corpus/$target" >"$log" 2>&1; then
 		echo "fuzz: $target FAILED; the end of its output:" >&2
 		tail -n 40 "$log" >&2
