@@ -6,8 +6,8 @@
 #   scripts/fuzz.sh RUNS TARGET...             these targets
 #
 #   JOBS=2                                     so many targets at once (default 1)
-#   COMPARES=0                                 not guided by what is compared: three times as fast for a
-#                                              target that mostly looks into tables of others (audit)
+#   COMPARES=0                                 not guided by what is compared, which takes two thirds of
+#                                              the time of a target that looks into large tables (audit)
 #   MAX_LEN=512                                no longer inputs; libFuzzer makes them longer in time
 #   SANITIZER=address                          also find bad memory accesses; half as fast
 #   KEEP=1                                     add new inputs that reach new code to fuzz/corpus
